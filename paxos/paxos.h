@@ -1,0 +1,208 @@
+/*
+ * paxos/paxos.h - one replica of the ordering protocol, as a function.
+ *
+ *     paxos_step(replica, input, output)
+ *
+ * Nothing behind this header performs I/O, reads a clock, draws entropy,
+ * allocates, locks or logs. Time, messages and disk completions come in as
+ * inputs; messages to send, records to make durable and values to deliver go
+ * out as outputs. The same replica and the same input give the same output, bit
+ * for bit, which is what lets the DPDK loop and the simulator run this very
+ * code, and a failing seed be replayed.
+ *
+ * The protocol is Multi-Paxos with one leader (Lamport, "Paxos Made Simple",
+ * section 3; the event horizon and the reservation are XCom's and Mencius').
+ * Ballot 0 belongs to the configured leader and needs no prepare; any voter may
+ * take over with one prepare for a range of slots. A group's log is a row of
+ * slots, from 1 on; a slot's value is opaque.
+ *
+ * Durability  A promise or an acceptance binds nobody until it is on disk, so
+ *             every outgoing message names the log position it depends on
+ *             (`after_lsn`), and the own vote counts only when PAXOS_IN_DURABLE
+ *             has reported its record. Holding the message back is the caller's
+ *             duty; the simulator checks that it does.
+ * Ballots     counter << 8 | voter; 0 is the configured leader's own.
+ * Units       `now_ns` is monotonic nanoseconds, any origin. LSNs are bytes
+ *             since the log was formatted; `after_lsn` is the end of a record.
+ *             Slots, ballots and voters are ordinals.
+ * Ownership   A value is a handle into the caller's pool, with one reference:
+ *             passing it in hands that reference over, PAXOS_OUT_RELEASE hands
+ *             it back. PAXOS_OUT_DELIVER lends it until the caller's next call:
+ *             who needs it longer retains it. Payload bytes are never read. An
+ *             empty value is handle PAXOS_NO_VALUE with 0 bytes.
+ * Limits      One step emits at most PAXOS_OUT_MAX outputs; what is left to do
+ *             is said by `more` and done in the next step (PAXOS_IN_TICK).
+ *             PAXOS_WINDOW_SLOTS slots are held: those in flight, and the last
+ *             delivered ones for neighbours that are a little behind.
+ * Errors      None are returned. What a peer sent may be stale, duplicated or
+ *             malformed: it is counted in paxos_stats and ignored. What the
+ *             caller got wrong is a bug: the process stops.
+ * Threads     One core owns a replica. There is no locking to opt into.
+ */
+#ifndef PAXOS_PAXOS_H
+#define PAXOS_PAXOS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAXOS_VOTERS_MAX   7
+#define PAXOS_HORIZON_MAX  200
+#define PAXOS_WINDOW_SLOTS 512 /* power of two, > 2 * PAXOS_HORIZON_MAX */
+#define PAXOS_OUT_MAX      1024
+#define PAXOS_NO_VALUE     0xffffffffu
+#define PAXOS_SLOT_END     UINT64_MAX /* a range without end */
+#define PAXOS_NO_VOTER     0xffu
+
+struct paxos_replica;
+
+struct paxos_value {
+	uint32_t handle;
+	uint32_t bytes;
+};
+
+struct paxos_config {
+	uint8_t voter_count;    /* 1, 3, 5 or 7 */
+	uint8_t self;           /* voter number of this replica, below voter_count */
+	uint8_t leader;         /* owner of ballot 0 */
+	uint32_t horizon;       /* slots in flight, 10..PAXOS_HORIZON_MAX */
+	uint64_t reserve_slots; /* step of the reservation, >= 2 * horizon */
+	uint64_t takeover_ns;   /* silence of a leader, per rank, before a takeover */
+	uint64_t retry_ns;      /* resend what got no answer */
+	uint64_t tail_trust_ns; /* see DESIGN section 4, "torn or rotten" */
+};
+
+/* Messages between replicas and records of the log are one set of kinds: an
+ * accept that is received is the record that is written. */
+enum paxos_kind {
+	PAXOS_PREPARE = 1,    /* ballot, from, to, delivered (sender's) */
+	PAXOS_PROMISE = 2,    /* ballot, from, to, delivered, count of REPORTs it consists of */
+	PAXOS_REPORT = 3,     /* ballot (answered), slot, accepted (ballot), value */
+	PAXOS_ACCEPT = 4,     /* ballot, slot, delivered, value */
+	PAXOS_ACCEPTED = 5,   /* ballot, from, to: votes for slots from..to-1 */
+	PAXOS_REFUSE = 6,     /* ballot refused, accepted = ballot promised */
+	PAXOS_DECIDED = 7,    /* ballot, delivered: every slot up to `delivered` is decided */
+	PAXOS_LEARN = 8,      /* from, to: please send LEARNED for from..to-1 */
+	PAXOS_LEARNED = 9,    /* slot, value: decided */
+	PAXOS_RECOVER = 10,   /* nonce: a voter after an unclean stop asks what others know */
+	PAXOS_RECOVERED = 11, /* nonce, ballot promised, low_ballot, low_end, delivered, count */
+	/* Records that are never sent. */
+	PAXOS_RECORD_START = 32,     /* process number of this start, clean = false from here on */
+	PAXOS_RECORD_PROMISE = 33,   /* ballot, low_ballot, low_end */
+	PAXOS_RECORD_RESERVE = 34,   /* to: this process may use ballot 0 below it */
+	PAXOS_RECORD_DELIVERED = 35, /* delivered */
+};
+
+/* One message or record; fields a kind does not name are 0. Encoded by
+ * paxos/codec.h, which also decodes it from bytes of any origin. */
+struct paxos_message {
+	uint8_t kind; /* enum paxos_kind */
+	uint64_t ballot;
+	uint64_t accepted; /* REPORT: ballot of acceptance; REFUSE: ballot promised */
+	uint64_t slot;
+	uint64_t from;
+	uint64_t to;
+	uint64_t delivered; /* every slot up to it was delivered by the sender */
+	uint64_t low_ballot;
+	uint64_t low_end;
+	uint64_t nonce;
+	uint32_t count;
+	struct paxos_value value;
+};
+
+enum paxos_tail {
+	PAXOS_TAIL_CLEAN = 1,  /* orderly stop, or a log that was just formatted */
+	PAXOS_TAIL_CUT = 2,    /* unclean stop; at most the last batch is missing */
+	PAXOS_TAIL_ROTTEN = 3, /* more may be missing: never trusted by time alone */
+};
+
+enum paxos_input_kind {
+	PAXOS_IN_RECORD = 1,     /* message, lsn (end of the record): before START only */
+	PAXOS_IN_START = 2,      /* process, nonce, tail */
+	PAXOS_IN_MESSAGE = 3,    /* from, message */
+	PAXOS_IN_PROPOSE = 4,    /* value; only when paxos_can_propose() */
+	PAXOS_IN_DURABLE = 5,    /* lsn: every byte below it is on disk */
+	PAXOS_IN_LOG_FAILED = 6, /* this replica never votes again */
+	PAXOS_IN_READ_DONE = 7,  /* slot, from (for whom), value, or PAXOS_NO_VALUE and !found */
+	PAXOS_IN_LINK = 8,       /* from, up */
+	PAXOS_IN_TICK = 9,
+};
+
+struct paxos_input {
+	enum paxos_input_kind kind;
+	uint64_t now_ns;
+	uint64_t lsn_next; /* where the next record would begin */
+	bool pressure;     /* the pool is short: give back values that are only kept */
+	uint8_t from;      /* voter */
+	bool up;
+	bool found;
+	uint64_t lsn;
+	uint64_t slot;
+	uint64_t process;
+	uint64_t nonce;
+	enum paxos_tail tail;
+	struct paxos_value value;
+	struct paxos_message message;
+};
+
+enum paxos_output_kind {
+	PAXOS_OUT_SEND = 1,    /* to (voter), message, after_lsn; lends message.value */
+	PAXOS_OUT_LOG = 2,     /* message (a record), lsn = its end; lends message.value */
+	PAXOS_OUT_DELIVER = 3, /* slot, value */
+	PAXOS_OUT_READ = 4,    /* slot, to (for whom): answer with PAXOS_IN_READ_DONE */
+	PAXOS_OUT_RELEASE = 5, /* value */
+	PAXOS_OUT_LEADER = 6,  /* to = leader now believed in or PAXOS_NO_VOTER, ballot */
+};
+
+struct paxos_output_item {
+	enum paxos_output_kind kind;
+	uint8_t to;
+	uint64_t after_lsn;
+	uint64_t lsn;
+	uint64_t slot;
+	struct paxos_value value;
+	struct paxos_message message;
+};
+
+struct paxos_output {
+	uint32_t count;
+	bool more;         /* step again (TICK) as soon as these are dealt with */
+	uint64_t timer_ns; /* when the next TICK is due; UINT64_MAX = none */
+	struct paxos_output_item item[PAXOS_OUT_MAX];
+};
+
+struct paxos_stats {
+	uint64_t delivered;
+	uint64_t takeovers_begun;
+	uint64_t takeovers_won;
+	uint64_t stale;  /* messages of an older ballot or slot */
+	uint64_t beyond; /* messages for slots past the event horizon */
+	uint64_t resent;
+	uint64_t refused;
+};
+
+size_t paxos_size(const struct paxos_config *config);
+
+/* `memory` is paxos_size() bytes, 64-byte aligned; the replica lives in it. */
+struct paxos_replica *paxos_init(void *memory, const struct paxos_config *config);
+
+void paxos_step(struct paxos_replica *replica, const struct paxos_input *in,
+		struct paxos_output *out);
+
+/* True when this replica leads, settled what its takeover found, and has a slot
+ * within the event horizon (and, in ballot 0, below its durable reservation). */
+bool paxos_can_propose(const struct paxos_replica *replica);
+
+bool paxos_is_leader(const struct paxos_replica *replica);
+uint8_t paxos_leader(const struct paxos_replica *replica); /* or PAXOS_NO_VOTER */
+uint64_t paxos_delivered(const struct paxos_replica *replica);
+const struct paxos_stats *paxos_stats(const struct paxos_replica *replica);
+
+/* How many of `voters` (a bit each) are a quorum in this round. One function, so
+ * that a reconfiguration changes what counts in exactly one place. */
+bool paxos_quorum(const struct paxos_config *config, uint64_t round, uint32_t voters);
+
+/* For checkers, which stand outside: what this replica would have to remember. */
+uint64_t paxos_promised(const struct paxos_replica *replica, uint64_t slot);
+
+#endif /* PAXOS_PAXOS_H */
