@@ -1,0 +1,218 @@
+/*
+ * node/member.h - a member's side of the appliance, as a function.
+ *
+ *     member_step(member, input, sink)
+ *
+ * It keeps the session to the leader's node, the open submissions, and the order
+ * in which verdicts, remote transactions and views reach the server. It knows
+ * nothing of MySQL: the shim (and the simulator's model of a server) feed it and
+ * do what it says.
+ *
+ * Exactly once  a submission is (incarnation, sequence). It is sent again after a
+ *               failover with the bytes of the first time, and the log decides
+ *               once. MEMBER_OUT_VERDICT comes exactly once for each submission
+ *               that was taken in, unless the member ends without a quorum.
+ * Order         an own verdict is told as soon as it is known. A remote
+ *               transaction (MEMBER_OUT_QUEUE) or a view at index i is told only
+ *               when every own verdict and every transaction below i was, and a
+ *               transaction only when what it depends on is not an own accepted
+ *               one that the server has not committed yet: the server's applier
+ *               would kill the waiting one and overwrite in the wrong order.
+ * Outputs       as in node/node.h: emit() during the step, data valid during it.
+ * Ownership     MEMBER_IN_SUBMIT copies the transaction; the caller's buffers are
+ *               free when the step returns.
+ * Limits        member_config; a submission that does not fit now answers
+ *               MEMBER_OUT_VERDICT with MEMBER_NO_ROOM at once, and was not sent.
+ * Threads       the network thread owns a member. struct snapshot_table (its own
+ *               header) is the one part that client threads read, under the
+ *               shim's mutex.
+ */
+#ifndef NODE_MEMBER_H
+#define NODE_MEMBER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/endpoint.h"
+#include "base/frame.h"
+#include "certify/entry.h"
+#include "certify/gtid.h"
+#include "node/node.h"
+#include "node/snapshot.h"
+
+struct member;
+
+struct member_config {
+	uint8_t node_count;
+	struct endpoint endpoint[NODE_NODES_MAX];
+	uint8_t epoch[EPOCH_BYTES]; /* all zero: the one the first node shows */
+	uint8_t server_uuid[16];
+	uint32_t inflight_max;
+	uint32_t transaction_bytes_max; /* of one submission, entry and payload */
+	uint32_t submission_bytes;      /* memory for all open submissions */
+	uint32_t hold_bytes;            /* memory for feed entries that must wait */
+	uint32_t snapshot_entries_max;
+	uint32_t gtid_intervals_max;
+	uint32_t datagram_bytes_max;
+	uint32_t stream_bytes;
+	uint64_t session_dead_ns;
+	uint64_t retry_ns;
+	uint64_t progress_ns; /* how often progress is reported while it changes */
+};
+
+/* What START GROUP_REPLICATION knows. */
+struct member_start {
+	uint8_t group_uuid[16];
+	bool bootstrap;
+	uint8_t nonce[16];
+	uint64_t process;          /* random, of this START */
+	uint64_t last_incarnation; /* of this server_uuid as the server remembers it; 0 none */
+	const char *host;
+	uint16_t port;
+	uint32_t version;    /* of the server: 90704 */
+	uint64_t block_size; /* gtid_assignment_block_size */
+	const struct gtid_set *gtid_executed;
+};
+
+/* One transaction, cut to what certification needs. */
+struct member_submission {
+	uint64_t sequence; /* from snapshot_take() */
+	const struct snapshot *snapshot;
+	struct gtid_spec gtid;
+	uint32_t flags; /* enum entry_submit_flag */
+	const uint64_t *hashes;
+	uint32_t hash_count;
+	const uint8_t *payload;
+	uint32_t payload_bytes;
+};
+
+enum member_input_kind {
+	MEMBER_IN_START = 1,        /* start */
+	MEMBER_IN_STOP = 2,         /* leave the group; MEMBER_OUT_STOPPED follows */
+	MEMBER_IN_PACKET = 3,       /* from, data, bytes */
+	MEMBER_IN_RANDOM = 4,       /* data, bytes */
+	MEMBER_IN_SUBMIT = 5,       /* submission */
+	MEMBER_IN_ABANDON = 6,      /* sequence: KILL or STOP; the verdict still comes */
+	MEMBER_IN_COMMITTED = 7,    /* gtid: in gtid_executed now, with a synced binlog */
+	MEMBER_IN_LOCAL_FAILED = 8, /* sequence: accepted, but the server could not commit it:
+				     * its transaction comes back as MEMBER_OUT_QUEUE */
+	MEMBER_IN_TICK = 9,
+	MEMBER_IN_QUIT = 10, /* no quorum at the stop timeout: forget everything */
+};
+
+struct member_input {
+	enum member_input_kind kind;
+	uint64_t now_ns;
+	const struct member_start *start;
+	struct endpoint from;
+	const uint8_t *data;
+	uint32_t bytes;
+	const struct member_submission *submission;
+	uint64_t sequence;
+	const struct gtid *gtid;
+};
+
+enum member_verdict {
+	MEMBER_ACCEPTED = 1,     /* commit with `gtid` */
+	MEMBER_CONFLICT = 2,     /* roll back: 3101 */
+	MEMBER_STALE = 3,        /* roll back: 3101; snapshot below the GC horizon */
+	MEMBER_FULL = 4,         /* roll back: 3100; the certification index is full */
+	MEMBER_GTID_REFUSED = 5, /* roll back: 3101 */
+	MEMBER_ABANDONED = 6,    /* roll back: it never was and never will be in the log */
+	MEMBER_NO_ROOM = 7,      /* roll back: 3100; was not sent */
+	MEMBER_EXPELLED = 8,     /* the incarnation ended first: roll back, and leave */
+};
+
+enum member_refusal {
+	MEMBER_REFUSED_NONE = 0,
+	MEMBER_REFUSED_NO_GROUP = 1,     /* no such group, and not bootstrapping */
+	MEMBER_REFUSED_GROUP_EXISTS = 2, /* bootstrap, but members are connected */
+	MEMBER_REFUSED_VERSION = 3,      /* protocol versions differ */
+	MEMBER_REFUSED_EPOCH = 4,
+	MEMBER_REFUSED_EXTRA_GTIDS = 5, /* it has transactions the group lacks */
+	MEMBER_REFUSED_GAP = 6,         /* what it lacks is older than the log */
+	MEMBER_REFUSED_FULL = 7,        /* members_max, or groups_max */
+	MEMBER_REFUSED_BLOCK_SIZE = 8,
+	MEMBER_REFUSED_INCARNATION = 9, /* another START of the same server_uuid came first */
+};
+
+enum member_output_kind {
+	MEMBER_OUT_SEND = 1,    /* to, data, bytes */
+	MEMBER_OUT_STARTED = 2, /* incarnation, refusal; on success relay logs hold nothing that
+				 * is needed: everything missing will be queued */
+	MEMBER_OUT_STOPPED = 3,
+	MEMBER_OUT_VERDICT = 4,  /* sequence, verdict, index, gtid, winner */
+	MEMBER_OUT_QUEUE = 5,    /* index, gtid, last_index (dependency), flags, data, bytes */
+	MEMBER_OUT_VIEW = 6,     /* view */
+	MEMBER_OUT_EXPELLED = 7, /* this incarnation ended; START makes a new one */
+	MEMBER_OUT_TIMER = 8,    /* at_ns */
+	MEMBER_OUT_LINK = 9,     /* connected: whether a session to the leader is attached */
+};
+
+struct member_view_row {
+	uint8_t server_uuid[16];
+	char host[256];
+	uint16_t port;
+	uint32_t version;
+	uint64_t incarnation;
+	bool online;
+	bool reachable;
+};
+
+struct member_view {
+	uint64_t view_id;      /* fixed part: rises with each bootstrap */
+	uint64_t view_counter; /* + 1 with each change */
+	uint64_t index;        /* place in the order */
+	uint32_t row_count;
+	struct member_view_row row[NODE_MEMBERS_MAX];
+};
+
+struct member_output {
+	enum member_output_kind kind;
+	struct endpoint to;
+	const uint8_t *data;
+	uint32_t bytes;
+	uint64_t incarnation;
+	enum member_refusal refusal;
+	uint64_t sequence;
+	enum member_verdict verdict;
+	uint64_t index;
+	const struct gtid *gtid;
+	uint64_t dependency;
+	const struct gtid *winner; /* refused: who was first; NULL where unknown */
+	uint64_t winner_hash;
+	uint32_t flags;
+	const struct member_view *view;
+	bool connected;
+	uint64_t at_ns;
+};
+
+struct member_sink {
+	void *context;
+	void (*emit)(void *context, const struct member_output *output);
+};
+
+struct member_stats {
+	uint64_t proposed;
+	uint64_t checked; /* entries certified in the group since this START */
+	uint64_t conflicts;
+	uint64_t rows_validating;
+	uint64_t remote_queued;
+	uint64_t local_rolled_back;
+	uint64_t failovers;
+	uint64_t resubmitted;
+	uint64_t delivered_index;
+	uint64_t mark;
+};
+
+size_t member_size(const struct member_config *config);
+struct member *member_init(void *memory, const struct member_config *config);
+void member_step(struct member *member, const struct member_input *in,
+		 const struct member_sink *sink);
+
+/* Shared with client threads under the caller's mutex; see node/snapshot.h. */
+struct snapshot_table *member_snapshots(struct member *member);
+const struct member_stats *member_stats(const struct member *member);
+
+#endif /* NODE_MEMBER_H */

@@ -1,0 +1,178 @@
+/*
+ * node/node.h - one node of the appliance, as a function.
+ *
+ *     node_step(node, input, sink)
+ *
+ * A node is sessions (wire/), one replica and one state machine for each group
+ * (paxos/, certify/), and the order in which their records enter the one log.
+ * It performs no I/O, reads no clock, draws no entropy, and allocates nothing
+ * after node_init(). The DPDK loop, the embedded engine and the simulator drive
+ * this very function; what they do besides is move bytes.
+ *
+ * Outputs     are handed to `sink->emit` one by one, in order, while the step
+ *             runs; what an output points at is valid during that call only.
+ *             emit() must not call back into the node. A crash between any two
+ *             outputs is a crash the protocol survives.
+ * Durability  NODE_OUT_LOG gives a record and the LSN behind it. NODE_OUT_SEND
+ *             names `after_lsn`, and is emitted only when NODE_IN_DURABLE has
+ *             reached it: the driver merely checks (must) what it knows itself.
+ * Replay      after node_init(), NODE_IN_RECORD for every record of the log in
+ *             order, then NODE_IN_START, then anything.
+ * Units       nanoseconds of any monotonic origin; LSNs are bytes since the log
+ *             was formatted.
+ * Limits      node_config; memory is node_size() bytes, taken once. A full pool
+ *             or queue slows the sender; it never drops what was accepted.
+ * Errors      a peer's are counted; a disk's are an input; ours trap.
+ * Threads     one core owns a node.
+ */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/endpoint.h"
+#include "base/frame.h"
+#include "paxos/paxos.h"
+
+#define NODE_NODES_MAX   7
+#define NODE_GROUPS_MAX  64
+#define NODE_MEMBERS_MAX 64
+
+struct node;
+
+struct node_config {
+	uint8_t self;       /* 0..node_count-1 */
+	uint8_t node_count; /* 1, 3, 5 or 7 */
+	uint8_t leader;     /* owner of ballot 0, of every group */
+	uint8_t epoch[EPOCH_BYTES];
+	uint8_t uuid[NODE_NODES_MAX][16];
+	struct endpoint endpoint[NODE_NODES_MAX];
+	uint32_t groups_max;
+	uint32_t members_max;      /* of one group; sessions are members_max + node_count */
+	uint32_t inflight_max;     /* open submissions of one incarnation */
+	uint32_t index_hashes_max; /* of a new group */
+	uint32_t results_max;      /* entries a group can be replayed from; power of two */
+	uint32_t value_bytes_max;  /* of one consensus value, <= PAXOS_VALUE_BYTES_MAX */
+	uint32_t values_max;       /* in the pool, >= groups_max * horizon * 2 */
+	uint32_t horizon;
+	uint32_t datagram_bytes_max;
+	uint32_t stream_bytes; /* send buffer and credit window of a stream */
+	uint64_t takeover_ns;
+	uint64_t retry_ns;
+	uint64_t tail_trust_ns;
+	uint64_t session_dead_ns; /* silence after which a session is closed */
+	uint64_t expel_ns;        /* a member without a session for so long is expelled */
+};
+
+enum node_input_kind {
+	NODE_IN_RECORD = 1,     /* data, bytes: a record of the log; lsn = its end */
+	NODE_IN_START = 2,      /* tail, process: number of this process, higher than any before */
+	NODE_IN_PACKET = 3,     /* from, data, bytes */
+	NODE_IN_DURABLE = 4,    /* lsn: every byte below it is on disk */
+	NODE_IN_LOG_FAILED = 5, /* the log takes no more: voting ends */
+	NODE_IN_READ_DONE = 6, /* lsn as asked (a record's end), data, bytes; 0 bytes: unreadable */
+	NODE_IN_RANDOM =
+		7, /* data, bytes: entropy; at start 64 bytes at least, then now and then */
+	NODE_IN_TICK = 8,
+};
+
+struct node_input {
+	enum node_input_kind kind;
+	uint64_t now_ns;
+	struct endpoint from;
+	const uint8_t *data;
+	uint32_t bytes;
+	uint64_t lsn;
+	uint64_t process;
+	enum paxos_tail tail;
+};
+
+enum node_output_kind {
+	NODE_OUT_SEND = 1,    /* to, data, bytes, after_lsn */
+	NODE_OUT_LOG = 2,     /* data, bytes: one record; lsn = its end */
+	NODE_OUT_READ = 3,    /* lsn: end of a record; bytes: its length */
+	NODE_OUT_DELIVER = 4, /* group, slot, data, bytes: for those who watch */
+	NODE_OUT_RESULT = 5,  /* group, index, digest: for those who watch */
+	NODE_OUT_TIMER = 6,   /* at_ns: next NODE_IN_TICK wanted; last output of a step */
+};
+
+struct node_output {
+	enum node_output_kind kind;
+	struct endpoint to;
+	const uint8_t *data;
+	uint32_t bytes;
+	uint32_t group;
+	uint64_t after_lsn;
+	uint64_t lsn;
+	uint64_t slot;
+	uint64_t index;
+	uint64_t digest;
+	uint64_t at_ns;
+};
+
+struct node_sink {
+	void *context;
+	void (*emit)(void *context, const struct node_output *output);
+};
+
+size_t node_size(const struct node_config *config);
+
+/* `memory` is node_size() bytes, 64-byte aligned, zeroed by the caller. */
+struct node *node_init(void *memory, const struct node_config *config);
+
+void node_step(struct node *node, const struct node_input *in, const struct node_sink *sink);
+
+/* What `synodctl status` shows; counters only ever rise. */
+struct node_group_status {
+	uint32_t group;
+	uint8_t uuid[16];
+	uint8_t leader; /* or PAXOS_NO_VOTER */
+	uint64_t delivered_slot;
+	uint64_t last_index;
+	uint64_t horizon_index;
+	uint64_t certified;
+	uint64_t conflicts;
+	uint64_t index_hashes;
+	uint32_t member_count;
+};
+
+struct node_status {
+	uint8_t self;
+	uint64_t process;
+	bool voting; /* false after a write error, or while a cut tail is settled */
+	uint64_t lsn_next;
+	uint64_t lsn_durable;
+	uint32_t link_up; /* a bit per node */
+	uint32_t group_count;
+	uint32_t values_free;
+	uint64_t dropped_undecodable;
+	uint64_t dropped_epoch;
+	uint64_t dropped_no_value;
+	uint64_t dropped_unknown_group;
+	uint64_t datagrams_dropped;
+	uint64_t retransmitted;
+};
+
+struct node_member_status {
+	uint8_t uuid[16];
+	char host[256];
+	uint16_t port;
+	uint64_t incarnation;
+	uint64_t session;
+	uint8_t node; /* attached to */
+	bool online;
+	bool connected; /* to this node */
+	uint64_t committed_index;
+	uint64_t mark_low;
+};
+
+void node_status(const struct node *node, struct node_status *status);
+/* `position` counts from 0; false past the last. */
+bool node_group_status(const struct node *node, uint32_t position,
+		       struct node_group_status *status);
+bool node_member_status(const struct node *node, uint32_t group, uint32_t position,
+			struct node_member_status *status);
+
+#endif /* NODE_NODE_H */
