@@ -1,0 +1,204 @@
+/*
+ * certify/group.h - the state of one group, as a function of its log.
+ *
+ *     group_apply_start(group, index, entry);
+ *     while (group_apply_step(group, budget) == GROUP_MORE)
+ *             ...
+ *     use(group_effect(group));
+ *
+ * Members and their incarnations, attachments, outcomes, views, the GC
+ * horizon, GTIDs and the write-set index: every node feeds the same entries in
+ * the same order and holds the same state, whatever budgets it steps with.
+ *
+ * Never      reads a clock, allocates, or decides that somebody is dead: what
+ *            depends on time enters as an entry.
+ * Units      An index is the number of an entry, dense from 1; the caller
+ *            gives the last one plus 1. An incarnation is the index of its
+ *            JOIN. A budget is hashes; a step costs at most about 100 ns for
+ *            each, and a fixed part below 50 us.
+ * Ownership  The caller gives one block of group_size() bytes, 64-aligned. The
+ *            bytes under an entry must live until its last step has returned.
+ *            What the accessors return belongs to the group and changes at the
+ *            next entry.
+ * Limits     `config` given to group_init() sizes the memory and must be equal
+ *            on all nodes of an appliance. CREATE's config may ask for less;
+ *            one that asks for more is refused.
+ * Errors     What a member sent may be stale, repeated or wrong: the entry has
+ *            no effect (VOID, or a refused JOIN) and every node agrees on it.
+ * Threads    One core owns a group.
+ *
+ * The rules, and the schedules that broke simpler ones, stand in group.c.
+ */
+#ifndef CERTIFY_GROUP_H
+#define CERTIFY_GROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "certify/entry.h"
+#include "certify/gtid.h"
+
+struct group;
+
+enum group_step {
+	GROUP_MORE = 1,
+	GROUP_DONE = 2,
+};
+
+enum group_verdict {
+	GROUP_ACCEPTED = 1,
+	GROUP_REFUSED = 2,       /* conflict: a hash's last writer was not seen */
+	GROUP_REFUSED_STALE = 3, /* its mark is below the GC horizon */
+	GROUP_REFUSED_FULL = 4,  /* the index, or the GTID set, has no room */
+	GROUP_REFUSED_GTID = 5,  /* taken, or no number is left */
+	GROUP_ABANDONED = 6,     /* given up before it was ordered */
+	GROUP_VOID = 7,          /* the entry decided nothing: tell nobody */
+};
+
+/* The answer to one submission, kept until the floor passes it. */
+struct group_outcome {
+	uint64_t sequence;
+	uint64_t index;       /* of the entry that decided; of the first one if `again` */
+	uint64_t dependency;  /* ACCEPTED: apply after everything up to here */
+	uint64_t winner;      /* REFUSED: index of the writer that was first */
+	uint64_t winner_hash; /* REFUSED: in this hash */
+	struct gtid gtid;     /* ACCEPTED */
+	uint8_t verdict;      /* enum group_verdict, never GROUP_VOID */
+	uint8_t again;        /* a user's GTID sent again: `index` holds the transaction */
+};
+
+enum member_state {
+	MEMBER_NONE = 0, /* no such server */
+	MEMBER_RECOVERING = 1,
+	MEMBER_ONLINE = 2,
+	MEMBER_LEFT = 3,
+	MEMBER_EXPELLED = 4,
+};
+
+/* One server: its last incarnation, alive or ended. */
+struct group_member {
+	uint64_t incarnation; /* index of its JOIN */
+	uint64_t ended;       /* index of the entry that ended it, 0 is alive */
+	uint64_t session;     /* of the last ATTACH, 0 is none */
+	uint64_t floor;       /* highest logged; sequences start at 1, so does it */
+	uint64_t mark_low;
+	uint64_t committed;
+	uint32_t node; /* of the last ATTACH */
+	uint32_t mysql_version;
+	uint32_t flags;
+	uint16_t port;
+	uint8_t state; /* enum member_state */
+	uint8_t host_bytes;
+	char host[HOST_BYTES_MAX];
+	uint8_t server_uuid[UUID_BYTES];
+	uint8_t nonce[NONCE_BYTES];
+};
+
+enum group_effect_kind {
+	GROUP_NOTHING = 1,
+	GROUP_VERDICT = 2, /* of SUBMIT and ABANDON */
+	GROUP_VIEW = 3,    /* of JOIN, LEAVE, EXPEL, ATTACH, PROGRESS to ONLINE */
+	GROUP_HORIZON = 4,
+	GROUP_CREATED = 5,
+};
+
+enum group_view_change {
+	GROUP_JOINED = 1,
+	GROUP_JOIN_AGAIN = 2, /* the nonce of the living incarnation: same answer, no change */
+	GROUP_JOIN_VOID = 3,  /* `reason` */
+	GROUP_LEFT = 4,
+	GROUP_EXPELLED = 5,
+	GROUP_ATTACHED = 6,
+	GROUP_ONLINE = 7,
+};
+
+enum group_join_reason {
+	GROUP_JOIN_NO_GROUP = 1,     /* nobody created it */
+	GROUP_JOIN_NOT_LAST = 2,     /* last_incarnation is not: `incarnation` is, 0 none */
+	GROUP_JOIN_NO_ROOM = 3,      /* members_max are in it */
+	GROUP_JOIN_EXTRA_GTIDS = 4,  /* it holds transactions that the group does not */
+	GROUP_JOIN_OTHERS_LIVE = 5,  /* bootstrap, while others are members */
+	GROUP_JOIN_IS_GROUP_UUID = 6 /* its server_uuid is the group's name */
+};
+
+/* What the entry did. Of SUBMIT and ABANDON: `outcome` is the sequence's one and
+ * only, whether this entry decided it or an earlier one did (`repeated`). Only an
+ * ACCEPTED one that is neither repeated nor `again` is to be delivered. */
+struct group_effect {
+	uint8_t kind;     /* enum group_effect_kind */
+	uint8_t verdict;  /* VERDICT: of this entry, may be GROUP_VOID */
+	uint8_t repeated; /* VERDICT: `outcome` was decided earlier */
+	uint8_t change;   /* VIEW: enum group_view_change */
+	uint8_t reason;   /* JOIN_VOID: enum group_join_reason; EXPELLED: expel_reason */
+	uint64_t index;   /* of this entry */
+	uint64_t incarnation;
+	uint64_t ended;   /* JOINED: the incarnation it replaced, while that lived; else 0 */
+	uint64_t session; /* ATTACHED */
+	uint64_t view;    /* VIEW: the view counter after it */
+	uint64_t horizon; /* HORIZON: after it */
+	uint32_t node;    /* ATTACHED */
+	struct group_outcome outcome; /* VERDICT; sequence 0 and verdict 0 where there is none */
+};
+
+size_t group_size(const struct group_config *config);
+struct group *group_init(void *mem, const struct group_config *config);
+
+void group_apply_start(struct group *g, uint64_t index, const struct entry *e);
+enum group_step group_apply_step(struct group *g, uint32_t budget_hashes);
+const struct group_effect *group_effect(const struct group *g);
+
+/* Frees room in the index that the horizon made free. Nobody can see whether,
+ * or when, it was called. Not between start and the last step. True: more to do. */
+bool group_sweep(struct group *g, uint32_t budget_slots);
+
+bool group_created(const struct group *g);
+const uint8_t *group_uuid(const struct group *g);
+const struct group_config *group_config(const struct group *g); /* CREATE's */
+uint64_t group_applied(const struct group *g);                  /* the last index, 0 none */
+uint64_t group_horizon(const struct group *g);
+uint64_t group_view(const struct group *g); /* counts joins, leaves and expels */
+const struct gtid_set *group_executed(const struct group *g);
+uint64_t group_index_hashes(const struct group *g); /* that count against index_hashes_max */
+
+/* Folds every effect so far: two nodes at one index differ only if one diverged. */
+uint64_t group_digest(const struct group *g);
+
+/* What a HORIZON entry should name now; equal to group_horizon() when none is
+ * worth logging. Which node proposes, and when, is the node's. */
+uint64_t group_horizon_wanted(const struct group *g);
+
+/* Slots of the member table, NULL for an unused one; includes ended ones. */
+uint32_t group_member_slots(const struct group *g);
+const struct group_member *group_member_at(const struct group *g, uint32_t slot);
+/* The member whose last incarnation this is, alive or ended, or NULL. */
+const struct group_member *group_member(const struct group *g, uint64_t incarnation);
+/* The last incarnation of a server, or NULL. */
+const struct group_member *group_server(const struct group *g, const uint8_t *server_uuid);
+
+static inline bool
+group_member_alive(const struct group_member *m)
+{
+	return m->state == MEMBER_RECOVERING || m->state == MEMBER_ONLINE;
+}
+
+enum group_known {
+	GROUP_KNOWN = 1,   /* *out is filled */
+	GROUP_OPEN = 2,    /* not decided by any entry so far */
+	GROUP_PASSED = 3,  /* below the floor: its member knew the outcome */
+	GROUP_UNKNOWN = 4, /* no such incarnation, or one that was replaced */
+};
+
+enum group_known group_outcome(const struct group *g, uint64_t incarnation, uint64_t sequence,
+			       struct group_outcome *out);
+
+/* The state image: all that group_apply needs, and nothing else. encode needs
+ * group_image_bytes() at most, and answers what it wrote. decode initialises
+ * `mem` as group_init() would; NULL is a malformed image, or one that asks for
+ * more than `config`. */
+size_t group_image_bytes(const struct group *g);
+size_t group_encode(struct group *g, uint8_t *out, size_t capacity);
+struct group *group_decode(void *mem, const struct group_config *config, const uint8_t *data,
+			   size_t bytes);
+
+#endif /* CERTIFY_GROUP_H */
