@@ -1,0 +1,196 @@
+/* The codec: what was encoded is decoded, and nothing else is. */
+#include <criterion/criterion.h>
+
+#include "certify/entry.h"
+
+static uint8_t buffer[ENTRY_BYTES_MAX + 1];
+static uint8_t again[ENTRY_BYTES_MAX + 1];
+
+/* uuid 0x11.., "blue": 1-5, 7-9 */
+static const uint8_t executed[] = {1,    0,    0,    0,    0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+				   0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 4,    'b',
+				   'l',  'u',  'e',  2,    0,    0,    0,    1,    0,    0,    0,
+				   0,    0,    0,    0,    5,    0,    0,    0,    0,    0,    0,
+				   0,    7,    0,    0,    0,    0,    0,    0,    0,    9,    0,
+				   0,    0,    0,    0,    0,    0};
+
+static struct entry
+submit_of(const uint8_t *hashes, uint32_t hash_count, const uint8_t *ranges, uint32_t range_count)
+{
+	struct entry e = {.kind = ENTRY_SUBMIT};
+	e.submit = (struct entry_submit){
+		.incarnation = 7,
+		.session = 3,
+		.sequence = 12,
+		.floor = 10,
+		.gtid_spec = GTID_ASSIGNED,
+		.assigned = {{.uuid = {1, 2}, .tag_bytes = 3, .tag = "red"}, 99},
+		.snapshot = {.mark = 40, .range_count = range_count, .ranges = ranges},
+		.hash_count = hash_count,
+		.hashes = hashes,
+		.payload_bytes = 5,
+		.payload = (const uint8_t *)"bytes",
+	};
+	return e;
+}
+
+static size_t
+encode(const struct entry *e)
+{
+	struct writer w = writer_over(buffer, sizeof buffer);
+	entry_encode(e, &w);
+	cr_assert(!w.bad);
+	return w.bytes;
+}
+
+/* One form only: what decodes, encodes to the same bytes; no prefix decodes. */
+static void
+check(const struct entry *e)
+{
+	struct entry out;
+	size_t n = encode(e);
+	cr_assert(entry_decode(&out, buffer, n), "kind %d", (int)e->kind);
+	cr_assert_eq(out.kind, e->kind);
+	struct writer w = writer_over(again, sizeof again);
+	entry_encode(&out, &w);
+	cr_assert_eq(w.bytes, n);
+	cr_assert_eq(memcmp(buffer, again, n), 0);
+	for (size_t i = 0; i < n; i++)
+		cr_assert(!entry_decode(&out, buffer, i), "kind %d cut at %zu", (int)e->kind, i);
+	buffer[n] = 0;
+	cr_assert(!entry_decode(&out, buffer, n + 1), "kind %d with a byte more", (int)e->kind);
+}
+
+Test(certify_entry, every_kind_round_trips)
+{
+	struct gtid_bytes set = {executed, sizeof executed};
+	struct entry e = {.kind = ENTRY_NOOP};
+	check(&e);
+	e = (struct entry){.kind = ENTRY_CREATE};
+	e.create = (struct entry_create){{9}, {1000000, 1 << 20, 64, 9, 1}, set};
+	check(&e);
+	e = (struct entry){.kind = ENTRY_JOIN};
+	e.join = (struct entry_join){.nonce = {1},
+				     .server_uuid = {2},
+				     .last_incarnation = 77,
+				     .host_bytes = 4,
+				     .host = "db-1",
+				     .port = 3306,
+				     .mysql_version = 90704,
+				     .flags = JOIN_BOOTSTRAP,
+				     .executed = set};
+	check(&e);
+	e = (struct entry){.kind = ENTRY_LEAVE, .leave = {5}};
+	check(&e);
+	e = (struct entry){.kind = ENTRY_EXPEL, .expel = {5, 6, EXPEL_LAG}};
+	check(&e);
+	e = (struct entry){.kind = ENTRY_ATTACH, .attach = {5, 6, 2}};
+	check(&e);
+	e = (struct entry){.kind = ENTRY_ABANDON, .abandon = {5, 6, 70}};
+	check(&e);
+	e = (struct entry){.kind = ENTRY_PROGRESS, .progress = {5, 6, 70, 71, 1}};
+	check(&e);
+	e = (struct entry){.kind = ENTRY_HORIZON, .horizon = {1000}};
+	check(&e);
+}
+
+Test(certify_entry, submissions_round_trip)
+{
+	uint8_t hashes[3 * ENTRY_HASH_BYTES], ranges[2 * SNAPSHOT_RANGE_BYTES];
+	for (uint32_t i = 0; i < 3; i++)
+		bytes_put_u64(hashes + i * ENTRY_HASH_BYTES, 0x7fffffffffffffffu - i);
+	bytes_put_u64(ranges, 42);
+	bytes_put_u64(ranges + 8, 42);
+	bytes_put_u64(ranges + 16, 44);
+	bytes_put_u64(ranges + 24, 50);
+	struct entry e = submit_of(hashes, 3, ranges, 2), out;
+	check(&e);
+	e.submit.gtid_spec = GTID_AUTOMATIC_TAG;
+	check(&e);
+	e.submit.gtid_spec = GTID_AUTOMATIC;
+	check(&e);
+	cr_assert(entry_decode(&out, buffer, encode(&e)));
+	cr_assert_eq(entry_hash(&out.submit, 2), 0x7ffffffffffffffdu);
+	cr_assert_eq(snapshot_range(&out.submit.snapshot, 1).to, 50);
+}
+
+Test(certify_entry, what_would_mislead_a_lookup_does_not_decode)
+{
+	uint8_t hash[ENTRY_HASH_BYTES], ranges[2 * SNAPSHOT_RANGE_BYTES];
+	struct entry out;
+	bytes_put_u64(hash, ENTRY_HASH_SHARED | 1);
+	struct entry e = submit_of(hash, 1, ranges, 0);
+	cr_assert(!entry_decode(&out, buffer, encode(&e)), "the shared bit");
+
+	/* A binary search over unordered ranges would miss one. */
+	static const uint64_t bad[][4] = {
+		{40, 41, 43, 44}, /* touches the mark */
+		{42, 41, 43, 44}, /* ends before it begins */
+		{42, 45, 45, 46}, /* overlap */
+		{50, 51, 43, 44}, /* descending */
+	};
+	bytes_put_u64(hash, 1);
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		for (size_t j = 0; j < 4; j++)
+			bytes_put_u64(ranges + 8 * j, bad[i][j]);
+		e = submit_of(hash, 1, ranges, 2);
+		cr_assert(!entry_decode(&out, buffer, encode(&e)), "ranges %zu", i);
+	}
+}
+
+Test(certify_entry, a_set_has_one_form)
+{
+	uint8_t bytes[sizeof executed];
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} bad[] = {
+		{0, 2},    /* a source is missing */
+		{20, 33},  /* tag too long */
+		{20, 0},   /* what was the tag is now a count */
+		{25, 1},   /* bytes left over */
+		{45, 6},   /* 1-5 and 6-9 touch */
+		{29, 0},   /* number 0 */
+		{53, 6},   /* 7-6 */
+		{60, 0x80} /* above GNO_MAX */
+	};
+	cr_assert(gtid_bytes_valid((struct gtid_bytes){executed, sizeof executed}));
+	cr_assert(gtid_bytes_valid((struct gtid_bytes){NULL, 0}));
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		memcpy(bytes, executed, sizeof bytes);
+		bytes[bad[i].at] = bad[i].value;
+		cr_assert(!gtid_bytes_valid((struct gtid_bytes){bytes, sizeof bytes}), "%zu", i);
+	}
+}
+
+Test(certify_entry, snapshot_contains_by_mark_and_by_range)
+{
+	uint8_t ranges[2 * SNAPSHOT_RANGE_BYTES];
+	bytes_put_u64(ranges, 12);
+	bytes_put_u64(ranges + 8, 13);
+	bytes_put_u64(ranges + 16, 15);
+	bytes_put_u64(ranges + 24, 15);
+	struct snapshot s = {10, 2, ranges};
+	static const bool seen[] = {[9] = 1, [10] = 1, [12] = 1, [13] = 1, [15] = 1, [16] = 0};
+	for (uint64_t i = 9; i <= 16; i++)
+		cr_assert_eq(snapshot_contains(&s, i), seen[i], "index %d", (int)i);
+}
+
+Test(certify_entry, any_bytes_are_survived)
+{
+	uint8_t hashes[2 * ENTRY_HASH_BYTES] = {1}, ranges[SNAPSHOT_RANGE_BYTES] = {50};
+	bytes_put_u64(ranges + 8, 60);
+	struct entry e = submit_of(hashes, 2, ranges, 1), out;
+	size_t n = encode(&e), taken = 0;
+	uint64_t x = 88172645463325252u;
+	for (int i = 0; i < 20000; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		memcpy(again, buffer, n);
+		again[x % n] = (uint8_t)(x >> 32);
+		again[0] = i % 3 ? again[0] : (uint8_t)(x >> 40) % 12;
+		taken += entry_decode(&out, again, n);
+	}
+	cr_assert(taken > 0 && taken < 20000);
+}
