@@ -1,0 +1,515 @@
+/*
+ * The log on a real disk: what was reported durable is there after close and open.
+ *
+ * "Crash" here is close without clean_stop, then, in the tests that say so, a hand in
+ * the file: what a disk may do to the last batch, and what it may not do unseen.
+ */
+#include "log_dir.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+static struct log_dir d;
+
+static void
+make(void)
+{
+	log_dir_make(&d);
+}
+
+static void
+clean(void)
+{
+	log_dir_remove(&d);
+}
+
+TestSuite(hw_uring_log, .init = make, .fini = clean, .timeout = 60);
+
+static void
+write_and_find_again(bool helper_thread)
+{
+	d.options.helper_thread = helper_thread;
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_NEW);
+	cr_assert_eq(strncmp(hw_log_mode(d.log), "helper", 6) == 0, helper_thread, "%s",
+		     hw_log_mode(d.log));
+	log_dir_write(&d, 20, 100);
+	uint64_t end = hw_log_state(d.log).append_lsn;
+	cr_assert_eq(end, 20 * 164);
+	log_dir_close(&d);
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT);
+	cr_assert_eq(d.verdict.end_lsn, end);
+	cr_assert_eq(d.records, 20);
+	log_dir_write(&d, 5, 3000);
+	cr_assert_eq(hw_log_clean_stop(d.log), 0);
+	log_dir_close(&d);
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_CLEAN);
+	cr_assert_eq(d.records, 25);
+	log_dir_close(&d);
+	cr_assert_eq(log_dir_open(&d), 0);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT, "an open ends the calm");
+	log_dir_close(&d);
+}
+
+Test(hw_uring_log, what_was_durable_is_found_again)
+{
+	write_and_find_again(false);
+}
+
+Test(hw_uring_log, the_helper_thread_writes_the_same)
+{
+	write_and_find_again(true);
+}
+
+/* Group commit: what is appended while a write is in flight goes in one batch. */
+Test(hw_uring_log, records_gather_while_a_write_is_in_flight)
+{
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	uint64_t before = hw_log_state(d.log).batches;
+	cr_assert(log_dir_append(&d, 50));
+	hw_log_submit(d.log);
+	for (int i = 0; i < 500; i++) {
+		cr_assert(log_dir_append(&d, 50));
+		hw_log_submit(d.log);
+	}
+	cr_assert_eq(log_dir_drain(&d), 0);
+	cr_assert_eq(hw_log_state(d.log).batches - before, 2);
+	log_dir_close(&d);
+	cr_assert_eq(log_dir_open(&d), 0);
+	cr_assert_eq(d.records, 501);
+	log_dir_close(&d);
+}
+
+/* Back-pressure: nothing is lost, the caller is told to wait. */
+Test(hw_uring_log, full_buffers_refuse_and_free_again)
+{
+	uint32_t taken = 0;
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	while (taken < 1000 && log_dir_append(&d, 200000))
+		taken++;
+	cr_assert_geq(taken, 4 * 5);
+	cr_assert_lt(taken, 4 * 6);
+	cr_assert_eq(log_dir_drain(&d), 0);
+	cr_assert(log_dir_append(&d, 200000));
+	cr_assert_eq(log_dir_drain(&d), 0);
+	log_dir_close(&d);
+	cr_assert_eq(log_dir_open(&d), 0);
+	cr_assert_eq(d.records, taken + 1);
+	log_dir_close(&d);
+}
+
+static void
+read_at(uint64_t lsn, int32_t expected)
+{
+	static uint8_t buffer[FRAME_BYTES_MAX];
+	struct hw_log_read read = {lsn, 77, buffer, sizeof buffer};
+	struct hw_log_reaped reaped = {0};
+	struct frame frame;
+
+	cr_assert_eq(hw_log_read(d.log, &read), 0);
+	for (int i = 0; i < 100000 && reaped.read_count == 0; i++) {
+		hw_log_reap(d.log, &reaped);
+		if (reaped.read_count == 0)
+			usleep(20);
+	}
+	cr_assert_eq(reaped.read_count, 1);
+	cr_assert_eq(reaped.read[0].tag, 77);
+	cr_assert_eq(reaped.read[0].lsn, lsn);
+	cr_assert_eq(reaped.read[0].result, expected, "lsn %lu: %d", (unsigned long)lsn,
+		     reaped.read[0].result);
+	if (expected < 0)
+		return;
+	cr_assert(frame_decode(&frame, buffer, (size_t)expected));
+	cr_assert_eq(frame.lsn, lsn);
+}
+
+Test(hw_uring_log, reads_find_records_across_segments_and_drop_frees_them)
+{
+	static uint8_t buffer[FRAME_BYTES_MAX];
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 30, 200000 - FRAME_HEADER_BYTES);
+	cr_assert(log_dir_append(&d, 936));
+	cr_assert(log_dir_append(&d, 936));
+	struct hw_log_read early = {30 * 200000, 1, buffer, sizeof buffer};
+	cr_assert_eq(hw_log_read(d.log, &early), -EAGAIN);
+	cr_assert_eq(log_dir_drain(&d), 0);
+	for (uint64_t i = 0; i < 30; i++)
+		read_at(i * 200000, 200000);
+	read_at(30 * 200000, 2000);
+	read_at(30 * 200000 + 1000, 1000);
+	read_at(30 * 200000 + 1, -EILSEQ);
+
+	struct hw_log_state before = hw_log_state(d.log);
+	cr_assert_geq(before.live_bytes, 3 * TEST_SEGMENT_BYTES);
+	hw_log_drop(d.log, 29 * 200000);
+	struct hw_log_state after = hw_log_state(d.log);
+	cr_assert_lt(after.live_bytes, before.live_bytes);
+	cr_assert_gt(after.first_lsn, 0);
+	cr_assert_leq(after.first_lsn, 29 * 200000);
+	struct hw_log_read gone = {0, 1, buffer, sizeof buffer};
+	cr_assert_eq(hw_log_read(d.log, &gone), -ENOENT);
+	read_at(29 * 200000, 200000);
+	log_dir_close(&d);
+}
+
+/* Twice the log's size goes through it: files are used again, and what they held in
+ * their former life is not found. */
+Test(hw_uring_log, dropped_segments_are_used_again)
+{
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	for (uint32_t i = 0; i < 120; i++) {
+		log_dir_write(&d, 1, 200000 - FRAME_HEADER_BYTES);
+		if (i >= 10)
+			hw_log_drop(d.log, (i - 9) * 200000ull);
+	}
+	struct hw_log_state state = hw_log_state(d.log);
+	cr_assert_leq(state.live_bytes, state.bytes_max);
+	log_dir_close(&d);
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT);
+	cr_assert_eq(d.verdict.end_lsn, 120 * 200000ull);
+	cr_assert_geq(d.records, 10);
+	log_dir_write(&d, 3, 100);
+	log_dir_close(&d);
+}
+
+Test(hw_uring_log, a_full_log_slows_and_goes_on_after_a_drop)
+{
+	uint32_t taken = 0;
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	for (int idle = 0; idle < 400 && taken < 1000;) {
+		struct hw_log_reaped reaped;
+		if (log_dir_append(&d, 200000))
+			taken++, idle = 0;
+		else
+			idle++, usleep(1000);
+		hw_log_submit(d.log);
+		hw_log_reap(d.log, &reaped);
+		cr_assert_eq(reaped.write_error, 0);
+	}
+	struct hw_log_state state = hw_log_state(d.log);
+	cr_assert_eq(state.live_bytes, state.bytes_max);
+	cr_assert_gt(state.stalled, 0);
+	hw_log_drop(d.log, state.durable_lsn);
+	cr_assert_eq(log_dir_drain(&d), 0);
+	log_dir_close(&d);
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.end_lsn, taken * 200064ull);
+	log_dir_close(&d);
+}
+
+Test(hw_uring_log, a_full_log_starts_again)
+{
+	struct hw_log_reaped reaped;
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	for (int idle = 0; idle < 400;) {
+		idle = log_dir_append(&d, 4096 - 128) ? 0 : idle + 1;
+		hw_log_submit(d.log);
+		hw_log_reap(d.log, &reaped);
+		if (idle > 0)
+			usleep(1000);
+	}
+	log_dir_close(&d);
+	for (int i = 0; i < 3; i++) {
+		cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+		log_dir_close(&d);
+	}
+}
+
+/* The last batch torn at several places, or the file cut short: what stood before it
+ * is found, and the torn batch does not come back when the next one is torn too. */
+static void
+tear(off_t from, bool truncate)
+{
+	static const uint8_t garbage[512] = {1, 2, 3};
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 3, 1000);
+	uint64_t kept = hw_log_state(d.log).durable_lsn;
+	log_dir_write(&d, 1, 20000);
+	log_dir_close(&d);
+	int fd = log_dir_file(&d, 0);
+	/* Header block, the batch of the open, three batches: the last is at 5. */
+	off_t at = 5 * LOG_BLOCK_BYTES + from;
+	if (truncate)
+		cr_assert_eq(ftruncate(fd, at), 0);
+	else
+		cr_assert_eq(pwrite(fd, garbage, sizeof garbage, at), sizeof garbage);
+	fsync(fd);
+	close(fd);
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT);
+	cr_assert_eq(d.verdict.end_lsn, kept);
+	cr_assert_eq(d.records, 3);
+	log_dir_write(&d, 2, 500);
+	log_dir_close(&d);
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT);
+	cr_assert_eq(d.records, 5);
+	log_dir_close(&d);
+}
+
+Test(hw_uring_log, torn_at_its_header)
+{
+	tear(0, false);
+}
+
+Test(hw_uring_log, torn_in_its_body)
+{
+	tear(4 * LOG_BLOCK_BYTES + 512, false);
+}
+
+Test(hw_uring_log, file_cut_short_in_the_last_batch)
+{
+	tear(2 * LOG_BLOCK_BYTES + 512, true);
+}
+
+Test(hw_uring_log, rot_in_the_middle_is_reported_at_every_open)
+{
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 5, 1000);
+	log_dir_close(&d);
+	int fd = log_dir_file(&d, 0);
+	cr_assert_eq(pwrite(fd, "rot", 3, 3 * LOG_BLOCK_BYTES + 200), 3);
+	fsync(fd);
+	close(fd);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+		cr_assert_eq(d.verdict.tail, LOG_TAIL_ROT);
+		cr_assert_eq(d.verdict.rot_first_lsn, 1064);
+		cr_assert_eq(d.verdict.rot_end_lsn, 2 * 1064);
+		cr_assert_eq(d.records, 4 + (uint64_t)i);
+		cr_assert_eq(d.verdict.end_lsn, (5 + (uint64_t)i) * 1064);
+		log_dir_write(&d, 1, 1000);
+		log_dir_close(&d);
+	}
+}
+
+/* The header block alone is lost. Taking the file for a spare would cut everything. */
+Test(hw_uring_log, a_lost_segment_header_is_rebuilt)
+{
+	static const uint8_t zeros[LOG_BLOCK_BYTES];
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 25, 100000);
+	uint64_t end = hw_log_state(d.log).durable_lsn;
+	log_dir_close(&d);
+	for (uint32_t number = 0; number < 2; number++) {
+		int fd = log_dir_file(&d, number);
+		cr_assert_eq(pwrite(fd, zeros, sizeof zeros, 0), sizeof zeros);
+		fsync(fd);
+		close(fd);
+		cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+		cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT, "segment %u", number);
+		cr_assert_eq(d.verdict.end_lsn, end);
+		cr_assert_eq(d.records, 25);
+		log_dir_close(&d);
+	}
+}
+
+Test(hw_uring_log, a_second_process_is_told_who_has_it)
+{
+	struct hw_log *second;
+	char expected[64];
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(hw_log_open(&d.options, &second, &d.error), -EBUSY);
+	snprintf(expected, sizeof expected, "in use by pid %d", (int)getpid());
+	cr_assert(strstr(d.error.text, expected), "%s", d.error.text);
+	log_dir_close(&d);
+	cr_assert_eq(log_dir_open(&d), 0, "free again: %s", d.error.text);
+	log_dir_close(&d);
+}
+
+Test(hw_uring_log, another_server_epoch_or_path_is_refused)
+{
+	struct hw_log_options good = d.options;
+	char moved[80];
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 1, 10);
+	log_dir_close(&d);
+
+	d.options.server[3] ^= 1;
+	cr_assert_eq(log_dir_open(&d), -EPERM);
+	cr_assert(strstr(d.error.text, "belongs to server"), "%s", d.error.text);
+	d.options = good;
+	d.options.epoch[0] ^= 1;
+	cr_assert_eq(log_dir_open(&d), -EPERM);
+	cr_assert(strstr(d.error.text, "is of epoch"), "%s", d.error.text);
+	memset(d.options.epoch, 0, EPOCH_BYTES);
+	cr_assert_eq(log_dir_open(&d), 0, "no epoch given: the log's own");
+	struct hw_log_identity identity = hw_log_identity(d.log);
+	cr_assert_eq(memcmp(identity.epoch, good.epoch, EPOCH_BYTES), 0);
+	log_dir_close(&d);
+	d.options = good;
+	snprintf(moved, sizeof moved, "%s-moved", d.path);
+	cr_assert_eq(rename(d.path, moved), 0);
+	d.options.directory = moved;
+	cr_assert_eq(log_dir_open(&d), -EPERM);
+	cr_assert(strstr(d.error.text, "copied log"), "%s", d.error.text);
+	cr_assert_eq(rename(moved, d.path), 0);
+	d.options = good;
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_close(&d);
+}
+
+Test(hw_uring_log, a_new_epoch_opens_a_segment_that_says_so)
+{
+	static const uint8_t forced[EPOCH_BYTES] = "the forced epoch";
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 2, 10);
+	hw_log_set_epoch(d.log, forced);
+	log_dir_write(&d, 2, 10);
+	log_dir_close(&d);
+	memcpy(d.options.epoch, forced, EPOCH_BYTES);
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.records, 4);
+	log_dir_close(&d);
+}
+
+Test(hw_uring_log, memory_mode_is_durable_at_once_and_touches_no_file)
+{
+	d.options.memory = true;
+	d.options.directory = "no-such/parent";
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	for (int i = 0; i < 1000; i++)
+		cr_assert(log_dir_append(&d, 100000));
+	cr_assert_eq(log_dir_drain(&d), 0);
+	cr_assert_eq(hw_log_clean_stop(d.log), 0);
+	log_dir_close(&d);
+}
+
+/* A full disk is found when a spare is made: the first one refuses the start, a later
+ * one is reported while there is still room to write. */
+Test(hw_uring_log, no_space_refuses_the_start)
+{
+	struct rlimit limit = {TEST_SEGMENT_BYTES / 2, TEST_SEGMENT_BYTES / 2};
+
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	cr_assert_lt(log_dir_open(&d), 0);
+	cr_assert(strstr(d.error.text, "free space"), "%s", d.error.text);
+}
+
+Test(hw_uring_log, no_space_later_is_reported_ahead_of_need)
+{
+	struct rlimit limit = {TEST_SEGMENT_BYTES / 2, RLIM_INFINITY};
+	int seen = 0;
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	while (hw_log_state(d.log).spare_segments < 2)
+		usleep(1000);
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	/* Each batch lies at the start of its segment, below the limit: only the making
+	 * of a new file fails. */
+	for (int i = 0; i < 2000 && seen == 0; i++) {
+		hw_log_set_epoch(d.log, d.options.epoch); /* takes a spare */
+		if (hw_log_state(d.log).spare_segments == 2)
+			log_dir_write(&d, 1, 100);
+		usleep(1000);
+		seen = hw_log_state(d.log).space_error;
+	}
+	cr_assert_eq(seen, EFBIG);
+	cr_assert_geq(hw_log_state(d.log).spare_segments, 1);
+	cr_assert_eq(hw_log_state(d.log).write_error, 0);
+	log_dir_close(&d);
+}
+
+/* What the disk refused once is final, told once, and the log takes nothing more. */
+static void
+fail_a_write(bool helper_thread)
+{
+	struct hw_log_reaped reaped;
+	struct rlimit limit = {LOG_BLOCK_BYTES * 3, RLIM_INFINITY};
+
+	d.options.helper_thread = helper_thread;
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	while (hw_log_state(d.log).spare_segments < 2)
+		usleep(1000);
+	log_dir_write(&d, 1, 100);
+	uint64_t durable = hw_log_state(d.log).durable_lsn;
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	cr_assert(log_dir_append(&d, 100));
+	cr_assert_lt(log_dir_drain(&d), 0);
+	cr_assert(!log_dir_append(&d, 100));
+	limit.rlim_cur = RLIM_INFINITY;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	hw_log_submit(d.log);
+	hw_log_reap(d.log, &reaped);
+	cr_assert_eq(reaped.write_error, 0, "told once");
+	cr_assert_eq(reaped.durable_lsn, durable);
+	cr_assert_lt(hw_log_state(d.log).write_error, 0);
+	cr_assert_lt(hw_log_clean_stop(d.log), 0);
+	log_dir_close(&d);
+}
+
+Test(hw_uring_log, a_failed_write_is_final_ring)
+{
+	fail_a_write(false);
+}
+
+Test(hw_uring_log, a_failed_write_is_final_thread)
+{
+	fail_a_write(true);
+}
+
+static void
+sleep_on_descriptor(bool helper_thread)
+{
+	struct hw_log_reaped reaped;
+
+	d.options.helper_thread = helper_thread;
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	for (int i = 0; i < 20; i++) {
+		cr_assert(log_dir_append(&d, 100));
+		hw_log_submit(d.log);
+		uint64_t end = hw_log_state(d.log).append_lsn;
+		int wakes = 0;
+		for (hw_log_reap(d.log, &reaped); reaped.durable_lsn < end;
+		     hw_log_reap(d.log, &reaped)) {
+			struct pollfd event = {hw_log_descriptor(d.log), POLLIN, 0};
+			cr_assert_eq(poll(&event, 1, 5000), 1, "never woken");
+			hw_log_woken(d.log);
+			cr_assert_lt(wakes++, 5);
+		}
+	}
+	log_dir_close(&d);
+}
+
+Test(hw_uring_log, a_sleeping_loop_is_woken_ring)
+{
+	sleep_on_descriptor(false);
+}
+
+Test(hw_uring_log, a_sleeping_loop_is_woken_thread)
+{
+	sleep_on_descriptor(true);
+}
+
+Test(hw_uring_log, what_is_no_log_is_refused)
+{
+	char name[128];
+
+	snprintf(name, sizeof name, "%s/segment-0000", d.path);
+	FILE *file = fopen(name, "w");
+	cr_assert(file != NULL);
+	fputs("not a log", file);
+	fclose(file);
+	cr_assert_eq(log_dir_open(&d), -EILSEQ);
+	cr_assert(strstr(d.error.text, "without one valid header"), "%s", d.error.text);
+	d.options.segment_bytes = 12345;
+	cr_assert_eq(log_dir_open(&d), -EINVAL);
+}
