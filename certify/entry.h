@@ -183,9 +183,13 @@ enum gtid_spec {
 };
 
 enum submit_flag {
-	SUBMIT_FENCE = 1,         /* DDL and the like: applied alone */
-	SUBMIT_EMPTY = 2,         /* changes no row and needs no fence */
-	SUBMIT_NOT_COMMITTED = 4, /* ASSIGNED: not committed at its origin */
+	SUBMIT_FENCE = 1, /* DDL and the like: applied alone */
+	SUBMIT_EMPTY = 2, /* changes no row and needs no fence */
+	/* ASSIGNED: sent again after its origin rolled it back (a replica's worker
+	 * after a deadlock). It gets the first verdict, as long as the floor has
+	 * not passed the first one: keep the floor at or below what is accepted
+	 * and not committed. */
+	SUBMIT_NOT_COMMITTED = 4,
 };
 
 struct entry_submit {

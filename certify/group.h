@@ -53,7 +53,7 @@ enum group_verdict {
 	GROUP_REFUSED_FULL = 4,  /* the index, or the GTID set, has no room */
 	GROUP_REFUSED_GTID = 5,  /* taken, or no number is left */
 	GROUP_ABANDONED = 6,     /* given up before it was ordered */
-	GROUP_VOID = 7,          /* the entry decided nothing: tell nobody */
+	GROUP_VOID = 7,          /* the entry decided nothing */
 };
 
 /* The answer to one submission, kept until the floor passes it. */
@@ -122,9 +122,10 @@ enum group_join_reason {
 	GROUP_JOIN_IS_GROUP_UUID = 6 /* its server_uuid is the group's name */
 };
 
-/* What the entry did. Of SUBMIT and ABANDON: `outcome` is the sequence's one and
- * only, whether this entry decided it or an earlier one did (`repeated`). Only an
- * ACCEPTED one that is neither repeated nor `again` is to be delivered. */
+/* What the entry did. Of SUBMIT and ABANDON: `verdict` is what this very entry
+ * decided, GROUP_VOID if nothing; `outcome` is the sequence's one and only, be it
+ * decided now or by an earlier entry (`repeated`, VOID), and may be told. Deliver
+ * a transaction when `verdict` is GROUP_ACCEPTED and `outcome.again` is not set. */
 struct group_effect {
 	uint8_t kind;     /* enum group_effect_kind */
 	uint8_t verdict;  /* VERDICT: of this entry, may be GROUP_VOID */
@@ -165,7 +166,10 @@ uint64_t group_index_hashes(const struct group *g); /* that count against index_
 uint64_t group_digest(const struct group *g);
 
 /* What a HORIZON entry should name now; equal to group_horizon() when none is
- * worth logging. Which node proposes, and when, is the node's. */
+ * worth logging: the lowest mark_low of the members that may submit (ONLINE), not
+ * counting those that the horizon has passed already. When the index is nearly
+ * full the lowest one is passed over, unless all stand there. Which node proposes,
+ * and when, is the node's. */
 uint64_t group_horizon_wanted(const struct group *g);
 
 /* Slots of the member table, NULL for an unused one; includes ended ones. */

@@ -1,0 +1,89 @@
+/*
+ * certify/group_state.h - what a group consists of; for group*.c alone.
+ *
+ * Everything here but `effect`, `job` and the memory's own sizes is a function
+ * of the entries applied so far, and goes into the state image.
+ */
+#ifndef CERTIFY_GROUP_STATE_H
+#define CERTIFY_GROUP_STATE_H
+
+#include "certify/group.h"
+#include "certify/index.h"
+
+/* Servers that are remembered, members or gone, per member that may be. When a
+ * new one finds the table full, it takes the place of the one gone longest. */
+#define SERVERS_PER_MEMBER 4
+#define SERVERS_MAX        (SERVERS_PER_MEMBER * GROUP_MEMBERS_MAX)
+
+#define EXECUTED_SOURCES_MAX   1024
+#define EXECUTED_INTERVALS_MAX 8192
+
+#define GENERATORS_MAX 32 /* one for the group's uuid, one per tag in use */
+
+/* Decided sequences of an incarnation, at sequence modulo inflight_max. An entry
+ * is void by its incarnation, so that a join need not clear the ring. */
+struct outcome_slot {
+	uint64_t incarnation; /* 0: never used */
+	struct group_outcome outcome;
+};
+
+/* GTIDs that a server may take without another taking them: [from, to], of which
+ * those below `from`, and those in the executed set, are gone. from 0: none. */
+struct gtid_block {
+	uint64_t from;
+	uint64_t to;
+};
+
+struct gtid_generator {
+	struct gtid_source source;
+	uint64_t frontier; /* no block reaches this number or beyond */
+	uint64_t grants;   /* since the blocks were last collected */
+	uint64_t view;     /* for which they were given out */
+	struct gtid_block block[SERVERS_MAX];
+};
+
+struct group {
+	struct group_config memory; /* what the block was sized for */
+	struct group_config config; /* CREATE's */
+	bool created;
+	uint8_t uuid[UUID_BYTES];
+
+	uint64_t applied;
+	uint64_t view;
+	uint64_t last_fence;
+	uint64_t digest;
+
+	uint32_t servers; /* slots in use of the tables: SERVERS_PER_MEMBER * members_max */
+	uint32_t generators;
+	struct group_member *member;      /* [servers] */
+	struct outcome_slot *outcome;     /* [servers][config.inflight_max] */
+	struct gtid_generator *generator; /* [GENERATORS_MAX] */
+	struct gtid_set *executed;
+	struct certify_index *index;
+
+	uint64_t living[SERVERS_MAX]; /* [servers] incarnations, 0: none lives; for scans */
+
+	struct entry entry; /* the one being applied */
+	struct group_effect effect;
+	struct certify_job job;
+	uint32_t origin; /* slot of the submission's member */
+	bool busy;       /* between start and the last step */
+	bool certifying; /* the job runs */
+};
+
+#define NO_SLOT UINT32_MAX
+
+/* The slot whose last incarnation this is and lives, or NO_SLOT. */
+uint32_t group_slot_alive(const struct group *g, uint64_t incarnation);
+
+/* Where an outcome of this sequence is, or would be. Filled only if it is of the
+ * slot's last incarnation and of this sequence. */
+struct outcome_slot *group_outcome_slot(const struct group *g, uint32_t slot, uint64_t sequence);
+bool group_outcome_filled(const struct group *g, uint32_t slot, uint64_t sequence);
+
+/* group_submit.c: true when the entry is done, false when the job is to run. */
+bool group_submit_start(struct group *g, const struct entry_submit *s);
+void group_submit_end(struct group *g, const struct entry_submit *s, enum certify_answer answer);
+void group_abandon(struct group *g, const struct entry_abandon *a);
+
+#endif /* CERTIFY_GROUP_STATE_H */

@@ -1,0 +1,98 @@
+/*
+ * certify/index.h - who wrote a row last, and the verdict that follows.
+ *
+ * The index maps the hash of a row to the log index of the last accepted
+ * transaction that wrote it. A transaction conflicts when, for one of its
+ * hashes, that writer is not in its snapshot.
+ *
+ *     certify_start(&job, &submit, index);
+ *     while ((answer = certify_step(x, &job, budget)) == CERTIFY_MORE)
+ *             ...
+ *
+ * All lookups come before the first insertion, so that a refused transaction
+ * leaves no trace. Nothing else may touch the index between start and answer,
+ * but for index_sweep().
+ *
+ * The snapshot of the shim holds the transactions that its own server has
+ * committed, as any others: clients of one server that write one row in turn
+ * never refuse each other.
+ *
+ * Horizon    From index_set_horizon(h) on, every writer at or below h is absent
+ *            to every lookup, swept or not. Sweeping frees slots and is not
+ *            visible: neither in a verdict, nor in FULL, nor in a digest.
+ * Full       decided by what *counts*, a number that is the same on all nodes;
+ *            see index.c. Physical room is then there always.
+ * Units      budgets of hashes and of slots. A hash has its top bit clear.
+ * Ownership  one block of index_size() bytes, 64-aligned, from the caller, and
+ *            best on huge pages: a lookup is one miss of cache and TLB.
+ * Limits     INDEX_HASHES_MAX. A log index is never 0.
+ * Errors     FULL is a verdict. A malformed image is false.
+ * Threads    one core owns it.
+ */
+#ifndef CERTIFY_INDEX_H
+#define CERTIFY_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "certify/entry.h"
+
+#define INDEX_HASHES_MAX  (UINT32_C(1) << 30)
+#define INDEX_BATCH       32  /* lookups whose cache misses overlap */
+#define INDEX_GENERATIONS 128 /* boundaries that are kept, see index.c */
+
+struct certify_index;
+
+enum certify_answer {
+	CERTIFY_MORE = 1,
+	CERTIFY_ACCEPT = 2,
+	CERTIFY_REFUSE = 3,
+	CERTIFY_FULL = 4,
+};
+
+struct certify_job {
+	const struct entry_submit *submit;
+	uint64_t index;       /* of the submission: what its hashes will map to */
+	uint64_t last_writer; /* highest one found above the horizon, 0 none */
+	uint64_t winner;      /* REFUSE: the writer that was not seen */
+	uint64_t winner_hash;
+	uint32_t next;  /* hash to look at */
+	uint32_t fresh; /* hashes so far that do not count yet */
+	bool inserting; /* all lookups passed */
+};
+
+size_t index_size(uint32_t hashes_max);
+struct certify_index *index_init(void *mem, uint32_t hashes_max);
+
+/* Makes an empty index smaller than its memory: CREATE asked for less. */
+void index_limit(struct certify_index *x, uint32_t hashes_max);
+
+/* last[i] = the last writer of the i-th of n <= INDEX_BATCH hashes (8 unaligned
+ * bytes each), 0 where there is none above the horizon. */
+void index_lookup_batch(const struct certify_index *x, const uint8_t *hashes, uint32_t n,
+			uint64_t *last);
+
+void certify_start(struct certify_job *job, const struct entry_submit *submit, uint64_t index);
+enum certify_answer certify_step(struct certify_index *x, struct certify_job *job,
+				 uint32_t budget_hashes);
+
+/* Asks the cache for what the first hashes of a coming submission will touch. */
+void index_prefetch(const struct certify_index *x, const struct entry_submit *submit);
+
+/* `horizon` never falls; `at` is the index of the entry that moves it. */
+void index_set_horizon(struct certify_index *x, uint64_t horizon, uint64_t at);
+bool index_sweep(struct certify_index *x, uint32_t budget_slots); /* true: more to do */
+
+uint64_t index_horizon(const struct certify_index *x);
+uint64_t index_count(const struct certify_index *x); /* hashes that count */
+uint32_t index_capacity(const struct certify_index *x);
+uint64_t index_occupied(const struct certify_index *x); /* slots; differs between nodes */
+
+/* Sweeps to the end, then writes: encode(decode(bytes)) == bytes. */
+size_t index_image_bytes(const struct certify_index *x);
+void index_encode(struct certify_index *x, struct writer *w);
+/* Into an index fresh from index_init(). Every writer must be at most `applied`. */
+bool index_decode(struct certify_index *x, struct reader *r, uint64_t applied);
+
+#endif /* CERTIFY_INDEX_H */

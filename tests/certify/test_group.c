@@ -1,0 +1,321 @@
+/* The rules of group.c and group_submit.c, each by the schedule that needs it. */
+#include "tests/certify/group_script.h"
+
+Test(certify_group, nothing_happens_before_the_group_exists)
+{
+	struct script s = script_begin(&script_config);
+	cr_assert_eq(submit(&s, 1, 1, 5)->kind, GROUP_NOTHING);
+	const struct group_effect *f = join(&s, 1, 0, 1);
+	cr_assert_eq(f->change, GROUP_JOIN_VOID);
+	cr_assert_eq(f->reason, GROUP_JOIN_NO_GROUP);
+	struct group_config more = script_config;
+	more.inflight_max++;
+	cr_assert_eq(create(&s, &more)->kind, GROUP_NOTHING, "more than the memory is for");
+	cr_assert_eq(create(&s, &script_config)->kind, GROUP_CREATED);
+	cr_assert_eq(create(&s, &script_config)->kind, GROUP_NOTHING, "the first one counts");
+	script_end(&s);
+}
+
+Test(certify_group, first_in_the_order_wins)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1); /* 2 */
+	join(&s, 2, 0, 1); /* 3 */
+	s.mark = 3;
+	const struct group_effect *f = submit(&s, 2, 1, 70); /* 4 */
+	cr_assert_eq(f->verdict, GROUP_ACCEPTED);
+	cr_assert_eq(f->outcome.gtid.gno, 1);
+	cr_assert_eq(f->outcome.dependency, 0);
+	f = submit(&s, 3, 1, 70); /* 5 */
+	cr_assert_eq(f->verdict, GROUP_REFUSED);
+	cr_assert_eq(f->outcome.winner, 4);
+	cr_assert_eq(f->outcome.winner_hash, 70);
+	s.mark = 4;
+	f = submit(&s, 3, 2, 70); /* 6 */
+	cr_assert_eq(f->verdict, GROUP_ACCEPTED);
+	cr_assert_eq(f->outcome.dependency, 4);
+	cr_assert_eq(f->outcome.gtid.gno, 2, "a refused one uses no number");
+	script_end(&s);
+}
+
+Test(certify_group, a_hot_row_of_one_server_is_never_refused)
+{
+	/* Own commits are seen before older remote ones are: 4 is not, 5 and 6 are. */
+	struct script s = script_created();
+	join(&s, 1, 0, 1);
+	join(&s, 2, 0, 1);
+	s.mark = 3;
+	cr_assert_eq(submit(&s, 3, 1, 1)->verdict, GROUP_ACCEPTED);
+	cr_assert_eq(submit(&s, 2, 1, 70)->verdict, GROUP_ACCEPTED);
+	s.seen[0] = 5;
+	cr_assert_eq(submit(&s, 2, 2, 70)->verdict, GROUP_ACCEPTED);
+	s.seen[1] = 6;
+	cr_assert_eq(submit(&s, 2, 3, 70)->verdict, GROUP_ACCEPTED);
+	s.seen[1] = 0;
+	cr_assert_eq(submit(&s, 2, 4, 70)->verdict, GROUP_REFUSED, "7 was not seen");
+	script_end(&s);
+}
+
+Test(certify_group, a_join_is_void_unless_it_names_the_last)
+{
+	struct script s = script_created();
+	cr_assert_eq(join(&s, 1, 0, 1)->change, GROUP_JOINED); /* 2 */
+	const struct group_effect *f = join(&s, 1, 0, 1);
+	cr_assert_eq(f->change, GROUP_JOIN_AGAIN, "a copy");
+	cr_assert_eq(f->incarnation, 2);
+	f = join(&s, 1, 0, 9);
+	cr_assert_eq(f->reason, GROUP_JOIN_NOT_LAST);
+	cr_assert_eq(f->incarnation, 2, "tells which is");
+	f = join(&s, 1, 2, 9); /* 5 */
+	cr_assert_eq(f->change, GROUP_JOINED);
+	cr_assert_eq(f->ended, 2, "replaced while it lived");
+	cr_assert_eq(submit(&s, 2, 1, 5)->verdict, GROUP_VOID);
+	leave(&s, 5);
+	cr_assert_eq(join(&s, 1, 0, 1)->change, GROUP_JOIN_VOID, "a late copy of the first");
+	cr_assert_eq(join(&s, 1, 2, 9)->change, GROUP_JOIN_VOID, "and of the second");
+	cr_assert_eq(group_view(s.g), 3);
+	script_end(&s);
+}
+
+Test(certify_group, joins_are_refused_with_a_reason)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1); /* 2 */
+	cr_assert_eq(join(&s, 0xAA, 0, 1)->reason, GROUP_JOIN_IS_GROUP_UUID);
+	struct entry e = {.kind = ENTRY_JOIN};
+	e.join = (struct entry_join){.server_uuid = {2}, .flags = JOIN_BOOTSTRAP};
+	cr_assert_eq(apply(&s, &e)->reason, GROUP_JOIN_OTHERS_LIVE);
+	uint8_t set[41] = {1, 0, 0, 0, 0xAA, [20] = 0, 1, 0, 0, 0, 1, [33] = 1};
+	e.join.flags = 0;
+	e.join.executed = (struct gtid_bytes){set, sizeof set};
+	cr_assert_eq(apply(&s, &e)->reason, GROUP_JOIN_EXTRA_GTIDS);
+	s.mark = 1;
+	submit(&s, 2, 1, 7); /* the group's 1 now exists */
+	cr_assert_eq(apply(&s, &e)->change, GROUP_JOINED);
+	join(&s, 3, 0, 1);
+	cr_assert_eq(join(&s, 4, 0, 1)->reason, GROUP_JOIN_NO_ROOM);
+	script_end(&s);
+}
+
+Test(certify_group, each_sequence_is_decided_once)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1);
+	s.mark = 2;
+	struct group_outcome first = submit(&s, 2, 1, 5)->outcome;
+	const struct group_effect *f = submit(&s, 2, 1, 5);
+	cr_assert_eq(f->verdict, GROUP_VOID);
+	cr_assert(f->repeated);
+	cr_assert_eq(f->outcome.gtid.gno, first.gtid.gno);
+	cr_assert_eq(submit(&s, 2, 5, 6)->verdict, GROUP_VOID, "beyond floor + inflight_max");
+	s.floor = 2;
+	cr_assert_eq(submit(&s, 2, 5, 6)->verdict, GROUP_ACCEPTED);
+	s.floor = 1;
+	f = submit(&s, 2, 1, 5);
+	cr_assert_eq(f->verdict, GROUP_VOID, "its outcome is forgotten, its floor is not");
+	cr_assert(!f->repeated);
+	struct group_outcome out;
+	cr_assert_eq(group_outcome(s.g, 2, 1, &out), GROUP_PASSED);
+	cr_assert_eq(group_outcome(s.g, 2, 3, &out), GROUP_OPEN);
+	cr_assert_eq(group_outcome(s.g, 2, 5, &out), GROUP_KNOWN);
+	cr_assert_eq(group_outcome(s.g, 3, 1, &out), GROUP_UNKNOWN);
+	script_end(&s);
+}
+
+Test(certify_group, abandon_and_submission_race_in_the_log)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1);
+	s.mark = 2;
+	cr_assert_eq(abandon(&s, 2, 1)->verdict, GROUP_ABANDONED);
+	const struct group_effect *f = submit(&s, 2, 1, 5);
+	cr_assert_eq(f->verdict, GROUP_VOID);
+	cr_assert_eq(f->outcome.verdict, GROUP_ABANDONED);
+	submit(&s, 2, 2, 5);
+	f = abandon(&s, 2, 2);
+	cr_assert_eq(f->verdict, GROUP_VOID);
+	cr_assert_eq(f->outcome.verdict, GROUP_ACCEPTED);
+	cr_assert_eq(f->outcome.gtid.gno, 1);
+	script_end(&s);
+}
+
+Test(certify_group, an_old_session_decides_nothing)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1);
+	s.mark = 2;
+	s.session = 1;
+	cr_assert_eq(attach(&s, 2, 1)->change, GROUP_ATTACHED);
+	cr_assert_eq(attach(&s, 2, 2)->node, 2);
+	cr_assert_eq(attach(&s, 2, 2)->kind, GROUP_NOTHING);
+	cr_assert_eq(submit(&s, 2, 1, 5)->verdict, GROUP_VOID);
+	cr_assert_eq(abandon(&s, 2, 1)->verdict, GROUP_VOID);
+	s.session = 2;
+	cr_assert_eq(submit(&s, 2, 1, 5)->verdict, GROUP_ACCEPTED, "the void ones left nothing");
+	cr_assert_eq(expel(&s, 2, 1)->kind, GROUP_NOTHING, "timed the old session");
+	cr_assert_eq(expel(&s, 2, 2)->change, GROUP_EXPELLED);
+	script_end(&s);
+}
+
+Test(certify_group, outcomes_live_until_the_successor_joins)
+{
+	struct script s = script_created();
+	struct group_outcome out;
+	join(&s, 1, 0, 1);
+	s.mark = 2;
+	submit(&s, 2, 1, 5);
+	expel(&s, 2, 0);
+	cr_assert_eq(submit(&s, 2, 2, 6)->verdict, GROUP_VOID);
+	cr_assert_eq(group_outcome(s.g, 2, 1, &out), GROUP_KNOWN);
+	cr_assert_eq(group_outcome(s.g, 2, 2, &out), GROUP_OPEN);
+	join(&s, 2, 0, 1);
+	cr_assert_eq(group_outcome(s.g, 2, 1, &out), GROUP_KNOWN, "another server's join");
+	cr_assert_eq(join(&s, 1, 2, 2)->incarnation, 7);
+	cr_assert_eq(group_outcome(s.g, 2, 1, &out), GROUP_UNKNOWN);
+	cr_assert_eq(group_outcome(s.g, 7, 1, &out), GROUP_OPEN);
+	script_end(&s);
+}
+
+Test(certify_group, the_horizon_forgets_and_refuses_what_is_older)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1);
+	s.mark = 2;
+	submit(&s, 2, 1, 5); /* 3 */
+	submit(&s, 2, 2, 6); /* 4 */
+	cr_assert_eq(horizon(&s, 99)->kind, GROUP_NOTHING, "from the future");
+	cr_assert_eq(horizon(&s, 3)->horizon, 3); /* 6 */
+	cr_assert_eq(horizon(&s, 2)->kind, GROUP_NOTHING);
+	s.seen[0] = 3; /* it had seen 3, but not all below: refused all the same */
+	cr_assert_eq(submit(&s, 2, 3, 50)->verdict, GROUP_REFUSED_STALE);
+	s.seen[0] = 0;
+	s.mark = 3;
+	const struct group_effect *f = submit(&s, 2, 4, 5);
+	cr_assert_eq(f->verdict, GROUP_ACCEPTED);
+	cr_assert_eq(f->outcome.dependency, 3, "the evidence is dropped: after all of it");
+	script_end(&s);
+}
+
+Test(certify_group, online_needs_the_mark_at_horizon_and_join)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1); /* 2 */
+	cr_assert_eq(progress(&s, 2, 2, false)->kind, GROUP_NOTHING);
+	cr_assert_eq(progress(&s, 2, 2, true)->change, GROUP_ONLINE);
+	cr_assert_eq(group_horizon_wanted(s.g), 2);
+	cr_assert_eq(progress(&s, 2, 4, true)->kind, GROUP_NOTHING, "it is already");
+	horizon(&s, 4);    /* 6 */
+	join(&s, 2, 0, 1); /* 7 */
+	cr_assert_eq(progress(&s, 7, 6, true)->kind, GROUP_NOTHING, "below its join");
+	cr_assert_eq(progress(&s, 7, 50, true)->kind, GROUP_NOTHING, "from the future");
+	progress(&s, 2, 9, false);
+	horizon(&s, 9); /* 11 */
+	cr_assert_eq(progress(&s, 7, 8, true)->kind, GROUP_NOTHING, "below the horizon");
+	cr_assert_eq(group_horizon_wanted(s.g), 9, "one that recovers holds nothing");
+	cr_assert_eq(progress(&s, 7, 9, true)->change, GROUP_ONLINE);
+	cr_assert_eq(group_member(s.g, 7)->state, MEMBER_ONLINE);
+	script_end(&s);
+}
+
+Test(certify_group, a_laggard_is_passed_when_the_index_is_nearly_full)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1);
+	join(&s, 2, 0, 1);
+	progress(&s, 2, 3, true);
+	progress(&s, 3, 3, true);
+	s.mark = 3;
+	submit_rows(&s, 2, 1, (uint64_t[2]){100, 56}); /* 6 */
+	progress(&s, 2, 6, false);
+	cr_assert_eq(group_horizon_wanted(s.g), 6, "56 of 64: past the one at 3");
+	cr_assert_eq(submit_rows(&s, 3, 1, (uint64_t[2]){200, 9})->verdict, GROUP_REFUSED_FULL);
+	horizon(&s, 6);
+	cr_assert_eq(submit_rows(&s, 3, 2, (uint64_t[2]){200, 9})->verdict, GROUP_REFUSED_STALE);
+	cr_assert_eq(group_horizon_wanted(s.g), 6, "the one that was passed holds no more");
+	script_end(&s);
+}
+
+Test(certify_group, fences_and_empty_ones)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1);
+	s.mark = 2;
+	submit(&s, 2, 1, 5); /* 3 */
+	s.flags = SUBMIT_EMPTY;
+	cr_assert_eq(submit_rows(&s, 2, 2, (uint64_t[2]){0, 0})->outcome.dependency, 0);
+	s.flags = SUBMIT_FENCE;
+	cr_assert_eq(submit(&s, 2, 3, 6)->outcome.dependency, 4); /* 5 */
+	s.flags = 0;
+	s.floor = 4;
+	cr_assert_eq(submit(&s, 2, 4, 7)->outcome.dependency, 5, "after the fence");
+	cr_assert_eq(submit_rows(&s, 2, 5, (uint64_t[2]){0, 0})->outcome.dependency, 6,
+		     "without hashes: a fence");
+	script_end(&s);
+}
+
+Test(certify_group, users_gtids)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1);
+	join(&s, 2, 0, 1);
+	s.mark = 3;
+	s.spec = GTID_ASSIGNED;
+	s.assigned = (struct gtid){{.uuid = {0xAA}}, 2};
+	cr_assert_eq(submit(&s, 2, 1, 5)->outcome.gtid.gno, 2); /* 4 */
+	cr_assert_eq(submit(&s, 2, 2, 6)->verdict, GROUP_REFUSED_GTID);
+	s.flags = SUBMIT_NOT_COMMITTED;
+	cr_assert_eq(submit(&s, 3, 1, 6)->verdict, GROUP_REFUSED_GTID, "another's");
+	const struct group_effect *f = submit(&s, 2, 3, 5);
+	cr_assert_eq(f->verdict, GROUP_ACCEPTED);
+	cr_assert(f->outcome.again);
+	cr_assert_eq(f->outcome.index, 4);
+	s.flags = 0;
+	s.spec = GTID_AUTOMATIC;
+	cr_assert_eq(submit(&s, 3, 2, 8)->outcome.gtid.gno, 1);
+	cr_assert_eq(submit(&s, 3, 3, 9)->outcome.gtid.gno, 3, "2 is used");
+	s.spec = GTID_AUTOMATIC_TAG;
+	s.assigned.source = (struct gtid_source){.tag_bytes = 3, .tag = "tag"};
+	cr_assert_eq(submit(&s, 3, 4, 10)->outcome.gtid.gno, 1, "numbers of its own");
+	script_end(&s);
+}
+
+Test(certify_group, gtids_come_in_blocks)
+{
+	struct group_config config = script_config;
+	config.block_size = 4;
+	config.inflight_max = 64;
+	struct script s = script_begin(&config);
+	create(&s, &config);
+	join(&s, 1, 0, 1); /* 2 */
+	join(&s, 2, 0, 1); /* 3 */
+	join(&s, 3, 0, 1); /* 4 */
+	s.mark = 4;
+	uint64_t row = 0;
+	static const uint8_t order[] = {2, 3, 2, 3, 3, 2, 2};
+	/* The blocks 1-4 and 5-8; after four grants they are collected, and the next
+	 * takes what is free from the front. */
+	static const uint64_t gno[] = {1, 5, 2, 6, 3, 7, 8};
+	uint64_t sequence[4] = {0};
+	for (size_t i = 0; i < sizeof order; i++) {
+		uint64_t got = submit(&s, order[i], ++sequence[order[i]], ++row)->outcome.gtid.gno;
+		cr_assert_eq(got, gno[i], "grant %zu: %d", i, (int)got);
+	}
+	leave(&s, 4); /* collects them too: 4 is not kept for its owner */
+	cr_assert_eq(submit(&s, 2, ++sequence[2], ++row)->outcome.gtid.gno, 4);
+	script_end(&s);
+}
+
+Test(certify_group, the_last_gtid_is_used_and_then_refused)
+{
+	struct script s = script_begin(&script_config);
+	struct entry e = {.kind = ENTRY_CREATE};
+	uint8_t set[41] = {1, 0, 0, 0, 0xAA, [20] = 0, 1, 0, 0, 0, 1};
+	bytes_put_u64(set + 33, GNO_MAX - 1);
+	e.create = (struct entry_create){{0xAA}, script_config, {set, sizeof set}};
+	cr_assert_eq(apply(&s, &e)->kind, GROUP_CREATED);
+	join(&s, 1, 0, 1);
+	s.mark = 2;
+	cr_assert_eq(submit(&s, 2, 1, 5)->outcome.gtid.gno, (uint64_t)GNO_MAX);
+	cr_assert_eq(submit(&s, 2, 2, 6)->verdict, GROUP_REFUSED_GTID);
+	script_end(&s);
+}
