@@ -72,6 +72,8 @@ corpus_read(const char *folder)
 		corpus.name[corpus.count++] = entry[i]->d_name;
 		fclose(file);
 	}
+	if (found > 0)
+		free(entry); /* the array; the names stay */
 	return found > 0;
 }
 
