@@ -4,6 +4,13 @@
  * The thread does what the ring does, with the same flags, where the kernel or a
  * container's filter refuses io_uring. Both tell the owner through `event_fd`.
  *
+ * The lock file is registered with the ring beside the segments. A ring is torn down
+ * after its process is gone, and a write of a killed process may still be on its way to
+ * the disk then: a successor that had the lock by that time would scan and wipe the
+ * tail under it. A registered file stays open, and its lock held, until the last write
+ * has completed. So where files cannot be registered, the helper thread writes: a
+ * process does not end before its threads have left the kernel.
+ *
  * Plain ring flags: SINGLE_ISSUER and DEFER_TASKRUN would save a little, but bind
  * the ring to the thread that made it, and open runs before the poll core does.
  */
@@ -22,10 +29,11 @@
 
 #include "hw/log_file.h"
 
+#define SUBMIT_ATTEMPTS 8 /* the kernel may be short of memory for a moment */
+
 struct log_io {
 	bool uring;
 	bool buffers_registered;
-	bool files_registered;
 #ifdef SYNOD_URING
 	struct io_uring ring;
 #endif
@@ -97,6 +105,11 @@ open_ring(struct hw_log *log)
 	if (code < 0)
 		return code;
 	code = io_uring_register_eventfd(&io->ring, log->event_fd);
+	if (code == 0) /* one more than segments may ever be: the lock */
+		code = io_uring_register_files_sparse(&io->ring, log->slot_count + 2);
+	if (code == 0)
+		code = io_uring_register_files_update(&io->ring, log->slot_count + 1, &log->lock_fd,
+						      1);
 	if (code < 0) {
 		io_uring_queue_exit(&io->ring);
 		return code;
@@ -105,12 +118,9 @@ open_ring(struct hw_log *log)
 		part[i] = (struct iovec){log->buffer[i].data, LOG_BUFFER_BYTES};
 	/* Refused under a small RLIMIT_MEMLOCK: then without, a little slower. */
 	io->buffers_registered = io_uring_register_buffers(&io->ring, part, HW_LOG_BUFFERS) == 0;
-	io->files_registered = io_uring_register_files_sparse(&io->ring, log->slot_count) == 0;
 	io->uring = true;
-	snprintf(log->mode, sizeof log->mode, "io_uring, %sRWF_DSYNC%s%s",
-		 log->open_flags ? "O_DIRECT " : "",
-		 io->buffers_registered ? ", registered buffers" : "",
-		 io->files_registered ? ", registered files" : "");
+	snprintf(log->mode, sizeof log->mode, "io_uring, %sRWF_DSYNC, registered files%s",
+		 log->open_flags ? "O_DIRECT " : "", io->buffers_registered ? " and buffers" : "");
 	return 0;
 }
 
@@ -122,7 +132,7 @@ ring_submit(struct hw_log *log, uint32_t number)
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
 	must(sqe != NULL); /* the queue is larger than the jobs are many */
 
-	if (io->files_registered && !job->slot->registered)
+	if (!job->slot->registered)
 		job->slot->registered = io_uring_register_files_update(&io->ring, job->slot->number,
 								       &job->slot->fd, 1) == 1;
 	int fd = job->slot->registered ? (int)job->slot->number : job->slot->fd;
@@ -139,7 +149,7 @@ ring_submit(struct hw_log *log, uint32_t number)
 		sqe->flags |= IOSQE_FIXED_FILE;
 	io_uring_sqe_set_data64(sqe, number);
 	int code = 0;
-	for (int attempt = 0; attempt < 8 && code <= 0; attempt++)
+	for (int attempt = 0; attempt < SUBMIT_ATTEMPTS && code <= 0; attempt++)
 		code = io_uring_submit(&io->ring);
 	if (code <= 0) {
 		job->result = code < 0 ? code : -EIO;
@@ -190,8 +200,10 @@ log_io_close(struct hw_log *log)
 	if (!io)
 		return;
 #ifdef SYNOD_URING
-	if (io->uring)
+	if (io->uring) {
+		io_uring_unregister_files(&io->ring);
 		io_uring_queue_exit(&io->ring);
+	}
 #endif
 	if (!io->uring && io->thread) {
 		atomic_store_explicit(&io->stopping, true, memory_order_release);

@@ -25,6 +25,8 @@
 #define SEGMENT_NAME_BYTES 32
 #define LOG_BYTES_MAX      (8ull << 30)
 #define SEGMENTS_MIN       3
+#define LOCK_ATTEMPTS      500
+#define LOCK_WAIT_US       10000
 
 static void
 segment_name(char *out, uint32_t number)
@@ -218,16 +220,22 @@ log_start_preparer(struct hw_log *log)
 static int
 lock_directory(struct hw_log *log, struct hw_error *error)
 {
-	char holder[32] = "?";
+	char holder[32];
 
 	log->lock_fd = openat(log->directory_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (log->lock_fd < 0)
 		return hw_error_set(error, -errno, "%s/lock: %s: give this user the directory",
 				    log->directory, strerror(errno));
-	if (flock(log->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+	for (int i = 0; flock(log->lock_fd, LOCK_EX | LOCK_NB) != 0; i++) {
 		ssize_t n = pread(log->lock_fd, holder, sizeof holder - 1, 0);
 		holder[n > 0 ? n : 0] = '\0';
 		holder[strcspn(holder, "\n")] = '\0';
+		/* A killed process keeps the lock until its last write is done. */
+		long pid = strtol(holder, NULL, 10);
+		if (i < LOCK_ATTEMPTS && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
+			usleep(LOCK_WAIT_US);
+			continue;
+		}
 		return hw_error_set(error, -EBUSY,
 				    "log directory %s in use by pid %s: stop that process, or give "
 				    "this one a directory of its own ([log] directory)",
@@ -599,6 +607,8 @@ hw_log_close(struct hw_log *log)
 	sem_destroy(&log->prepared);
 	close_fd(log->event_fd);
 	close_fd(log->directory_fd);
+	if (log->lock_fd >= 0)
+		flock(log->lock_fd, LOCK_UN); /* whoever may hold it open besides */
 	close_fd(log->lock_fd);
 	free(log);
 }
