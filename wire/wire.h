@@ -153,6 +153,7 @@ struct wire_packet {
 struct wire_stats {
 	uint64_t packets_sent, packets_received, bytes_sent, bytes_received;
 	uint64_t messages_sent, messages_delivered;
+	uint64_t send_too_large; /* more than wire_message_bytes_max() */
 	uint64_t packets_lost, segments_resent, timeouts, window_cuts;
 	uint64_t sessions_opened, sessions_closed, sessions_replaced;
 	uint64_t handshakes_received, cookies_sent, refusals_sent, refusals_received;

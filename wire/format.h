@@ -1,0 +1,160 @@
+/*
+ * wire/format.h - the bytes of a datagram.
+ *
+ * Little-endian, no padding, reserved bytes are zero and are checked:
+ *
+ *     offset bytes
+ *          0     1  type         enum wire_datagram
+ *          1     3  reserved
+ *          4     4  key id       the receiver's connection id; INIT: 0
+ *          8     8  counter      CONFIRM, DATA: never reused in a session (it is
+ *                                the nonce of sealing); others: 0
+ *         16    16  epoch        zero: the sender does not know it yet
+ *         32        body
+ *     n - 16    16  tag          of sealing; zero in clear
+ *
+ * INIT and RESPONSE have one body, so that a response is never larger than what
+ * it answers:
+ *
+ *          0     4  version      it, connection and time keep their places in
+ *                                every version to come: a refusal needs them
+ *          4     1  kind         3 reserved
+ *          8     4  node
+ *         12     4  connection   id under which the sender wants to be addressed
+ *         16    16  uuid
+ *         32     8  process
+ *         40     8  time         INIT: the initiator's clock; RESPONSE: echoed
+ *         48     1  expected kind, 3 reserved, 4 node, 16 uuid; zero: any
+ *         72    16  cookie       as given by COOKIE, else zero
+ *         88    20  window       bytes of each stream that the sender may hold
+ *        108     4  largest datagram that the sender takes
+ *        112     4  largest message that the sender takes
+ *        116    96  noise        handshake message of sealing; zero in clear
+ *
+ * COOKIE:   time 8 (echoed), cookie 16.
+ * REFUSE:   reason 1, 3 reserved, version 4, time 8 (echoed).
+ * CONFIRM:  noise 64 (zero in clear), then items. The initiator sends it in
+ *           place of DATA until it heard the responder in this session.
+ * DATA:     items, to the end of the body:
+ *
+ *     PING    1: kind
+ *     ACK     2: kind, range count 1, delay_us 4, largest 8, first 2,
+ *                then per range gap 2, count 2: downward from `largest`, `first`
+ *                more are acknowledged, then gap + 1 are not, count + 1 are ...
+ *     CREDIT  3: kind, stream 1, limit 8: bytes since the stream began
+ *     BYTES   4: kind, stream 1, count 2, offset 8, then the bytes. A stream is
+ *                a row of messages, each behind its length in 4 bytes.
+ *     CLOSE   5: kind, reason 1
+ *
+ * Errors  a decoder answers false and the caller counts; never a trap.
+ */
+#ifndef WIRE_FORMAT_H
+#define WIRE_FORMAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "wire/wire.h"
+
+#define DATAGRAM_HEADER_BYTES 32
+#define DATAGRAM_TAG_BYTES    16
+#define DATAGRAM_FRAME_BYTES  (DATAGRAM_HEADER_BYTES + DATAGRAM_TAG_BYTES)
+#define COOKIE_BYTES          16
+#define HELLO_NOISE_BYTES     96
+#define CONFIRM_NOISE_BYTES   64
+#define HELLO_BYTES           (116 + HELLO_NOISE_BYTES)
+#define COOKIE_BODY_BYTES     24
+#define REFUSE_BODY_BYTES     16
+#define ACK_HEAD_BYTES        16
+#define ACK_RANGES_MAX        24
+#define CREDIT_ITEM_BYTES     10
+#define BYTES_HEAD_BYTES      12
+#define LENGTH_BYTES          4 /* in front of every message in a stream */
+
+enum wire_datagram {
+	DATAGRAM_INIT = 1,
+	DATAGRAM_COOKIE = 2,
+	DATAGRAM_RESPONSE = 3,
+	DATAGRAM_REFUSE = 4,
+	DATAGRAM_CONFIRM = 5,
+	DATAGRAM_DATA = 6,
+};
+
+enum wire_item_kind {
+	ITEM_PING = 1,
+	ITEM_ACK = 2,
+	ITEM_CREDIT = 3,
+	ITEM_BYTES = 4,
+	ITEM_CLOSE = 5,
+};
+
+_Static_assert(COOKIE_BODY_BYTES <= HELLO_BYTES, "a cookie is no larger than an INIT");
+_Static_assert(REFUSE_BODY_BYTES <= CONFIRM_NOISE_BYTES, "a refusal is no larger than a CONFIRM");
+
+struct datagram {
+	enum wire_datagram type;
+	uint32_t key_id;
+	uint64_t counter;
+	uint8_t epoch[WIRE_EPOCH_BYTES];
+	const uint8_t *body; /* decoded only */
+	size_t body_bytes;
+};
+
+struct hello {
+	struct wire_identity self; /* its epoch travels in the header */
+	struct wire_identity expected;
+	uint32_t connection;
+	uint64_t time_ns;
+	uint8_t cookie[COOKIE_BYTES];
+	uint32_t window_bytes[WIRE_STREAMS];
+	uint32_t datagram_bytes_max;
+	uint32_t message_bytes_max;
+};
+
+/* Counters [first, last], both included. */
+struct ack_range {
+	uint64_t first;
+	uint64_t last;
+};
+
+struct ack {
+	uint64_t delay_ns;
+	uint32_t range_count; /* at least one, highest first */
+	struct ack_range range[1 + ACK_RANGES_MAX];
+};
+
+struct wire_item {
+	enum wire_item_kind kind;
+	enum wire_stream stream;
+	uint64_t offset; /* BYTES; CREDIT: the limit */
+	const uint8_t *data;
+	uint32_t bytes;
+	enum wire_reason reason;
+	struct ack ack;
+};
+
+/* Header and tag around a body that stands at `out + 32` already; returns the
+ * datagram's size. The one place where sealing will happen. */
+size_t datagram_seal(const struct datagram *d, uint8_t *out, size_t body_bytes);
+bool datagram_open(struct datagram *d, const uint8_t *data, size_t bytes);
+
+void hello_encode(const struct hello *h, uint8_t out[HELLO_BYTES]);
+/* The version alone decides whether the rest may be read. */
+bool hello_version(const struct datagram *d, uint32_t *version);
+bool hello_decode(struct hello *h, const struct datagram *d);
+
+bool zeros(const uint8_t *data, size_t n);
+
+void item_put_bytes_head(struct writer *w, enum wire_stream stream, uint64_t offset,
+			 uint32_t bytes);
+void item_put_credit(struct writer *w, enum wire_stream stream, uint64_t limit);
+void item_put_close(struct writer *w, enum wire_reason reason);
+void item_put_ack(struct writer *w, const struct ack *ack);
+size_t item_ack_bytes(const struct ack *ack);
+
+/* The next item of a body; false at its end (reader_done) or where it does not
+ * decode (bad). */
+bool item_next(struct reader *r, struct wire_item *item);
+
+#endif /* WIRE_FORMAT_H */

@@ -1,0 +1,570 @@
+/*
+ * From two strangers to a session.
+ *
+ *     initiator                          responder
+ *     connecting   -- INIT ----------->  entry in `half_open`
+ *                  <- RESPONSE --------
+ *     open         -- CONFIRM -------->  open
+ *
+ * The responder's entry is found by nothing but the connection id that the
+ * RESPONSE carried to the initiator's address, so CONFIRM proves that address.
+ * With half of the table in use an INIT must first bring back a cookie, which
+ * only who receives at its source address has; nothing is kept for one without.
+ *
+ * Two nodes that connect to each other at once: the lower identity's INIT counts,
+ * the other's is not answered. But only CONNECT_RACE_MAX times: where the lower
+ * one has a wrong address of the other, silence would be for ever. If both then
+ * complete, each end closes what the higher identity opened.
+ */
+#include "wire/session.h"
+
+static void
+reply_seal(struct reply *reply, const struct wire *w, enum wire_datagram type, uint32_t key_id)
+{
+	static const size_t bytes[] = {
+		[DATAGRAM_INIT] = HELLO_BYTES,
+		[DATAGRAM_COOKIE] = COOKIE_BODY_BYTES,
+		[DATAGRAM_RESPONSE] = HELLO_BYTES,
+		[DATAGRAM_REFUSE] = REFUSE_BODY_BYTES,
+	};
+	struct datagram d = {.type = type, .key_id = key_id};
+
+	memcpy(d.epoch, w->config.self.epoch, WIRE_EPOCH_BYTES);
+	reply->bytes = (uint32_t)datagram_seal(&d, reply->data, bytes[type]);
+}
+
+static struct hello
+own_hello(const struct wire *w, uint32_t connection, uint64_t time_ns)
+{
+	struct hello h = {
+		.self = w->config.self,
+		.connection = connection,
+		.time_ns = time_ns,
+		.datagram_bytes_max = w->config.datagram_bytes_max,
+		.message_bytes_max = w->config.message_bytes_max,
+	};
+	memcpy(h.window_bytes, w->config.stream_receive_bytes, sizeof h.window_bytes);
+	return h;
+}
+
+/* INIT, and its repetition. */
+void
+handshake_start(struct wire *w, struct session *s)
+{
+	uint64_t wait_ns = w->config.connect_retry_ns * (s->slow ? CONNECT_SLOW : 1);
+	struct reply *reply = wire_reply(w, &s->connect_to);
+
+	must(s->state == SESSION_CONNECTING);
+	s->init_due_ns = w->now_ns + wait_ns;
+	session_schedule(w, s);
+	if (reply == NULL)
+		return;
+	if (s->init_count++ == 0)
+		s->init_first_ns = w->now_ns;
+	s->init_last_ns = w->now_ns;
+	struct hello h = own_hello(w, s->own_id, w->now_ns);
+	h.expected = s->expected;
+	memcpy(h.cookie, s->cookie, COOKIE_BYTES);
+	hello_encode(&h, reply->data + DATAGRAM_HEADER_BYTES);
+	reply_seal(reply, w, DATAGRAM_INIT, 0);
+}
+
+static void
+cookie_make(const struct wire *w, const struct endpoint *from, uint64_t period, uint8_t *out)
+{
+	uint8_t input[ENDPOINT_ADDRESS_BYTES + 2 + 8 + 1];
+	struct writer in = writer_over(input, sizeof input);
+
+	writer_raw(&in, from->address, sizeof from->address);
+	writer_u16(&in, from->port);
+	writer_u64(&in, period);
+	writer_u8(&in, 1);
+	bytes_put_u64(out, siphash(w->secret, input, sizeof input));
+	input[sizeof input - 1] = 2;
+	bytes_put_u64(out + 8, siphash(w->secret, input, sizeof input));
+}
+
+static bool
+cookie_good(const struct wire *w, const struct endpoint *from, const uint8_t *cookie)
+{
+	uint64_t period = w->now_ns / COOKIE_LIFE_NS;
+	uint8_t good[COOKIE_BYTES];
+
+	cookie_make(w, from, period, good);
+	if (memcmp(cookie, good, sizeof good) == 0)
+		return true;
+	cookie_make(w, from, period - 1, good);
+	return memcmp(cookie, good, sizeof good) == 0;
+}
+
+static void
+send_cookie(struct wire *w, const struct endpoint *from, const struct hello *hello)
+{
+	struct reply *reply = wire_reply(w, from);
+
+	if (reply == NULL)
+		return;
+	uint8_t *body = reply->data + DATAGRAM_HEADER_BYTES;
+	bytes_put_u64(body, hello->time_ns);
+	cookie_make(w, from, w->now_ns / COOKIE_LIFE_NS, body + 8);
+	reply_seal(reply, w, DATAGRAM_COOKIE, hello->connection);
+	w->stats.cookies_sent++;
+}
+
+struct refusal {
+	uint32_t connection;
+	uint64_t time_ns;
+	enum wire_reason reason;
+};
+
+static void
+send_refusal(struct wire *w, const struct endpoint *to, const struct refusal *r)
+{
+	if (w->now_ns < w->refuse_due_ns) {
+		w->stats.drop_refusal++;
+		return;
+	}
+	struct reply *reply = wire_reply(w, to);
+	if (reply == NULL)
+		return;
+	w->refuse_due_ns = w->now_ns + REFUSE_EVERY_NS;
+	struct writer body = writer_over(reply->data + DATAGRAM_HEADER_BYTES, REFUSE_BODY_BYTES);
+	writer_u32(&body, r->reason); /* one byte, three reserved */
+	writer_u32(&body, w->config.self.version);
+	writer_u64(&body, r->time_ns);
+	must(!body.bad && body.bytes == REFUSE_BODY_BYTES);
+	reply_seal(reply, w, DATAGRAM_REFUSE, r->connection);
+	w->stats.refusals_sent++;
+}
+
+static bool
+epochs_agree(const uint8_t *a, const uint8_t *b)
+{
+	return zeros(a, WIRE_EPOCH_BYTES) || zeros(b, WIRE_EPOCH_BYTES) ||
+	       memcmp(a, b, WIRE_EPOCH_BYTES) == 0;
+}
+
+/* Zero in what is expected stands for any. */
+static bool
+is_expected(const struct wire_identity *expected, const struct wire_identity *who)
+{
+	if (expected->kind != WIRE_ANY && expected->kind != who->kind)
+		return false;
+	if (expected->node != 0 && expected->node != who->node)
+		return false;
+	return zeros(expected->uuid, WIRE_UUID_BYTES) ||
+	       memcmp(expected->uuid, who->uuid, WIRE_UUID_BYTES) == 0;
+}
+
+/* Why this peer can have no session with us; NONE where it can. */
+static enum wire_reason
+objection(const struct wire *w, const struct hello *h, const struct wire_identity *expected)
+{
+	if (h->self.version != w->config.self.version)
+		return WIRE_REASON_VERSION;
+	if (!epochs_agree(h->self.epoch, w->config.self.epoch))
+		return WIRE_REASON_EPOCH;
+	if (identity_same(&h->self, &w->config.self))
+		return WIRE_REASON_IDENTITY;
+	if (!is_expected(expected, &h->self) || !is_expected(&h->expected, &w->config.self))
+		return WIRE_REASON_IDENTITY;
+	return WIRE_REASON_NONE;
+}
+
+static bool
+own_identity_lower(const struct wire *w, const struct wire_identity *peer)
+{
+	const struct wire_identity *self = &w->config.self;
+
+	if (self->kind != peer->kind)
+		return self->kind < peer->kind;
+	if (self->node != peer->node)
+		return self->node < peer->node;
+	return memcmp(self->uuid, peer->uuid, WIRE_UUID_BYTES) < 0;
+}
+
+static bool
+expects_somebody(const struct session *s)
+{
+	return s->expected.kind != WIRE_ANY &&
+	       (s->expected.node != 0 || !zeros(s->expected.uuid, WIRE_UUID_BYTES));
+}
+
+/* The connecting slot that is meant for this peer, or NULL. */
+static struct session *
+connecting_to(struct wire *w, const struct wire_identity *peer, const struct endpoint *from)
+{
+	for (uint32_t i = 0; i < w->config.sessions_max; i++) {
+		struct session *s = &w->sessions[i];
+		if (s->state != SESSION_CONNECTING || !is_expected(&s->expected, peer))
+			continue;
+		if (expects_somebody(s) || endpoint_equal(&s->connect_to, from))
+			return s;
+	}
+	return NULL;
+}
+
+static struct session *
+open_to(struct wire *w, const struct wire_identity *peer)
+{
+	for (uint32_t i = 0; i < w->config.sessions_max; i++) {
+		struct session *s = &w->sessions[i];
+		if (s->state == SESSION_OPEN && identity_same(&s->peer, peer))
+			return s;
+	}
+	return NULL;
+}
+
+static struct session *
+free_slot(struct wire *w)
+{
+	for (uint32_t i = 0; i < w->config.sessions_max; i++) {
+		struct session *s = &w->sessions[i];
+		if (s->state == SESSION_FREE && s->closed_untold == WIRE_REASON_NONE)
+			return s;
+	}
+	return NULL;
+}
+
+static void
+half_open_drop(struct wire *w, struct half_open *h)
+{
+	must(h->used && w->half_open_count > 0);
+	if (h->own_id != 0)
+		wire_id_give(w, h->own_id);
+	h->used = false;
+	w->half_open_count--;
+}
+
+/* The entry of this INIT: its own from before, a free one, or the oldest. */
+static struct half_open *
+half_open_take(struct wire *w, const struct endpoint *from, const struct hello *hello)
+{
+	struct half_open *found = NULL, *oldest = &w->half_open[0];
+
+	for (uint32_t i = 0; i < w->config.half_open_max; i++) {
+		struct half_open *h = &w->half_open[i];
+		if (!h->used) {
+			found = found == NULL ? h : found;
+			continue;
+		}
+		if (h->hello.connection == hello->connection && endpoint_equal(&h->from, from) &&
+		    h->hello.self.process == hello->self.process)
+			return h;
+		if (!oldest->used || h->answered_ns < oldest->answered_ns)
+			oldest = h;
+	}
+	if (found == NULL) {
+		half_open_drop(w, oldest);
+		found = oldest;
+	}
+	*found = (struct half_open){.used = true, .from = *from};
+	w->half_open_count++;
+	found->own_id = wire_id_take(w, w->config.sessions_max + (uint32_t)(found - w->half_open));
+	return found;
+}
+
+static void
+receive_init(struct wire *w, const struct endpoint *from, const struct datagram *d)
+{
+	static const struct wire_identity any;
+	struct hello hello;
+	uint32_t version;
+
+	w->stats.handshakes_received++;
+	if (d->body_bytes < HELLO_BYTES || !hello_version(d, &version)) {
+		w->stats.drop_malformed++;
+		return;
+	}
+	if (version != w->config.self.version) {
+		/* Connection and time keep their places in every version. */
+		struct refusal r = {bytes_get_u32(d->body + 12), bytes_get_u64(d->body + 40),
+				    WIRE_REASON_VERSION};
+		if (r.connection != 0)
+			send_refusal(w, from, &r);
+		return;
+	}
+	if (!hello_decode(&hello, d)) {
+		w->stats.drop_malformed++;
+		return;
+	}
+	enum wire_reason reason = objection(w, &hello, &any);
+	if (reason != WIRE_REASON_NONE) {
+		struct refusal r = {hello.connection, hello.time_ns, reason};
+		send_refusal(w, from, &r);
+		return;
+	}
+	const struct session *ours = connecting_to(w, &hello.self, from);
+	if (ours != NULL && own_identity_lower(w, &hello.self) && !ours->slow &&
+	    ours->init_count <= CONNECT_RACE_MAX) {
+		w->stats.drop_handshake++;
+		return;
+	}
+	if (w->half_open_count >= (w->config.half_open_max + 1) / 2 &&
+	    !cookie_good(w, from, hello.cookie)) {
+		send_cookie(w, from, &hello);
+		return;
+	}
+	struct half_open *h = half_open_take(w, from, &hello);
+	h->hello = hello;
+	h->answered_ns = w->now_ns;
+	struct reply *reply = wire_reply(w, from);
+	if (reply == NULL)
+		return;
+	struct hello answer = own_hello(w, h->own_id, hello.time_ns);
+	hello_encode(&answer, reply->data + DATAGRAM_HEADER_BYTES);
+	reply_seal(reply, w, DATAGRAM_RESPONSE, hello.connection);
+}
+
+/* The connecting slot that a handshake datagram answers; NULL counts. */
+static struct session *
+answered(struct wire *w, const struct datagram *d, uint64_t time_ns)
+{
+	const struct id_entry *entry = wire_id_find(w, d->key_id);
+	struct session *s = NULL;
+
+	if (entry != NULL && entry->owner < w->config.sessions_max)
+		s = &w->sessions[entry->owner];
+	bool ours = s != NULL && s->init_count > 0 && time_ns >= s->init_first_ns &&
+		    time_ns <= s->init_last_ns;
+	if (!ours)
+		w->stats.drop_handshake++;
+	return ours ? s : NULL;
+}
+
+static void
+refused(struct wire *w, struct session *s, enum wire_reason reason)
+{
+	w->stats.refusals_received++;
+	s->slow = true;
+	s->refused_untold = reason;
+	s->init_due_ns = w->now_ns + w->config.connect_retry_ns * CONNECT_SLOW;
+	bit_set(w->to_tell, session_number(w, s));
+	session_schedule(w, s);
+}
+
+/* Whether `s` may take the place of the session that its peer has with us
+ * already. Two of one process: the lower identity's counts, and of two by the
+ * same initiator the later one. */
+static bool
+wins(const struct wire *w, const struct session *old, const struct hello *new, bool initiator)
+{
+	if (old->peer.process != new->self.process || old->initiator == initiator)
+		return true;
+	return own_identity_lower(w, &new->self) == initiator;
+}
+
+static void
+receive_response(struct wire *w, const struct endpoint *from, const struct datagram *d)
+{
+	struct hello hello;
+
+	if (!hello_decode(&hello, d)) {
+		w->stats.drop_malformed++;
+		return;
+	}
+	struct session *s = answered(w, d, hello.time_ns);
+	if (s == NULL)
+		return;
+	if (s->state != SESSION_CONNECTING) {
+		w->stats.drop_handshake++;
+		return;
+	}
+	enum wire_reason reason = objection(w, &hello, &s->expected);
+	if (reason != WIRE_REASON_NONE) {
+		refused(w, s, reason);
+		return;
+	}
+	struct session *old = open_to(w, &hello.self);
+	if (old != NULL && (!wins(w, old, &hello, true) ||
+			    (old->initiator && old->peer.process == hello.self.process))) {
+		/* That peer has its session; this slot looks again, slowly. */
+		s->slow = true;
+		w->stats.drop_handshake++;
+		return;
+	}
+	if (old != NULL) {
+		w->stats.sessions_replaced++;
+		session_close(w, old, WIRE_REASON_REPLACED, false);
+	}
+	struct session_terms terms = {
+		.hello = &hello,
+		.endpoint = from,
+		.initiator = true,
+		.rtt_ns = w->now_ns - hello.time_ns,
+	};
+	session_open(w, s, &terms);
+}
+
+static void
+receive_cookie(struct wire *w, const struct datagram *d)
+{
+	if (d->body_bytes != COOKIE_BODY_BYTES) {
+		w->stats.drop_malformed++;
+		return;
+	}
+	struct session *s = answered(w, d, bytes_get_u64(d->body));
+	if (s == NULL)
+		return;
+	/* A second cookie for one INIT answers nothing new: a forger that repeats
+	 * them must not make us send without pause. */
+	if (s->state != SESSION_CONNECTING || memcmp(s->cookie, d->body + 8, COOKIE_BYTES) == 0) {
+		w->stats.drop_handshake++;
+		return;
+	}
+	bool first = zeros(s->cookie, COOKIE_BYTES);
+	memcpy(s->cookie, d->body + 8, COOKIE_BYTES);
+	if (first)
+		handshake_start(w, s);
+}
+
+static void
+receive_refuse(struct wire *w, const struct datagram *d)
+{
+	struct reader r = reader_over(d->body, d->body_bytes);
+	uint32_t reason = reader_u32(&r);
+	reader_u32(&r);
+	uint64_t time_ns = reader_u64(&r);
+
+	if (!reader_done(&r) || reason < WIRE_REASON_VERSION || reason > WIRE_REASON_FULL) {
+		w->stats.drop_malformed++;
+		return;
+	}
+	struct session *s = answered(w, d, time_ns);
+	if (s == NULL)
+		return;
+	/* FULL answers a CONFIRM; a session that heard its peer is beyond that. */
+	if (s->state == SESSION_OPEN && s->initiator && !s->confirmed && s->connector)
+		session_close(w, s, (enum wire_reason)reason, false);
+	if (s->state == SESSION_CONNECTING)
+		refused(w, s, (enum wire_reason)reason);
+	else
+		w->stats.drop_handshake++;
+}
+
+/* The slot for a peer that confirmed: the one it has, one that is connecting to
+ * it, or a free one. NULL where ours stays, or none is left. */
+static struct session *
+slot_for(struct wire *w, const struct half_open *h)
+{
+	const struct hello *hello = &h->hello;
+	struct session *s = open_to(w, &hello->self);
+
+	if (s != NULL && !wins(w, s, hello, false)) {
+		w->stats.drop_handshake++;
+		return NULL;
+	}
+	if (s != NULL) {
+		w->stats.sessions_replaced++;
+		session_close(w, s, WIRE_REASON_REPLACED, false);
+		return s;
+	}
+	s = connecting_to(w, &hello->self, &h->from);
+	if (s == NULL)
+		s = free_slot(w);
+	if (s == NULL) {
+		struct refusal r = {hello->connection, hello->time_ns, WIRE_REASON_FULL};
+		send_refusal(w, &h->from, &r);
+	}
+	return s;
+}
+
+static struct session *
+confirm(struct wire *w, struct half_open *h, const struct endpoint *from)
+{
+	struct session *s = slot_for(w, h);
+
+	if (s == NULL) {
+		half_open_drop(w, h);
+		return NULL;
+	}
+	uint32_t id = h->own_id;
+	if (s->own_id != 0)
+		wire_id_give(w, s->own_id);
+	wire_id_find(w, id)->owner = session_number(w, s);
+	s->own_id = id;
+	h->own_id = 0;
+	struct session_terms terms = {
+		.hello = &h->hello,
+		.endpoint = from,
+		.initiator = false,
+		.rtt_ns = w->now_ns - h->answered_ns,
+	};
+	session_open(w, s, &terms);
+	half_open_drop(w, h);
+	return s;
+}
+
+static void
+receive_confirm(struct wire *w, const struct endpoint *from, const struct datagram *d)
+{
+	const struct id_entry *entry = wire_id_find(w, d->key_id);
+	struct session *s = NULL;
+
+	if (d->body_bytes < CONFIRM_NOISE_BYTES || !zeros(d->body, CONFIRM_NOISE_BYTES)) {
+		w->stats.drop_malformed++;
+		return;
+	}
+	if (entry == NULL) {
+		w->stats.drop_unknown++;
+		return;
+	}
+	if (entry->owner >= w->config.sessions_max)
+		s = confirm(w, &w->half_open[entry->owner - w->config.sessions_max], from);
+	else if (w->sessions[entry->owner].state == SESSION_OPEN)
+		s = &w->sessions[entry->owner];
+	else
+		w->stats.drop_unknown++;
+	if (s == NULL)
+		return;
+	struct datagram data = *d;
+	data.body += CONFIRM_NOISE_BYTES;
+	data.body_bytes -= CONFIRM_NOISE_BYTES;
+	session_receive(w, s, from, &data);
+}
+
+void
+handshake_receive(struct wire *w, const struct endpoint *from, const struct datagram *d)
+{
+	switch (d->type) {
+	case DATAGRAM_INIT:
+		receive_init(w, from, d);
+		break;
+	case DATAGRAM_COOKIE:
+		receive_cookie(w, d);
+		break;
+	case DATAGRAM_RESPONSE:
+		receive_response(w, from, d);
+		break;
+	case DATAGRAM_REFUSE:
+		receive_refuse(w, d);
+		break;
+	default:
+		must(d->type == DATAGRAM_CONFIRM);
+		receive_confirm(w, from, d);
+	}
+}
+
+/* Entries that nobody confirmed in the time that a silent session has. */
+void
+handshake_tick(struct wire *w)
+{
+	for (uint32_t i = 0; i < w->config.half_open_max; i++) {
+		struct half_open *h = &w->half_open[i];
+		if (h->used && h->answered_ns + w->config.dead_after_ns <= w->now_ns)
+			half_open_drop(w, h);
+	}
+}
+
+uint64_t
+handshake_due_ns(const struct wire *w)
+{
+	uint64_t due_ns = UINT64_MAX;
+
+	for (uint32_t i = 0; w->half_open_count > 0 && i < w->config.half_open_max; i++) {
+		const struct half_open *h = &w->half_open[i];
+		if (h->used && h->answered_ns + w->config.dead_after_ns < due_ns)
+			due_ns = h->answered_ns + w->config.dead_after_ns;
+	}
+	return due_ns;
+}

@@ -1,0 +1,235 @@
+/*
+ * What goes into the next datagram of a session.
+ *
+ * Order: ACK, grants, then the streams by priority. The one exception: a lost
+ * segment keeps its size, and one that fills a datagram would never fit behind an
+ * ACK; where such a one is first, ACK and grants take the datagram after it.
+ */
+#include "wire/session.h"
+
+#define SLIVER_BYTES 64 /* no new segment for less, while more is waiting */
+
+/* Bulk leaves a quarter of the window to the others; control has a quarter more
+ * than all, so that it starts even while everything else is on the way. */
+static bool
+stream_may_send(const struct session *s, enum wire_stream stream)
+{
+	const struct flight *f = &s->flight;
+	uint64_t window = f->window_bytes, packets = FLIGHT_PACKETS - FLIGHT_PACKETS / 4;
+
+	if (stream == WIRE_FEED) {
+		window -= window / 4;
+		packets -= FLIGHT_PACKETS / 4;
+	} else if (stream == WIRE_CONTROL) {
+		window += window / 4;
+		packets = FLIGHT_PACKETS - 1;
+	}
+	return f->flying_bytes < window && f->end - f->first < packets;
+}
+
+struct build {
+	struct writer w;
+	struct sent sent;
+	uint64_t after_lsn;
+	bool asks_ack;
+	uint8_t order[WIRE_STREAMS]; /* streams that may send and have what to send */
+	uint32_t order_count;
+};
+
+/* By priority, but a stream that was passed over too often leads. */
+static void
+order_streams(const struct session *s, struct build *b)
+{
+	b->order_count = 0;
+	for (int i = 0; i < WIRE_STREAMS; i++) {
+		enum wire_stream stream = wire_priority[i];
+		if (!outbox_has_work(&s->outbox[stream]) || !stream_may_send(s, stream))
+			continue;
+		uint32_t at = b->order_count++;
+		if (s->outbox[stream].passed_over >= PASSED_OVER_MAX) {
+			memmove(b->order + 1, b->order, at);
+			at = 0;
+		}
+		b->order[at] = (uint8_t)stream;
+	}
+}
+
+static void
+note_passed_over(struct session *s, const struct build *b)
+{
+	uint32_t inside = 0;
+
+	for (uint32_t i = 0; i < b->sent.segment_count; i++)
+		inside |= 1u << b->sent.stream[i];
+	for (uint32_t i = 0; i < b->order_count; i++) {
+		struct outbox *o = &s->outbox[b->order[i]];
+		o->passed_over = inside >> b->order[i] & 1 ? 0 : o->passed_over + 1;
+	}
+}
+
+static void
+put_segment(struct session *s, struct build *b, enum wire_stream stream, uint32_t number)
+{
+	struct outbox *o = &s->outbox[stream];
+	const struct segment *segment = outbox_segment(o, number);
+
+	item_put_bytes_head(&b->w, stream, segment->offset, segment->bytes);
+	uint8_t *at = writer_take(&b->w, segment->bytes);
+	must(at != NULL);
+	outbox_copy(o, number, at);
+	if (segment->after_lsn > b->after_lsn)
+		b->after_lsn = segment->after_lsn;
+	b->sent.stream[b->sent.segment_count] = (uint8_t)stream;
+	b->sent.segment[b->sent.segment_count++] = number;
+	b->asks_ack = true;
+}
+
+/* Lost segments first, as the receiver waits for them, then what is new. */
+static void
+put_stream(struct wire *w, struct session *s, struct build *b, enum wire_stream stream)
+{
+	struct outbox *o = &s->outbox[stream];
+
+	while (b->sent.segment_count < FLIGHT_SEGMENTS && outbox_has_work(o)) {
+		size_t room = b->w.capacity - b->w.bytes;
+		uint32_t number;
+		if (room <= BYTES_HEAD_BYTES)
+			return;
+		room -= BYTES_HEAD_BYTES;
+		if (o->lost_count > 0) {
+			number = outbox_lost(o);
+			if (outbox_segment(o, number)->bytes > room)
+				return;
+			outbox_resent(o, number);
+			w->stats.segments_resent++;
+		} else {
+			if (room < SLIVER_BYTES && outbox_sendable(o) > room)
+				return;
+			number = outbox_cut(o, room > UINT16_MAX ? UINT16_MAX : (uint32_t)room);
+		}
+		put_segment(s, b, stream, number);
+	}
+}
+
+static void
+put_grants(struct session *s, struct build *b)
+{
+	for (int i = 0; i < WIRE_STREAMS; i++) {
+		struct inbox *in = &s->inbox[i];
+		if (!(s->repeat_due & 1u << i) || b->w.capacity - b->w.bytes < CREDIT_ITEM_BYTES)
+			continue;
+		in->granted = inbox_limit(in);
+		item_put_credit(&b->w, (enum wire_stream)i, in->granted);
+		s->repeat_due &= (uint8_t) ~(1u << i);
+		b->sent.repeat |= (uint8_t)(1u << i);
+		b->asks_ack = true;
+	}
+}
+
+/* ACK and grants, unless the first segment could then not go. */
+static void
+put_returns(struct wire *w, struct session *s, struct build *b)
+{
+	struct ack ack;
+	bool acks =
+		(s->receipt.unacked > 0 || s->ack_now) && receipt_ack(&s->receipt, w->now_ns, &ack);
+	size_t bytes = acks ? item_ack_bytes(&ack) : 0;
+
+	for (int i = 0; i < WIRE_STREAMS; i++)
+		bytes += s->repeat_due & 1u << i ? CREDIT_ITEM_BYTES : 0;
+	if (b->order_count > 0 && s->outbox[b->order[0]].lost_count > 0) {
+		struct outbox *o = &s->outbox[b->order[0]];
+		uint32_t segment_bytes = outbox_segment(o, outbox_lost(o))->bytes;
+		if (bytes + BYTES_HEAD_BYTES + segment_bytes > b->w.capacity)
+			return;
+	}
+	if (acks) {
+		item_put_ack(&b->w, &ack);
+		s->ack_now = false;
+		s->receipt.unacked = 0;
+		s->receipt.ack_due_ns = UINT64_MAX;
+	}
+	if (!flight_full(&s->flight))
+		put_grants(s, b);
+}
+
+static void
+finish(struct wire *w, struct session *s, struct build *b, struct wire_packet *packet)
+{
+	bool confirm = s->initiator && !s->confirmed;
+	size_t prefix = confirm ? CONFIRM_NOISE_BYTES : 0;
+	struct datagram d = {
+		.type = confirm ? DATAGRAM_CONFIRM : DATAGRAM_DATA,
+		.key_id = s->peer_id,
+		.counter = s->flight.next_counter++,
+	};
+
+	memcpy(d.epoch, s->epoch, WIRE_EPOCH_BYTES);
+	memset(w->packet + DATAGRAM_HEADER_BYTES, 0, prefix);
+	packet->to = s->peer_endpoint;
+	packet->data = w->packet;
+	packet->bytes = datagram_seal(&d, w->packet, prefix + b->w.bytes);
+	packet->after_lsn = b->after_lsn;
+	must(packet->bytes <= s->datagram_bytes);
+	must(packet->after_lsn <= w->durable_lsn);
+	if (b->asks_ack) {
+		struct sent *sent = flight_add(&s->flight, d.counter, w->now_ns);
+		b->sent.counter = d.counter;
+		b->sent.sent_ns = w->now_ns;
+		b->sent.state = SENT_FLYING;
+		b->sent.bytes = (uint32_t)packet->bytes;
+		*sent = b->sent;
+		s->flight.flying_bytes += b->sent.bytes;
+	}
+	s->sent_ns = w->now_ns;
+}
+
+bool
+packet_build(struct wire *w, struct session *s, struct wire_packet *packet)
+{
+	must(s->state == SESSION_OPEN);
+	size_t prefix = s->initiator && !s->confirmed ? CONFIRM_NOISE_BYTES : 0;
+	struct build b = {
+		.w = writer_over(w->packet + DATAGRAM_HEADER_BYTES + prefix,
+				 s->datagram_bytes - DATAGRAM_FRAME_BYTES - prefix),
+	};
+	bool full = flight_full(&s->flight);
+
+	order_streams(s, &b);
+	if (b.order_count == 0 && !s->ack_now && (full || s->repeat_due == 0))
+		return false;
+	put_returns(w, s, &b);
+	for (uint32_t i = 0; i < b.order_count; i++)
+		put_stream(w, s, &b, b.order[i]);
+	note_passed_over(s, &b);
+	/* Whatever asks for an acknowledgement is as good as a PING. */
+	if (s->repeat_due & REPEAT_PING && !full) {
+		if (!b.asks_ack)
+			writer_u8(&b.w, ITEM_PING);
+		s->repeat_due &= (uint8_t)~REPEAT_PING;
+		b.sent.repeat |= prefix > 0 ? REPEAT_PING : 0;
+		b.asks_ack = true;
+	}
+	must(!b.w.bad);
+	if (b.w.bytes == 0)
+		return false;
+	finish(w, s, &b, packet);
+	session_schedule(w, s);
+	return true;
+}
+
+/* Best effort, unacknowledged: a peer that misses it hears silence instead. */
+void
+packet_close(struct wire *w, const struct session *s, enum wire_reason reason)
+{
+	struct reply *reply = wire_reply(w, &s->peer_endpoint);
+
+	if (reply == NULL)
+		return;
+	struct datagram d = {
+		.type = DATAGRAM_DATA, .key_id = s->peer_id, .counter = s->flight.next_counter};
+	memcpy(d.epoch, s->epoch, WIRE_EPOCH_BYTES);
+	struct writer body = writer_over(reply->data + DATAGRAM_HEADER_BYTES, HELLO_BYTES);
+	item_put_close(&body, reason);
+	reply->bytes = (uint32_t)datagram_seal(&d, reply->data, body.bytes);
+}
