@@ -1,0 +1,568 @@
+/* The poll loop of a node: see loop.h. */
+#include "dpdk/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/must.h"
+
+#define MEMORY_ALIGN  64
+#define LOG_FULL_NS   1000000u /* how often a full log is tried again */
+#define SECOND_NS     1000000000u
+#define WAIT_FDS      3
+#define MEMBERS_COUNT NODE_MEMBERS_MAX
+
+_Static_assert((LOOP_READS_MAX & (LOOP_READS_MAX - 1)) == 0, "positions wrap");
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
+}
+
+static void *
+aligned(size_t bytes)
+{
+	size_t rounded = (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+	void *p = aligned_alloc(MEMORY_ALIGN, rounded);
+
+	if (p)
+		memset(p, 0, rounded);
+	return p;
+}
+
+static bool
+log_is_full(const struct loop *loop)
+{
+	return loop->backlog_head < loop->backlog_tail;
+}
+
+static bool
+append(struct loop *loop, const uint8_t *record, uint32_t bytes)
+{
+	struct iovec part = {.iov_base = (void *)(uintptr_t)record, .iov_len = bytes};
+	return hw_log_append(loop->options.log, &part, 1);
+}
+
+/* Voting ends: from here on records are of no use to anyone. The node is told at
+ * the end of the turn, since an output may not call back into it. */
+static void
+fail_log(struct loop *loop)
+{
+	if (!loop->write_failed)
+		loop->failure_due = true;
+	loop->write_failed = true;
+	loop->backlog_head = 0;
+	loop->backlog_tail = 0;
+}
+
+/* Records keep their order: behind one that waits, all wait. */
+static void
+log_record(struct loop *loop, const struct node_output *out)
+{
+	if (loop->write_failed)
+		return;
+	if (!log_is_full(loop) && append(loop, out->data, out->bytes))
+		return;
+	loop->stats.log_waited++;
+	if (loop->backlog_head > 0 && out->bytes > LOOP_BACKLOG_BYTES - loop->backlog_tail) {
+		memmove(loop->backlog, loop->backlog + loop->backlog_head,
+			loop->backlog_tail - loop->backlog_head);
+		loop->backlog_tail -= loop->backlog_head;
+		loop->backlog_head = 0;
+	}
+	if (out->bytes > LOOP_BACKLOG_BYTES - loop->backlog_tail) {
+		fail_log(loop);
+		return;
+	}
+	memcpy(loop->backlog + loop->backlog_tail, out->data, out->bytes);
+	loop->backlog_tail += out->bytes;
+}
+
+static void
+drain_backlog(struct loop *loop)
+{
+	while (loop->backlog_head < loop->backlog_tail) {
+		const uint8_t *record = loop->backlog + loop->backlog_head;
+		uint32_t bytes = bytes_get_u32(record + 8); /* base/frame.h */
+		must(bytes <= loop->backlog_tail - loop->backlog_head);
+		if (!append(loop, record, bytes))
+			return;
+		loop->backlog_head += bytes;
+	}
+	loop->backlog_head = 0;
+	loop->backlog_tail = 0;
+}
+
+static void
+emit(void *context, const struct node_output *out)
+{
+	struct loop *loop = context;
+
+	switch (out->kind) {
+	case NODE_OUT_SEND:
+		must(out->after_lsn <= loop->durable_lsn);
+		udp_send(loop->options.udp, loop->now_ns, &out->to,
+			 &(struct udp_datagram){.data = out->data, .bytes = out->bytes});
+		break;
+	case NODE_OUT_LOG:
+		log_record(loop, out);
+		break;
+	case NODE_OUT_READ:
+		must(loop->reads_asked - loop->reads_given < LOOP_READS_MAX);
+		must(out->lsn > 0);
+		loop->read[loop->reads_asked++ % LOOP_READS_MAX] =
+			(struct loop_read){.lsn = out->lsn, .bytes = out->bytes};
+		break;
+	case NODE_OUT_TIMER:
+		loop->timer_ns = out->at_ns;
+		break;
+	case NODE_OUT_DELIVER:
+	case NODE_OUT_RESULT:
+		break; /* for those who watch */
+	}
+}
+
+static void
+step(struct loop *loop, struct node_input *in)
+{
+	in->now_ns = loop->now_ns;
+	node_step(loop->node, in, &loop->sink);
+}
+
+static bool
+receive(struct loop *loop)
+{
+	uint32_t n = udp_receive(loop->options.udp, loop->now_ns, loop->received);
+
+	for (uint32_t i = 0; i < n; i++)
+		step(loop, &(struct node_input){
+				   .kind = NODE_IN_PACKET,
+				   .from = loop->received[i].from,
+				   .data = loop->received[i].data,
+				   .bytes = loop->received[i].bytes,
+			   });
+	return loop->options.port->received_count > 0;
+}
+
+static void
+read_answered(struct loop *loop, struct loop_read read, const uint8_t *data)
+{
+	if (!data)
+		loop->stats.unreadable++;
+	step(loop, &(struct node_input){
+			   .kind = NODE_IN_READ_DONE,
+			   .lsn = read.lsn,
+			   .data = data,
+			   .bytes = data ? read.bytes : 0,
+		   });
+}
+
+/* The node names a record by its end, the log reads from a record's beginning. */
+static bool
+start_read(struct loop *loop, uint32_t buffer)
+{
+	struct loop_read read = loop->read[loop->reads_given % LOOP_READS_MAX];
+	int rc = -ENOENT;
+
+	if (read.bytes <= FRAME_BYTES_MAX && read.bytes <= read.lsn)
+		rc = hw_log_read(loop->options.log, &(struct hw_log_read){
+							    .lsn = read.lsn - read.bytes,
+							    .tag = buffer,
+							    .buffer = loop->read_buffer[buffer],
+							    .buffer_bytes = FRAME_BYTES_MAX,
+						    });
+	if (rc == -EAGAIN || rc == -EBUSY)
+		return false; /* not on disk yet: the next turns try again */
+	loop->reads_given++;
+	if (rc == 0)
+		loop->reading[buffer] = read;
+	else
+		read_answered(loop, read, NULL);
+	return true;
+}
+
+static void
+start_reads(struct loop *loop)
+{
+	for (uint32_t i = 0; i < HW_LOG_READS_MAX && loop->reads_given != loop->reads_asked; i++) {
+		if (loop->reading[i].lsn == 0 && !start_read(loop, i))
+			return;
+	}
+}
+
+static bool
+reap(struct loop *loop)
+{
+	struct hw_log_reaped reaped;
+	bool did = false;
+
+	hw_log_reap(loop->options.log, &reaped);
+	for (uint32_t i = 0; i < reaped.read_count; i++) {
+		uint32_t buffer = (uint32_t)reaped.read[i].tag;
+		must(buffer < HW_LOG_READS_MAX);
+		struct loop_read read = loop->reading[buffer];
+		bool whole = reaped.read[i].result >= (int32_t)read.bytes;
+		must(read.lsn != 0);
+		read_answered(loop, read, whole ? loop->read_buffer[buffer] : NULL);
+		loop->reading[buffer].lsn = 0; /* only now may the buffer be lent again */
+		did = true;
+	}
+	if (reaped.write_error != 0)
+		fail_log(loop);
+	if (loop->failure_due) {
+		loop->failure_due = false;
+		step(loop, &(struct node_input){.kind = NODE_IN_LOG_FAILED});
+		did = true;
+	}
+	if (reaped.durable_lsn > loop->durable_lsn) {
+		loop->durable_lsn = reaped.durable_lsn;
+		step(loop, &(struct node_input){.kind = NODE_IN_DURABLE, .lsn = loop->durable_lsn});
+		did = true;
+	}
+	return did;
+}
+
+static bool
+tick(struct loop *loop)
+{
+	uint8_t entropy[LOOP_ENTROPY_BYTES];
+
+	if (loop->now_ns >= loop->entropy_ns) {
+		loop->entropy_ns = loop->now_ns + LOOP_ENTROPY_NS;
+		if (getrandom(entropy, sizeof entropy, GRND_NONBLOCK) == sizeof entropy)
+			step(loop, &(struct node_input){.kind = NODE_IN_RANDOM,
+							.data = entropy,
+							.bytes = sizeof entropy});
+	}
+	if (loop->now_ns < loop->timer_ns)
+		return false;
+	loop->timer_ns = UINT64_MAX;
+	step(loop, &(struct node_input){.kind = NODE_IN_TICK});
+	return true;
+}
+
+static void
+add_members(struct loop *loop, struct loop_snapshot *s, uint32_t group)
+{
+	for (uint32_t i = 0; i < MEMBERS_COUNT; i++) {
+		struct node_member_status status;
+		if (!node_member_status(loop->node, group, i, &status))
+			return;
+		if (s->member_count == LOOP_STATUS_MEMBERS) {
+			s->members_cut = true;
+			return;
+		}
+		s->member[s->member_count++] =
+			(struct loop_member){.group = group, .status = status};
+	}
+}
+
+static void
+fill_snapshot(struct loop *loop)
+{
+	struct loop_snapshot *s = loop->snapshot;
+	const struct frames *frames = &loop->options.udp->frames;
+
+	s->now_ns = loop->now_ns;
+	node_status(loop->node, &s->node);
+	s->group_count = 0;
+	s->member_count = 0;
+	s->members_cut = false;
+	while (s->group_count < NODE_GROUPS_MAX &&
+	       node_group_status(loop->node, s->group_count, &s->group[s->group_count]))
+		s->group_count++;
+	for (uint32_t i = 0; i < s->group_count; i++)
+		add_members(loop, s, s->group[i].group);
+	s->log = hw_log_state(loop->options.log);
+	s->loop = loop->stats;
+	s->udp = loop->options.udp->stats;
+	s->port = loop->options.port->stats;
+	memcpy(s->frame_drop, frames->drop, sizeof s->frame_drop);
+	s->arp_answered = frames->arp_answered;
+	s->echo_answered = frames->echo_answered;
+	s->link_up = port_link_up(loop->options.port);
+}
+
+static void
+answer_status(struct loop *loop)
+{
+	uint32_t wanted = atomic_load_explicit(&loop->status_wanted, memory_order_acquire);
+
+	if (wanted == atomic_load_explicit(&loop->status_done, memory_order_relaxed))
+		return;
+	fill_snapshot(loop);
+	/* Pairs with the acquire in loop_status_request(): the snapshot is whole. */
+	atomic_store_explicit(&loop->status_done, wanted, memory_order_release);
+	uint64_t one = 1;
+	(void)!write(loop->status_done_fd, &one, sizeof one);
+}
+
+bool
+loop_once(struct loop *loop, uint64_t now_ns)
+{
+	bool did = false;
+
+	must(now_ns >= loop->now_ns);
+	loop->now_ns = now_ns;
+	loop->stats.turns++;
+	drain_backlog(loop);
+	if (!log_is_full(loop)) {
+		did |= receive(loop);
+		did |= tick(loop);
+	}
+	hw_log_submit(loop->options.log);
+	did |= reap(loop);
+	start_reads(loop);
+	/* What DURABLE made the node write leaves now, not a turn later. */
+	hw_log_submit(loop->options.log);
+	udp_flush(loop->options.udp);
+	answer_status(loop);
+	return did;
+}
+
+/* Until when nothing is due; 0 when the loop may not sleep. */
+static uint64_t
+sleep_ns(const struct loop *loop, uint64_t now_ns)
+{
+	uint64_t until_ns = loop->timer_ns < loop->entropy_ns ? loop->timer_ns : loop->entropy_ns;
+
+	if (log_is_full(loop))
+		return LOG_FULL_NS;
+	if (until_ns <= now_ns)
+		return 0;
+	uint64_t most_ns =
+		loop->options.port->wait_fd < 0 ? LOOP_BLIND_SLEEP_NS : (uint64_t)SECOND_NS;
+	return until_ns - now_ns < most_ns ? until_ns - now_ns : most_ns;
+}
+
+static void
+block(struct loop *loop, uint64_t now_ns)
+{
+	uint64_t ns = sleep_ns(loop, now_ns);
+	struct timespec timeout = {.tv_sec = (time_t)(ns / SECOND_NS),
+				   .tv_nsec = (long)(ns % SECOND_NS)};
+	/* A port whose frames the loop may not take yet would end every sleep. */
+	struct pollfd fd[WAIT_FDS] = {
+		{.fd = loop->wake_fd, .events = POLLIN},
+		{.fd = hw_log_descriptor(loop->options.log), .events = POLLIN},
+		{.fd = log_is_full(loop) ? -1 : loop->options.port->wait_fd, .events = POLLIN},
+	};
+
+	if (ns == 0)
+		return;
+	loop->stats.blocked++;
+	if (ppoll(fd, WAIT_FDS, &timeout, NULL) <= 0)
+		return;
+	if ((fd[0].revents & POLLIN) != 0) {
+		uint64_t count;
+		(void)!read(loop->wake_fd, &count, sizeof count);
+	}
+	if ((fd[1].revents & POLLIN) != 0)
+		hw_log_woken(loop->options.log);
+}
+
+static void
+idle(struct loop *loop, uint64_t now_ns)
+{
+	uint64_t since_ns = now_ns - loop->busy_ns;
+	bool outstanding = hw_log_state(loop->options.log).append_lsn > loop->durable_lsn;
+
+	if (loop->options.profile == LOOP_DEDICATED || since_ns < LOOP_SPIN_NS)
+		return;
+	if (outstanding && since_ns < LOOP_YIELD_NS)
+		sched_yield();
+	else
+		block(loop, now_ns);
+}
+
+void
+loop_run(struct loop *loop)
+{
+	while (!atomic_load_explicit(&loop->stopping, memory_order_relaxed)) {
+		uint64_t now_ns = clock_ns();
+		if (loop_once(loop, now_ns))
+			loop->busy_ns = now_ns;
+		else
+			idle(loop, now_ns);
+	}
+}
+
+void
+loop_stop(struct loop *loop)
+{
+	uint64_t one = 1;
+
+	atomic_store_explicit(&loop->stopping, true, memory_order_relaxed);
+	(void)!write(loop->wake_fd, &one, sizeof one);
+}
+
+/* A record that does not follow its predecessor is not given to the node: what is
+ * missing was acknowledged, and a replica without it would contradict itself. */
+static void
+replay(void *context, const struct frame *frame, const uint8_t *data)
+{
+	struct loop *loop = context;
+
+	if (frame->lsn != loop->replayed_lsn)
+		loop->replay_broken = true;
+	if (loop->replay_broken)
+		return;
+	loop->replayed_lsn += frame->frame_bytes;
+	loop->stats.replayed++;
+	if (frame->incarnation > loop->process)
+		loop->process = frame->incarnation;
+	step(loop, &(struct node_input){
+			   .kind = NODE_IN_RECORD,
+			   .data = data,
+			   .bytes = frame->frame_bytes,
+			   .lsn = loop->replayed_lsn,
+		   });
+}
+
+static int
+recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
+{
+	struct log_verdict verdict;
+	int rc = hw_log_scan(loop->options.log, replay, loop, &verdict, error);
+
+	if (rc != 0)
+		return rc;
+	if (loop->replay_broken || verdict.end_lsn != loop->replayed_lsn)
+		return hw_error_set(
+			error, -EILSEQ,
+			"the log lacks records from LSN %lu on (its disk lost what it "
+			"had acknowledged): this node cannot vote with it. Move the log "
+			"directory away and replace the node by a new one",
+			loop->replayed_lsn);
+	loop->durable_lsn = verdict.end_lsn;
+	*tail = verdict.tail == LOG_TAIL_CLEAN ? PAXOS_TAIL_CLEAN
+		: verdict.tail == LOG_TAIL_ROT ? PAXOS_TAIL_ROTTEN
+					       : PAXOS_TAIL_CUT;
+	if (hw_log_identity(loop->options.log).formatted_now)
+		*tail = PAXOS_TAIL_CLEAN;
+	return 0;
+}
+
+static int
+take_memory(struct loop *loop, struct hw_error *error)
+{
+	void *memory = aligned(node_size(loop->options.node));
+	bool good = memory != NULL;
+
+	loop->node = memory ? node_init(memory, loop->options.node) : NULL;
+	loop->backlog = aligned(LOOP_BACKLOG_BYTES);
+	loop->snapshot = aligned(sizeof *loop->snapshot);
+	good = good && loop->backlog && loop->snapshot;
+	for (uint32_t i = 0; i < HW_LOG_READS_MAX; i++) {
+		loop->read_buffer[i] = aligned(FRAME_BYTES_MAX);
+		good = good && loop->read_buffer[i];
+	}
+	if (!good)
+		return hw_error_set(error, -ENOMEM,
+				    "no memory for a node of %zu bytes: lower groups_max, "
+				    "members_max or index_hashes_max",
+				    node_size(loop->options.node));
+	return 0;
+}
+
+static int
+start_node(struct loop *loop, enum paxos_tail tail, struct hw_error *error)
+{
+	uint8_t entropy[LOOP_ENTROPY_BYTES];
+	struct timespec wall;
+
+	if (getrandom(entropy, sizeof entropy, 0) != sizeof entropy)
+		return hw_error_set(error, -EIO, "the kernel gives no random bytes");
+	/* Higher than any before, by the log. The clock is only for a process whose
+	 * predecessor ended before it wrote anything: sessions tell them apart. */
+	clock_gettime(CLOCK_REALTIME, &wall);
+	loop->process++;
+	if (loop->process < (uint64_t)wall.tv_sec)
+		loop->process = (uint64_t)wall.tv_sec;
+	loop->now_ns = clock_ns();
+	loop->busy_ns = loop->now_ns;
+	loop->entropy_ns = loop->now_ns + LOOP_ENTROPY_NS;
+	step(loop, &(struct node_input){
+			   .kind = NODE_IN_START,
+			   .tail = tail,
+			   .process = loop->process,
+			   .data = entropy,
+			   .bytes = sizeof entropy,
+		   });
+	return 0;
+}
+
+int
+loop_start(struct loop *loop, const struct loop_options *options, struct hw_error *error)
+{
+	enum paxos_tail tail = PAXOS_TAIL_CUT;
+
+	memset(loop, 0, sizeof *loop);
+	loop->options = *options;
+	loop->sink = (struct node_sink){.context = loop, .emit = emit};
+	loop->timer_ns = UINT64_MAX;
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	loop->status_done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0 || loop->status_done_fd < 0)
+		return hw_error_set(error, -errno, "no descriptors left: raise LimitNOFILE");
+	int rc = take_memory(loop, error);
+	if (rc == 0)
+		rc = recover(loop, &tail, error);
+	if (rc == 0)
+		rc = start_node(loop, tail, error);
+	loop->started = rc == 0;
+	return rc;
+}
+
+int
+loop_close(struct loop *loop)
+{
+	int rc = 0;
+
+	if (loop->started) {
+		udp_flush(loop->options.udp);
+		drain_backlog(loop);
+		/* Without its last records the log did not end in order. */
+		rc = loop->write_failed || log_is_full(loop) ? -EIO
+							     : hw_log_clean_stop(loop->options.log);
+	}
+	hw_log_close(loop->options.log); /* first: it may still read into our buffers */
+	free(loop->node);
+	free(loop->backlog);
+	free(loop->snapshot);
+	for (uint32_t i = 0; i < HW_LOG_READS_MAX; i++)
+		free(loop->read_buffer[i]);
+	close(loop->wake_fd);
+	close(loop->status_done_fd);
+	return rc;
+}
+
+bool
+loop_status_request(struct loop *loop, uint32_t timeout_ms)
+{
+	struct pollfd fd = {.fd = loop->status_done_fd, .events = POLLIN};
+	uint32_t wanted = atomic_load_explicit(&loop->status_wanted, memory_order_relaxed) + 1;
+	uint64_t one = 1;
+
+	atomic_store_explicit(&loop->status_wanted, wanted, memory_order_release);
+	(void)!write(loop->wake_fd, &one, sizeof one);
+	/* The descriptor may still tell of an answer that came too late. */
+	for (int i = 0; i < 2; i++) {
+		if (poll(&fd, 1, (int)timeout_ms) <= 0)
+			return false;
+		(void)!read(loop->status_done_fd, &one, sizeof one);
+		if (atomic_load_explicit(&loop->status_done, memory_order_acquire) == wanted)
+			return true;
+	}
+	return false;
+}
