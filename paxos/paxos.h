@@ -77,17 +77,17 @@ struct paxos_config {
 enum paxos_kind {
 	PAXOS_PREPARE = 1,    /* ballot, from, to, delivered (sender's) */
 	PAXOS_PROMISE = 2,    /* ballot, from, to, delivered, count of REPORTs it consists of */
-	PAXOS_REPORT = 3,     /* ballot (answered), slot, accepted (ballot), value */
-	PAXOS_ACCEPT = 4,     /* ballot, slot, delivered, value */
+	PAXOS_REPORT = 3,     /* ballot or nonce (answered), slot, accepted (ballot), value */
+	PAXOS_ACCEPT = 4,     /* ballot, slot, delivered and from as in DECIDED, value */
 	PAXOS_ACCEPTED = 5,   /* ballot, from, to: votes for slots from..to-1 */
 	PAXOS_REFUSE = 6,     /* ballot refused, accepted = ballot promised */
-	PAXOS_DECIDED = 7,    /* ballot, delivered: every slot up to `delivered` is decided */
+	PAXOS_DECIDED = 7,    /* ballot, delivered: decided up to it, in `ballot` from `from` on */
 	PAXOS_LEARN = 8,      /* from, to: please send LEARNED for from..to-1 */
-	PAXOS_LEARNED = 9,    /* slot, value: decided */
-	PAXOS_RECOVER = 10,   /* nonce: a voter after an unclean stop asks what others know */
-	PAXOS_RECOVERED = 11, /* nonce, ballot promised, low_ballot, low_end, delivered, count */
+	PAXOS_LEARNED = 9,    /* slot, value: decided; delivered (record) */
+	PAXOS_RECOVER = 10,   /* nonce, from: a voter after an unclean stop asks what others know */
+	PAXOS_RECOVERED = 11, /* nonce, from, ballot promised, low_*, delivered, count */
 	/* Records that are never sent. */
-	PAXOS_RECORD_START = 32,     /* process number of this start, clean = false from here on */
+	PAXOS_RECORD_START = 32,     /* nonce: process number of this start; unclean from here on */
 	PAXOS_RECORD_PROMISE = 33,   /* ballot, low_ballot, low_end */
 	PAXOS_RECORD_RESERVE = 34,   /* to: this process may use ballot 0 below it */
 	PAXOS_RECORD_DELIVERED = 35, /* delivered */

@@ -1,0 +1,363 @@
+/* One replica: init, the switch over inputs, and the outputs they share. */
+#include "paxos/paxos.h"
+
+#include <string.h>
+
+#include "base/must.h"
+#include "paxos/codec.h"
+#include "paxos/replica.h"
+
+/* The widest step ends a recovery: per slot a record, the value it replaces, a
+ * delivery and two reports given back; then the messages of one answer. */
+_Static_assert(5 * PAXOS_HORIZON_MAX < PAXOS_OUT_MAX, "a step fits its outputs");
+_Static_assert(PAXOS_WINDOW_SLOTS > 2 * PAXOS_HORIZON_MAX, "in flight and kept");
+_Static_assert((PAXOS_WINDOW_SLOTS & WINDOW_MASK) == 0, "power of two");
+
+#define PRESSURE_MAX 32 /* values given back per step */
+
+size_t
+paxos_size(const struct paxos_config *config)
+{
+	must(config->voter_count <= PAXOS_VOTERS_MAX);
+	return sizeof(struct paxos_replica);
+}
+
+struct paxos_replica *
+paxos_init(void *memory, const struct paxos_config *config)
+{
+	struct paxos_replica *r = memory;
+
+	must(((uintptr_t)memory & 63) == 0);
+	must(config->voter_count >= 1);
+	must(config->voter_count % 2 == 1);
+	must(config->self < config->voter_count);
+	must(config->leader < config->voter_count);
+	must(config->horizon >= 10);
+	must(config->horizon <= PAXOS_HORIZON_MAX);
+	must(config->reserve_slots >= 2 * config->horizon);
+	must(config->retry_ns > 0);
+	must(config->takeover_ns > 0);
+	memset(r, 0, sizeof *r);
+	r->config = *config;
+	r->role = ROLE_FOLLOWER;
+	r->told_leader = PAXOS_NO_VOTER;
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++) {
+		r->window[i].value = no_value;
+		r->report[i].value = no_value;
+	}
+	return r;
+}
+
+static struct paxos_output_item *
+emit(struct paxos_replica *r, enum paxos_output_kind kind)
+{
+	must(r->out->count < PAXOS_OUT_MAX);
+	struct paxos_output_item *item = &r->out->item[r->out->count++];
+	*item = (struct paxos_output_item){.kind = kind, .value = no_value};
+	item->message.value = no_value;
+	return item;
+}
+
+void
+emit_send(struct paxos_replica *r, uint8_t to, const struct paxos_message *message,
+	  uint64_t after_lsn)
+{
+	must(to < r->config.voter_count);
+	must(to != r->config.self);
+	must(after_lsn <= r->lsn);
+	struct paxos_output_item *item = emit(r, PAXOS_OUT_SEND);
+	item->to = to;
+	item->message = *message;
+	item->after_lsn = after_lsn;
+}
+
+void
+emit_send_all(struct paxos_replica *r, const struct paxos_message *message, uint64_t after_lsn)
+{
+	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+		if (v != r->config.self)
+			emit_send(r, v, message, after_lsn);
+	}
+}
+
+/* Answers the end of the record. */
+uint64_t
+emit_log(struct paxos_replica *r, const struct paxos_message *record)
+{
+	must(!r->failed);
+	struct paxos_output_item *item = emit(r, PAXOS_OUT_LOG);
+	item->message = *record;
+	r->lsn += paxos_frame_bytes(record);
+	item->lsn = r->lsn;
+	r->delivered_logged = max_u64(r->delivered_logged, record->delivered);
+	return r->lsn;
+}
+
+void
+emit_release(struct paxos_replica *r, struct paxos_value value)
+{
+	if (value.handle != PAXOS_NO_VALUE)
+		emit(r, PAXOS_OUT_RELEASE)->value = value;
+}
+
+void
+emit_read(struct paxos_replica *r, uint64_t slot, uint8_t to)
+{
+	struct paxos_output_item *item = emit(r, PAXOS_OUT_READ);
+	item->slot = slot;
+	item->to = to;
+}
+
+/* True for a kind whose step takes over the reference to the value. */
+static bool
+keeps_value(const struct paxos_replica *r, uint8_t kind)
+{
+	if (r->failed)
+		return false;
+	return kind == PAXOS_ACCEPT || kind == PAXOS_LEARNED || kind == PAXOS_REPORT;
+}
+
+/* A replica whose log failed cannot bind itself to anything any more; what it
+ * has it still tells. */
+static bool
+failed_may(uint8_t kind)
+{
+	return kind == PAXOS_LEARN || kind == PAXOS_DECIDED;
+}
+
+static void
+step_message(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	must(from < r->config.voter_count);
+	must(from != r->config.self);
+	if (!keeps_value(r, m->kind))
+		emit_release(r, m->value);
+	if (r->failed && !failed_may(m->kind))
+		return;
+	switch (m->kind) {
+	case PAXOS_PREPARE:
+		step_prepare(r, from, m);
+		break;
+	case PAXOS_PROMISE:
+		step_promise(r, from, m);
+		break;
+	case PAXOS_REPORT:
+		step_report(r, from, m);
+		break;
+	case PAXOS_ACCEPT:
+		step_accept(r, from, m);
+		break;
+	case PAXOS_ACCEPTED:
+		step_accepted(r, from, m);
+		break;
+	case PAXOS_REFUSE:
+		step_refuse(r, from, m);
+		break;
+	case PAXOS_DECIDED:
+		step_decided(r, from, m);
+		break;
+	case PAXOS_LEARN:
+		step_learn(r, from, m);
+		break;
+	case PAXOS_LEARNED:
+		step_learned(r, m);
+		break;
+	case PAXOS_RECOVER:
+		step_recover(r, from, m);
+		break;
+	case PAXOS_RECOVERED:
+		step_recovered(r, from, m);
+		break;
+	default:
+		r->stats.stale++;
+		break;
+	}
+}
+
+static void
+step_propose(struct paxos_replica *r, struct paxos_value value)
+{
+	must(paxos_can_propose(r));
+	accept_propose(r, r->next_slot++, value);
+}
+
+static void
+step_durable(struct paxos_replica *r, uint64_t lsn)
+{
+	must(lsn <= r->lsn);
+	r->durable = max_u64(r->durable, lsn);
+	if (r->reserve_lsn != 0 && r->reserve_lsn <= r->durable)
+		r->reserve_durable = r->reserve_logged;
+	recover_finish(r);
+	accept_count_own(r);
+}
+
+static void
+step_log_failed(struct paxos_replica *r)
+{
+	r->failed = true;
+	r->voting = false;
+	step_down(r);
+}
+
+/* Values of delivered slots are kept only as a help to neighbours. They go at the
+ * start of a step, so that none goes in the step that delivers it. */
+static void
+give_back(struct paxos_replica *r)
+{
+	uint32_t given = 0;
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS && given < PRESSURE_MAX; i++) {
+		struct paxos_slot *w = &r->window[i];
+		if (w->slot == 0 || w->slot > r->delivered || w->value.handle == PAXOS_NO_VALUE)
+			continue;
+		emit_release(r, w->value);
+		*w = (struct paxos_slot){.value = no_value};
+		given++;
+	}
+	if (given == PRESSURE_MAX)
+		r->out->more = true;
+}
+
+static void
+tell_leader(struct paxos_replica *r)
+{
+	uint8_t leader = paxos_leader(r);
+	if (leader == r->told_leader && r->seen == r->told_ballot)
+		return;
+	r->told_leader = leader;
+	r->told_ballot = r->seen;
+	struct paxos_output_item *item = emit(r, PAXOS_OUT_LEADER);
+	item->to = leader;
+	item->message.ballot = r->seen;
+}
+
+/* What follows from any input, in an order in which each can use the former. */
+static void
+step_rest(struct paxos_replica *r)
+{
+	recover_try(r);
+	prepare_try(r);
+	learn_deliver(r);
+	prepare_settle(r);
+	timer_run(r);
+	learn_deliver(r);
+	reserve_more(r);
+	learn_tell(r);
+	learn_ask(r);
+	tell_leader(r);
+	r->out->timer_ns = timer_next(r);
+}
+
+static void
+step_started(struct paxos_replica *r, const struct paxos_input *in)
+{
+	switch (in->kind) {
+	case PAXOS_IN_MESSAGE:
+		step_message(r, in->from, &in->message);
+		break;
+	case PAXOS_IN_PROPOSE:
+		step_propose(r, in->value);
+		break;
+	case PAXOS_IN_DURABLE:
+		step_durable(r, in->lsn);
+		break;
+	case PAXOS_IN_LOG_FAILED:
+		step_log_failed(r);
+		break;
+	case PAXOS_IN_READ_DONE:
+		step_read_done(r, in);
+		break;
+	case PAXOS_IN_LINK:
+		step_link(r, in->from, in->up);
+		break;
+	case PAXOS_IN_TICK:
+		break;
+	case PAXOS_IN_RECORD:
+	case PAXOS_IN_START:
+		must(!"records and START come before everything else");
+	}
+	step_rest(r);
+}
+
+void
+paxos_step(struct paxos_replica *r, const struct paxos_input *in, struct paxos_output *out)
+{
+	uint64_t delivered = r->delivered;
+
+	must(in->now_ns >= r->now_ns);
+	out->count = 0;
+	out->more = false;
+	out->timer_ns = UINT64_MAX;
+	r->out = out;
+	r->now_ns = in->now_ns;
+	if (r->started) {
+		must(in->lsn_next >= r->lsn);
+		r->lsn = in->lsn_next;
+		if (in->pressure)
+			give_back(r);
+		step_started(r, in);
+	} else if (in->kind == PAXOS_IN_RECORD) {
+		step_record(r, in);
+	} else {
+		must(in->kind == PAXOS_IN_START);
+		step_start(r, in);
+		step_rest(r);
+	}
+	r->stats.delivered += r->delivered - delivered;
+	must(r->delivered >= delivered);
+	must(r->role == ROLE_FOLLOWER || r->voting);
+	r->out = NULL;
+}
+
+bool
+paxos_can_propose(const struct paxos_replica *r)
+{
+	if (r->role != ROLE_LEADER || r->settle_next < r->settle_end)
+		return false;
+	if (r->next_slot >= window_end(r))
+		return false;
+	return own_ballot(r, r->next_slot) != 0 || r->next_slot < r->reserve_durable;
+}
+
+bool
+paxos_is_leader(const struct paxos_replica *r)
+{
+	return r->role == ROLE_LEADER;
+}
+
+uint8_t
+paxos_leader(const struct paxos_replica *r)
+{
+	uint8_t owner = ballot_owner(r, r->seen);
+	if (r->role == ROLE_LEADER)
+		return r->config.self;
+	if (r->role == ROLE_CANDIDATE || owner == r->config.self)
+		return PAXOS_NO_VOTER;
+	return owner;
+}
+
+uint64_t
+paxos_delivered(const struct paxos_replica *r)
+{
+	return r->delivered;
+}
+
+const struct paxos_stats *
+paxos_stats(const struct paxos_replica *r)
+{
+	return &r->stats;
+}
+
+bool
+paxos_quorum(const struct paxos_config *config, uint64_t round, uint32_t voters)
+{
+	must(round > 0);
+	must(voters < 1u << config->voter_count);
+	return 2 * __builtin_popcount(voters) > config->voter_count;
+}
+
+uint64_t
+paxos_promised(const struct paxos_replica *r, uint64_t slot)
+{
+	return promise_of(r, slot);
+}

@@ -1,0 +1,239 @@
+/*
+ * paxos/replica.h - what one replica remembers; inside paxos/ only.
+ *
+ * A step file handles one group of messages. It changes this structure and says
+ * what follows through the emit functions below; it never looks at another
+ * replica, and never at the bytes of a value.
+ *
+ *      <= delivered        (delivered, delivered + horizon]       beyond
+ *     ------------------|-------------------------------------|-----------
+ *      kept for            accepted, decided out of order,        counted,
+ *      neighbours          reported, proposed                     dropped
+ *
+ * Ownership  a window slot and a report each hold one reference to their value.
+ * Limits     what a step may emit is bounded by PAXOS_OUT_MAX; work that is not
+ *            bounded by the horizon alone asks replica_room() and sets `more`.
+ */
+#ifndef PAXOS_REPLICA_H
+#define PAXOS_REPLICA_H
+
+#include "base/must.h"
+#include "paxos/paxos.h"
+
+#define WINDOW_MASK    (PAXOS_WINDOW_SLOTS - 1)
+#define READS_MAX      16         /* outstanding, per asker */
+#define LEARNED_MAX    64         /* per answer */
+#define BALLOT_LEARNED UINT64_MAX /* decided in a ballot that this replica was not told */
+
+static const struct paxos_value no_value = {.handle = PAXOS_NO_VALUE};
+
+struct paxos_slot {
+	uint64_t slot;     /* 0: nothing here */
+	uint64_t accepted; /* ballot of the acceptance, or BALLOT_LEARNED */
+	struct paxos_value value;
+	uint64_t record_end; /* of the record that holds it */
+	uint64_t sent_ns;    /* by the leader, last */
+	uint32_t votes;      /* counted by the leader, for `accepted` */
+	bool decided;
+	bool counted; /* decided by our own count of votes, in ballot `accepted` */
+};
+
+/* The best that others reported of a slot, to a candidate or after an unclean
+ * stop. */
+struct paxos_report {
+	uint64_t slot; /* 0: nothing here */
+	uint64_t ballot;
+	uint32_t voters; /* that reported the slot */
+	struct paxos_value value;
+};
+
+/* What a voter answered to our PREPARE or RECOVER. */
+struct paxos_answer {
+	bool got;
+	uint64_t first; /* reports are of slots from here on */
+	uint64_t delivered;
+	uint32_t count; /* of reports it consists of */
+};
+
+enum paxos_role {
+	ROLE_FOLLOWER = 1,
+	ROLE_CANDIDATE = 2,
+	ROLE_LEADER = 3,
+};
+
+struct paxos_replica {
+	struct paxos_config config;
+	struct paxos_output *out; /* of the step that runs */
+	uint64_t now_ns;
+	uint64_t lsn;     /* end of the last record */
+	uint64_t durable; /* every byte below is on disk */
+
+	/* Acceptor. Slots below low_end are promised to the higher of both. */
+	uint64_t promised;
+	uint64_t low_ballot;
+	uint64_t low_end;
+	bool started;
+	bool restarted;      /* the log knew an earlier process */
+	bool replayed_value; /* the log held a value already */
+	bool failed;         /* the log did: never votes again */
+	bool voting;         /* false from an unclean stop until recovered */
+	bool unclean;        /* this process began with a tail that is not clean */
+	bool may_trust_tail; /* CUT: after tail_trust_ns */
+	uint64_t vote_lsn;   /* what recovery adopted ends here; 0: still asking */
+	uint64_t trust_ns;   /* when an own, cut tail is trusted */
+	uint64_t process;
+	uint64_t nonce;
+
+	/* Learner. */
+	uint64_t delivered;
+	uint64_t delivered_logged; /* the highest a record of ours says */
+	uint64_t delivered_log_ns; /* when a record of its own is due */
+	uint64_t known;            /* every slot up to it is decided, some voter said */
+	uint8_t known_from;
+	uint64_t learn_ns;    /* when to ask next */
+	uint64_t learn_asked; /* up to here was asked */
+	uint32_t reads[PAXOS_VOTERS_MAX];
+
+	/* Proposer. Its ballot is lead_ballot below lead_end, and 0 from there. */
+	enum paxos_role role;
+	uint64_t seen; /* highest ballot heard of; its owner is the leader believed in */
+	uint64_t heard_ns;
+	uint64_t lead_ballot;
+	uint64_t lead_end;
+	uint64_t lead_from;   /* first slot of our prepare */
+	uint64_t prepare_lsn; /* own promise is durable from here */
+	uint64_t attempt_ns;  /* when our prepare began */
+	uint64_t attempts;    /* prepares since somebody led */
+	uint64_t beat_ns;     /* heartbeat, or prepare and recover again */
+	uint64_t settle_next; /* what the takeover found is proposed up to here */
+	uint64_t settle_end;
+	uint64_t next_slot;      /* the next proposal's */
+	uint64_t confirmed_from; /* from here to `delivered` by own count */
+	uint64_t told;           /* `delivered` that the others were told */
+	uint64_t reserve_logged;
+	uint64_t reserve_durable;
+	uint64_t reserve_lsn;
+	uint8_t told_leader; /* of PAXOS_OUT_LEADER */
+	uint64_t told_ballot;
+	uint32_t links_down; /* a bit per voter */
+	uint64_t down_ns[PAXOS_VOTERS_MAX];
+
+	struct paxos_stats stats;
+	struct paxos_answer answer[PAXOS_VOTERS_MAX];
+	struct paxos_slot window[PAXOS_WINDOW_SLOTS];
+	struct paxos_report report[PAXOS_WINDOW_SLOTS];
+};
+
+static inline uint8_t
+ballot_owner(const struct paxos_replica *r, uint64_t ballot)
+{
+	return ballot == 0 ? r->config.leader : (uint8_t)(ballot & 0xff);
+}
+
+static inline uint64_t
+max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static inline uint64_t
+min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The slot's place in the window, or NULL when it is not there. */
+static inline struct paxos_slot *
+window_find(struct paxos_replica *r, uint64_t slot)
+{
+	struct paxos_slot *w = &r->window[slot & WINDOW_MASK];
+	return slot != 0 && w->slot == slot ? w : NULL;
+}
+
+static inline uint64_t
+window_end(const struct paxos_replica *r)
+{
+	return r->delivered + r->config.horizon + 1;
+}
+
+/* Our ballot in a slot, as candidate or leader. */
+static inline uint64_t
+own_ballot(const struct paxos_replica *r, uint64_t slot)
+{
+	return slot < r->lead_end ? r->lead_ballot : 0;
+}
+
+static inline uint32_t
+replica_room(const struct paxos_replica *r)
+{
+	return PAXOS_OUT_MAX - r->out->count;
+}
+
+/* paxos.c: outputs. */
+void emit_send(struct paxos_replica *r, uint8_t to, const struct paxos_message *message,
+	       uint64_t after_lsn);
+void emit_send_all(struct paxos_replica *r, const struct paxos_message *message,
+		   uint64_t after_lsn);
+uint64_t emit_log(struct paxos_replica *r, const struct paxos_message *record);
+void emit_release(struct paxos_replica *r, struct paxos_value value);
+void emit_read(struct paxos_replica *r, uint64_t slot, uint8_t to);
+
+/* step_start.c */
+void step_record(struct paxos_replica *r, const struct paxos_input *in);
+void step_start(struct paxos_replica *r, const struct paxos_input *in);
+void step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void step_recovered(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void recover_ask(struct paxos_replica *r);
+void recover_try(struct paxos_replica *r);
+void recover_finish(struct paxos_replica *r);
+void recover_trust(struct paxos_replica *r);
+void lead_at_start(struct paxos_replica *r);
+
+/* step_prepare.c */
+void prepare_begin(struct paxos_replica *r, uint64_t end);
+void prepare_send(struct paxos_replica *r);
+void prepare_try(struct paxos_replica *r);
+void prepare_settle(struct paxos_replica *r);
+void prepare_abandon(struct paxos_replica *r);
+void lead_from_here(struct paxos_replica *r, uint64_t settle_end);
+void answer_store(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+bool answer_complete(const struct paxos_replica *r, uint8_t voter);
+uint32_t report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked);
+void reports_clear(struct paxos_replica *r);
+void step_prepare(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void step_promise(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void step_report(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void step_refuse(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+
+/* step_accept.c */
+uint64_t promise_of(const struct paxos_replica *r, uint64_t slot);
+struct paxos_slot *accept_store(struct paxos_replica *r, uint64_t slot, uint64_t ballot,
+				struct paxos_value value);
+void accept_propose(struct paxos_replica *r, uint64_t slot, struct paxos_value value);
+void accept_send(struct paxos_replica *r, const struct paxos_slot *w, uint32_t voters);
+void accept_count_own(struct paxos_replica *r);
+void step_accept(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void step_accepted(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+
+/* step_learn.c */
+void learn_deliver(struct paxos_replica *r);
+void learn_known(struct paxos_replica *r, uint8_t from, uint64_t delivered);
+void learn_ask(struct paxos_replica *r);
+void learn_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void learn_tell(struct paxos_replica *r);
+void send_learned(struct paxos_replica *r, uint8_t to, uint64_t slot, struct paxos_value value);
+uint64_t confirmed_from(const struct paxos_replica *r, uint64_t ballot);
+void step_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void step_learn(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void step_learned(struct paxos_replica *r, const struct paxos_message *m);
+void step_read_done(struct paxos_replica *r, const struct paxos_input *in);
+
+/* step_timer.c */
+void heard_from(struct paxos_replica *r, uint64_t ballot, uint8_t from);
+void step_down(struct paxos_replica *r);
+void step_link(struct paxos_replica *r, uint8_t voter, bool up);
+void timer_run(struct paxos_replica *r);
+uint64_t timer_next(const struct paxos_replica *r);
+void reserve_more(struct paxos_replica *r);
+
+#endif /* PAXOS_REPLICA_H */

@@ -1,0 +1,200 @@
+/* Acceptance: the vote of an acceptor, and the leader's count of votes. */
+#include "paxos/replica.h"
+
+/* The ballot below which this slot accepts nothing. An acceptance binds its own
+ * slot only: were it to raise `promised`, a voter that missed the prepare of a
+ * bounded range would refuse its leader's ballot 0 behind that range. */
+uint64_t
+promise_of(const struct paxos_replica *r, uint64_t slot)
+{
+	const struct paxos_slot *w = &r->window[slot & WINDOW_MASK];
+	uint64_t ballot = r->promised;
+	if (slot < r->low_end)
+		ballot = max_u64(ballot, r->low_ballot);
+	if (w->slot == slot && w->accepted != BALLOT_LEARNED)
+		ballot = max_u64(ballot, w->accepted);
+	return ballot;
+}
+
+/* Puts a value into the window, whose reference it takes, and logs it: as an
+ * acceptance, or as learned where the ballot says so. */
+struct paxos_slot *
+accept_store(struct paxos_replica *r, uint64_t slot, uint64_t ballot, struct paxos_value value)
+{
+	struct paxos_slot *w = &r->window[slot & WINDOW_MASK];
+	struct paxos_message record = {.slot = slot, .delivered = r->delivered, .value = value};
+
+	must(slot > r->delivered);
+	must(slot < window_end(r));
+	must(w->slot <= slot);
+	if (w->slot == slot) {
+		must(!w->decided);
+		must(w->accepted <= ballot);
+	}
+	record.kind = ballot == BALLOT_LEARNED ? PAXOS_LEARNED : PAXOS_ACCEPT;
+	record.ballot = ballot == BALLOT_LEARNED ? 0 : ballot;
+	emit_release(r, w->value);
+	*w = (struct paxos_slot){.slot = slot, .accepted = ballot, .value = value};
+	w->decided = ballot == BALLOT_LEARNED;
+	w->record_end = emit_log(r, &record);
+	return w;
+}
+
+/* Sends the leader's proposal to `voters`, with how far it delivered. */
+void
+accept_send(struct paxos_replica *r, const struct paxos_slot *w, uint32_t voters)
+{
+	struct paxos_message m = {
+		.kind = PAXOS_ACCEPT, .ballot = w->accepted, .slot = w->slot, .value = w->value};
+
+	if (own_ballot(r, r->delivered) == w->accepted) {
+		m.delivered = r->delivered;
+		m.from = confirmed_from(r, w->accepted);
+	}
+	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+		if (v != r->config.self && (voters >> v & 1))
+			emit_send(r, v, &m, 0);
+	}
+	if (m.delivered == r->delivered && voters == UINT32_MAX)
+		r->told = r->delivered;
+}
+
+/* The leader's own acceptance is logged like any other; its vote counts when the
+ * log reports it, not before. */
+void
+accept_propose(struct paxos_replica *r, uint64_t slot, struct paxos_value value)
+{
+	must(r->role == ROLE_LEADER);
+	must(own_ballot(r, slot) != 0 || slot < r->reserve_durable);
+	must(own_ballot(r, slot) >= promise_of(r, slot));
+	struct paxos_slot *w = accept_store(r, slot, own_ballot(r, slot), value);
+	w->sent_ns = r->now_ns;
+	accept_send(r, w, UINT32_MAX);
+}
+
+static void
+vote(struct paxos_replica *r, struct paxos_slot *w, uint8_t voter)
+{
+	must(r->role == ROLE_LEADER);
+	if (w->decided || w->accepted != own_ballot(r, w->slot))
+		return;
+	w->votes |= 1u << voter;
+	if (paxos_quorum(&r->config, w->slot, w->votes)) {
+		w->decided = true;
+		w->counted = true;
+	}
+}
+
+void
+accept_count_own(struct paxos_replica *r)
+{
+	if (r->role != ROLE_LEADER)
+		return;
+	for (uint64_t slot = r->delivered + 1; slot < r->next_slot; slot++) {
+		struct paxos_slot *w = window_find(r, slot);
+		if (w && w->record_end <= r->durable)
+			vote(r, w, r->config.self);
+	}
+}
+
+static void
+send_accepted(struct paxos_replica *r, uint8_t to, const struct paxos_slot *w)
+{
+	struct paxos_message m = {.kind = PAXOS_ACCEPTED,
+				  .ballot = w->accepted,
+				  .from = w->slot,
+				  .to = w->slot + 1,
+				  .value = no_value};
+	emit_send(r, to, &m, w->record_end);
+}
+
+static void
+send_refuse(struct paxos_replica *r, uint8_t to, uint64_t ballot, uint64_t promised)
+{
+	struct paxos_message m = {
+		.kind = PAXOS_REFUSE, .ballot = ballot, .accepted = promised, .value = no_value};
+	r->stats.refused++;
+	emit_send(r, to, &m, r->lsn);
+}
+
+/* True when the value was stored, else it is still the caller's to release. */
+static bool
+accept_try(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	struct paxos_slot *w = window_find(r, m->slot);
+
+	if (m->slot > r->delivered && !r->voting) {
+		r->stats.stale++;
+		return false;
+	}
+	if (w && w->accepted == m->ballot) {
+		/* Once more: the first answer may be lost, or still wait for the disk. */
+		send_accepted(r, from, w);
+		return false;
+	}
+	if (w && w->decided) {
+		send_learned(r, from, m->slot, w->value);
+		return false;
+	}
+	if (m->slot <= r->delivered) {
+		r->stats.stale++;
+		return false;
+	}
+	if (m->slot >= window_end(r)) {
+		r->stats.beyond++;
+		return false;
+	}
+	if (m->ballot < promise_of(r, m->slot)) {
+		send_refuse(r, from, m->ballot, promise_of(r, m->slot));
+		return false;
+	}
+	send_accepted(r, from, accept_store(r, m->slot, m->ballot, m->value));
+	return true;
+}
+
+void
+step_accept(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	bool stored = false;
+	if (m->slot == 0 || m->slot == PAXOS_SLOT_END || ballot_owner(r, m->ballot) != from) {
+		r->stats.stale++;
+	} else {
+		if (m->ballot >= promise_of(r, m->slot))
+			heard_from(r, m->ballot, from);
+		stored = accept_try(r, from, m);
+		learn_decided(r, from, m);
+	}
+	if (!stored)
+		emit_release(r, m->value);
+}
+
+void
+step_accepted(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	uint64_t end = min_u64(m->to, window_end(r));
+	if (r->role != ROLE_LEADER) {
+		r->stats.stale++;
+		return;
+	}
+	for (uint64_t slot = max_u64(m->from, r->delivered + 1); slot < end; slot++) {
+		struct paxos_slot *w = window_find(r, slot);
+		if (w && w->accepted == m->ballot)
+			vote(r, w, from);
+	}
+}
+
+/* The leader tells how far it delivered; a stale one is told that it is. */
+void
+step_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	uint64_t promised = max_u64(r->promised, r->low_ballot);
+	if (ballot_owner(r, m->ballot) != from) {
+		r->stats.stale++;
+		return;
+	}
+	if (m->ballot < promised && ballot_owner(r, promised) != from)
+		send_refuse(r, from, m->ballot, promised);
+	else
+		heard_from(r, m->ballot, from);
+	learn_decided(r, from, m);
+}

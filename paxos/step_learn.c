@@ -1,0 +1,174 @@
+/* Learning: what is decided, delivering it in order, and asking for the rest. */
+#include "paxos/replica.h"
+
+/* A slot that we did not decide by our own count moves the confirmed range past
+ * it. The schedule behind this: a deposed leader of ballot b, who proposed v in
+ * slot s, is told by LEARNED that s holds x (chosen in c > b). Were it then to
+ * say DECIDED(b, s), a voter that had accepted v in ballot b would deliver v. */
+static void
+deliver_one(struct paxos_replica *r, struct paxos_slot *w)
+{
+	must(w->decided);
+	must(w->slot == r->delivered + 1);
+	must(r->out->count < PAXOS_OUT_MAX);
+	struct paxos_output_item *item = &r->out->item[r->out->count++];
+	*item = (struct paxos_output_item){
+		.kind = PAXOS_OUT_DELIVER, .slot = w->slot, .value = w->value};
+	if (r->delivered == r->delivered_logged)
+		r->delivered_log_ns = r->now_ns + r->config.retry_ns;
+	r->delivered = w->slot;
+	if (!w->counted || w->accepted != own_ballot(r, w->slot))
+		r->confirmed_from = w->slot + 1;
+}
+
+void
+learn_deliver(struct paxos_replica *r)
+{
+	for (uint32_t i = 0; i < PAXOS_HORIZON_MAX; i++) {
+		struct paxos_slot *w = window_find(r, r->delivered + 1);
+		if (!w || !w->decided)
+			return;
+		deliver_one(r, w);
+	}
+	r->out->more = true;
+}
+
+/* Slots from here to `delivered` were decided by our own count in `ballot`; none
+ * were when it is above. */
+uint64_t
+confirmed_from(const struct paxos_replica *r, uint64_t ballot)
+{
+	if (own_ballot(r, r->delivered) != ballot)
+		return r->delivered + 1;
+	if (ballot == 0 && r->lead_end != PAXOS_SLOT_END)
+		return max_u64(r->confirmed_from, r->lead_end);
+	return r->confirmed_from;
+}
+
+/* A leader says that slots up to `delivered` are decided, and those from `from`
+ * on in exactly its ballot: one that accepted in that ballot has the value. */
+void
+learn_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	uint64_t end = min_u64(m->delivered, window_end(r) - 1);
+	for (uint64_t slot = max_u64(r->delivered + 1, m->from); slot <= end; slot++) {
+		struct paxos_slot *w = window_find(r, slot);
+		if (w && w->accepted == m->ballot)
+			w->decided = true;
+	}
+	learn_deliver(r);
+	learn_known(r, from, m->delivered);
+}
+
+void
+learn_known(struct paxos_replica *r, uint8_t from, uint64_t delivered)
+{
+	if (delivered <= r->known || delivered == PAXOS_SLOT_END)
+		return;
+	r->known = delivered;
+	r->known_from = from;
+}
+
+/* The next voter to ask: who knew, and at every repetition one further, since
+ * that one may be gone. */
+static void
+next_source(struct paxos_replica *r)
+{
+	for (uint32_t i = 0; i < r->config.voter_count; i++) {
+		r->known_from = (uint8_t)((r->known_from + 1) % r->config.voter_count);
+		if (r->known_from != r->config.self && !(r->links_down >> r->known_from & 1))
+			return;
+	}
+	r->known_from = (uint8_t)((r->config.self + 1) % r->config.voter_count);
+}
+
+void
+learn_ask(struct paxos_replica *r)
+{
+	bool again = r->learn_asked > r->delivered;
+	if (r->known <= r->delivered || r->failed || r->config.voter_count == 1)
+		return;
+	if (again && r->now_ns < r->learn_ns)
+		return;
+	if (again)
+		next_source(r);
+	must(r->known_from != r->config.self);
+	r->learn_asked = min_u64(r->known, r->delivered + READS_MAX);
+	r->learn_ns = r->now_ns + r->config.retry_ns;
+	struct paxos_message m = {.kind = PAXOS_LEARN,
+				  .from = r->delivered + 1,
+				  .to = r->learn_asked + 1,
+				  .value = no_value};
+	emit_send(r, r->known_from, &m, 0);
+}
+
+/* DECIDED at once, unless an ACCEPT of this step has carried it. */
+void
+learn_tell(struct paxos_replica *r)
+{
+	if (r->role != ROLE_LEADER || r->told == r->delivered)
+		return;
+	uint64_t ballot = own_ballot(r, r->delivered);
+	struct paxos_message m = {.kind = PAXOS_DECIDED,
+				  .ballot = ballot,
+				  .from = confirmed_from(r, ballot),
+				  .delivered = r->delivered,
+				  .value = no_value};
+	emit_send_all(r, &m, 0);
+	r->told = r->delivered;
+}
+
+void
+send_learned(struct paxos_replica *r, uint8_t to, uint64_t slot, struct paxos_value value)
+{
+	struct paxos_message m = {.kind = PAXOS_LEARNED, .slot = slot, .value = value};
+	emit_send(r, to, &m, 0);
+}
+
+void
+step_learn(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	uint64_t end = min_u64(m->to, r->delivered + 1);
+	if (m->from == 0) {
+		r->stats.stale++;
+		return;
+	}
+	for (uint64_t slot = m->from; slot < end && slot - m->from < LEARNED_MAX; slot++) {
+		struct paxos_slot *w = window_find(r, slot);
+		if (w) {
+			send_learned(r, from, slot, w->value);
+		} else if (r->reads[from] < READS_MAX) {
+			r->reads[from]++;
+			emit_read(r, slot, from);
+		}
+	}
+}
+
+void
+step_read_done(struct paxos_replica *r, const struct paxos_input *in)
+{
+	must(in->from < r->config.voter_count);
+	must(r->reads[in->from] > 0);
+	r->reads[in->from]--;
+	if (in->found)
+		send_learned(r, in->from, in->slot, in->value);
+	emit_release(r, in->value);
+}
+
+/* A learned value is logged, so that a replay has it; out of order it waits in the
+ * window. */
+void
+step_learned(struct paxos_replica *r, const struct paxos_message *m)
+{
+	struct paxos_slot *w = window_find(r, m->slot);
+
+	if (m->slot <= r->delivered || (w && w->decided)) {
+		r->stats.stale++;
+	} else if (m->slot >= window_end(r)) {
+		r->stats.beyond++;
+	} else {
+		accept_store(r, m->slot, BALLOT_LEARNED, m->value);
+		return;
+	}
+	emit_release(r, m->value);
+}

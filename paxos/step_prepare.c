@@ -1,0 +1,336 @@
+/* Takeover: prepare a range of slots, adopt what a quorum reports, lead. */
+#include "paxos/replica.h"
+
+/* The highest ballot that binds us anywhere in slots from..to-1. */
+static uint64_t
+promise_highest(const struct paxos_replica *r, uint64_t from, uint64_t to)
+{
+	uint64_t highest = r->promised;
+	uint64_t end = min_u64(to, window_end(r));
+	if (from < r->low_end)
+		highest = max_u64(highest, r->low_ballot);
+	for (uint64_t slot = max_u64(from, r->delivered + 1); slot < end; slot++)
+		highest = max_u64(highest, promise_of(r, slot));
+	return highest;
+}
+
+/* Promises slots below `to`, and says so on disk. A bounded promise reaches down
+ * to slot 1: promising more than was asked is always safe. */
+static void
+promise(struct paxos_replica *r, uint64_t ballot, uint64_t to)
+{
+	if (to == PAXOS_SLOT_END) {
+		if (ballot <= r->promised)
+			return;
+		r->promised = ballot;
+	} else {
+		if (ballot <= r->low_ballot && to <= r->low_end)
+			return;
+		r->low_ballot = max_u64(r->low_ballot, ballot);
+		r->low_end = max_u64(r->low_end, to);
+	}
+	struct paxos_message record = {.kind = PAXOS_RECORD_PROMISE,
+				       .ballot = r->promised,
+				       .low_ballot = r->low_ballot,
+				       .low_end = r->low_end,
+				       .value = no_value};
+	emit_log(r, &record);
+}
+
+void
+reports_clear(struct paxos_replica *r)
+{
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++) {
+		emit_release(r, r->report[i].value);
+		r->report[i] = (struct paxos_report){.value = no_value};
+	}
+	for (uint32_t v = 0; v < PAXOS_VOTERS_MAX; v++)
+		r->answer[v] = (struct paxos_answer){0};
+}
+
+/* Takes slots from delivered + 1 up to `end` in a ballot that nobody has used. */
+void
+prepare_begin(struct paxos_replica *r, uint64_t end)
+{
+	uint64_t highest = promise_highest(r, r->delivered + 1, PAXOS_SLOT_END);
+
+	must(r->voting);
+	must(r->role != ROLE_LEADER);
+	reports_clear(r);
+	highest = max_u64(max_u64(highest, r->seen), r->low_ballot);
+	r->role = ROLE_CANDIDATE;
+	r->lead_ballot = ((highest >> 8) + 1) << 8 | r->config.self;
+	r->lead_end = end;
+	r->lead_from = r->delivered + 1;
+	r->seen = r->lead_ballot;
+	promise(r, r->lead_ballot, end);
+	r->prepare_lsn = r->lsn;
+	r->attempt_ns = r->now_ns;
+	r->attempts++;
+	r->stats.takeovers_begun++;
+	must(promise_of(r, r->lead_from) == r->lead_ballot);
+	prepare_send(r);
+}
+
+/* Sent, and sent again, to those whose promise is not complete. */
+void
+prepare_send(struct paxos_replica *r)
+{
+	struct paxos_message m = {.kind = PAXOS_PREPARE,
+				  .ballot = r->lead_ballot,
+				  .from = r->lead_from,
+				  .to = r->lead_end,
+				  .delivered = r->delivered,
+				  .value = no_value};
+
+	must(r->role == ROLE_CANDIDATE);
+	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+		if (v != r->config.self && !answer_complete(r, v))
+			emit_send(r, v, &m, r->prepare_lsn);
+	}
+	r->beat_ns = r->now_ns + r->config.retry_ns;
+}
+
+/* Reports to `to` what is accepted here and not delivered; answers how many. */
+uint32_t
+report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked)
+{
+	uint64_t end =
+		min_u64(asked->kind == PAXOS_PREPARE ? asked->to : PAXOS_SLOT_END, window_end(r));
+	uint32_t count = 0;
+
+	for (uint64_t slot = max_u64(asked->from, r->delivered + 1); slot < end; slot++) {
+		struct paxos_slot *w = window_find(r, slot);
+		if (!w)
+			continue;
+		struct paxos_message m = {.kind = PAXOS_REPORT,
+					  .ballot = asked->ballot,
+					  .nonce = asked->nonce,
+					  .slot = slot,
+					  .accepted = w->decided ? BALLOT_LEARNED : w->accepted,
+					  .value = w->value};
+		emit_send(r, to, &m, r->lsn);
+		count++;
+	}
+	return count;
+}
+
+/* What the preparer lacks and we still hold spares it a question. */
+static void
+help_learn(struct paxos_replica *r, uint8_t to, uint64_t from)
+{
+	for (uint64_t slot = from; slot <= r->delivered && slot - from < LEARNED_MAX; slot++) {
+		struct paxos_slot *w = window_find(r, slot);
+		if (w)
+			send_learned(r, to, slot, w->value);
+	}
+}
+
+void
+step_prepare(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	if (m->ballot == 0 || ballot_owner(r, m->ballot) != from || m->from == 0 || !r->voting) {
+		r->stats.stale++;
+		return;
+	}
+	uint64_t highest = promise_highest(r, m->from, m->to);
+	if (m->ballot < highest) {
+		struct paxos_message refuse = {.kind = PAXOS_REFUSE,
+					       .ballot = m->ballot,
+					       .accepted = highest,
+					       .value = no_value};
+		r->stats.refused++;
+		emit_send(r, from, &refuse, r->lsn);
+		return;
+	}
+	heard_from(r, m->ballot, from);
+	promise(r, m->ballot, m->to);
+	help_learn(r, from, m->from);
+	struct paxos_message answer = {.kind = PAXOS_PROMISE,
+				       .ballot = m->ballot,
+				       .from = m->from,
+				       .to = m->to,
+				       .delivered = r->delivered,
+				       .value = no_value};
+	answer.count = report_own(r, from, m);
+	emit_send(r, from, &answer, r->lsn);
+}
+
+void
+answer_store(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	r->answer[from] = (struct paxos_answer){.got = true,
+						.first = max_u64(m->from, m->delivered + 1),
+						.delivered = m->delivered,
+						.count = m->count};
+	learn_known(r, from, m->delivered);
+}
+
+void
+step_promise(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	if (r->role != ROLE_CANDIDATE || m->ballot != r->lead_ballot || m->from != r->lead_from) {
+		r->stats.stale++;
+		return;
+	}
+	answer_store(r, from, m);
+}
+
+void
+step_report(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	bool prepared = r->role == ROLE_CANDIDATE && m->nonce == 0 && m->ballot == r->lead_ballot;
+	bool recovers = !r->voting && r->vote_lsn == 0 && m->nonce == r->nonce && m->nonce != 0;
+	struct paxos_report *best = &r->report[m->slot & WINDOW_MASK];
+
+	if (!(prepared || recovers) || m->slot == 0 || m->slot < best->slot) {
+		r->stats.stale++;
+		emit_release(r, m->value);
+		return;
+	}
+	if (m->slot >= window_end(r)) {
+		r->stats.beyond++;
+		emit_release(r, m->value);
+		return;
+	}
+	if (best->slot < m->slot) {
+		emit_release(r, best->value);
+		*best = (struct paxos_report){.slot = m->slot, .value = no_value};
+	}
+	if (best->voters == 0 || m->accepted > best->ballot) {
+		emit_release(r, best->value);
+		best->ballot = m->accepted;
+		best->value = m->value;
+	} else {
+		emit_release(r, m->value);
+	}
+	best->voters |= 1u << from;
+}
+
+/* Complete when every report came that the answer consists of, and when nothing
+ * lies between what we delivered and where the reports begin. A voter's reports
+ * only become more, so as many as it counted last are those it counted. */
+bool
+answer_complete(const struct paxos_replica *r, uint8_t voter)
+{
+	const struct paxos_answer *answer = &r->answer[voter];
+	uint32_t count = 0;
+
+	if (!answer->got || answer->delivered > r->delivered)
+		return false;
+	if (window_end(r) - answer->first > PAXOS_WINDOW_SLOTS)
+		return answer->count == 0;
+	for (uint64_t slot = answer->first; slot < window_end(r); slot++) {
+		const struct paxos_report *report = &r->report[slot & WINDOW_MASK];
+		if (report->slot == slot && (report->voters >> voter & 1))
+			count++;
+	}
+	return count >= answer->count;
+}
+
+/* Leads from the slot after what is delivered; slots below `settle_end` may hold
+ * values that an earlier leader proposed. */
+void
+lead_from_here(struct paxos_replica *r, uint64_t settle_end)
+{
+	must(r->voting);
+	r->role = ROLE_LEADER;
+	r->attempts = 0;
+	r->settle_next = r->delivered + 1;
+	r->settle_end = max_u64(settle_end, r->settle_next);
+	r->next_slot = r->settle_end;
+	r->confirmed_from = r->delivered + 1;
+	r->told = PAXOS_SLOT_END;
+	r->beat_ns = r->now_ns + r->config.retry_ns;
+}
+
+void
+prepare_try(struct paxos_replica *r)
+{
+	uint32_t promised = 0;
+	uint64_t end = r->delivered + 1;
+
+	if (r->role != ROLE_CANDIDATE)
+		return;
+	if (r->prepare_lsn <= r->durable)
+		promised |= 1u << r->config.self;
+	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+		if (v != r->config.self && answer_complete(r, v))
+			promised |= 1u << v;
+	}
+	if (!paxos_quorum(&r->config, r->lead_from, promised))
+		return;
+	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
+		if (window_find(r, slot) || r->report[slot & WINDOW_MASK].slot == slot)
+			end = slot + 1;
+	}
+	r->stats.takeovers_won++;
+	lead_from_here(r, end);
+}
+
+/* One slot of what the takeover found: the accepted value of the highest ballot,
+ * our own included, and the empty value where there is none. Nobody has accepted
+ * anything else in a lower ballot that a quorum could still complete. */
+static void
+settle_one(struct paxos_replica *r, uint64_t slot)
+{
+	struct paxos_slot *w = window_find(r, slot);
+	struct paxos_report *report = &r->report[slot & WINDOW_MASK];
+	struct paxos_value value = no_value;
+
+	if (w && w->decided)
+		return;
+	if (report->slot == slot && (!w || report->ballot > w->accepted)) {
+		value = report->value;
+		report->value = no_value;
+	} else if (w) {
+		value = w->value;
+		w->value = no_value;
+	}
+	accept_propose(r, slot, value);
+}
+
+void
+prepare_settle(struct paxos_replica *r)
+{
+	if (r->role != ROLE_LEADER || r->settle_next > r->settle_end)
+		return;
+	for (; r->settle_next < r->settle_end; r->settle_next++) {
+		if (replica_room(r) < PAXOS_OUT_MAX - PAXOS_WINDOW_SLOTS) {
+			r->out->more = true;
+			return;
+		}
+		if (r->settle_next > r->delivered)
+			settle_one(r, r->settle_next);
+	}
+	if (replica_room(r) < PAXOS_OUT_MAX - PAXOS_WINDOW_SLOTS / 2) {
+		r->out->more = true;
+		return;
+	}
+	reports_clear(r);
+	r->settle_next = r->settle_end + 1;
+}
+
+void
+prepare_abandon(struct paxos_replica *r)
+{
+	must(r->role != ROLE_FOLLOWER);
+	r->role = ROLE_FOLLOWER;
+	reports_clear(r);
+}
+
+/* One of ours was refused for a higher ballot: somebody else leads or tries to. */
+void
+step_refuse(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	bool ours =
+		m->ballot == r->lead_ballot || (m->ballot == 0 && r->lead_end != PAXOS_SLOT_END);
+
+	must(from != r->config.self);
+	if (r->role == ROLE_FOLLOWER || !ours || m->accepted <= m->ballot) {
+		r->stats.stale++;
+		return;
+	}
+	r->seen = max_u64(r->seen, m->accepted);
+	step_down(r);
+}

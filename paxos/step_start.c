@@ -1,0 +1,257 @@
+/* Start: replay of the log, and what it takes to be trusted after an unclean stop. */
+#include "paxos/replica.h"
+
+/* A record says that slots up to `delivered` were delivered with the values then
+ * accepted. Where one is missing (a rotten record) replay stops short there: the
+ * gap is learned from the others, never taken for empty. A mark that comes before
+ * any value is where a trimmed log begins: a state image covers the rest. */
+static void
+replay_delivered(struct paxos_replica *r, const struct paxos_message *m)
+{
+	if (m->kind == PAXOS_RECORD_DELIVERED && !r->replayed_value)
+		r->delivered = max_u64(r->delivered, m->delivered);
+	uint64_t end = min_u64(m->delivered, window_end(r) - 1);
+	for (uint64_t slot = r->delivered + 1; slot <= end; slot++) {
+		struct paxos_slot *w = window_find(r, slot);
+		if (w)
+			w->decided = true;
+	}
+	learn_deliver(r);
+	r->known = max_u64(r->known, m->delivered);
+	r->delivered_logged = max_u64(r->delivered_logged, m->delivered);
+}
+
+static void
+replay_value(struct paxos_replica *r, const struct paxos_message *m, uint64_t lsn)
+{
+	bool learned = m->kind == PAXOS_LEARNED;
+	struct paxos_slot *w = &r->window[m->slot & WINDOW_MASK];
+
+	replay_delivered(r, m);
+	r->replayed_value = true;
+	if (m->slot <= r->delivered || m->slot >= window_end(r)) {
+		r->stats.beyond++;
+		emit_release(r, m->value);
+		return;
+	}
+	must(w->slot <= m->slot);
+	emit_release(r, w->value);
+	*w = (struct paxos_slot){.slot = m->slot, .value = m->value, .record_end = lsn};
+	w->accepted = learned ? BALLOT_LEARNED : m->ballot;
+	w->decided = learned;
+	r->seen = max_u64(r->seen, m->ballot);
+	learn_deliver(r);
+}
+
+void
+step_record(struct paxos_replica *r, const struct paxos_input *in)
+{
+	const struct paxos_message *m = &in->message;
+
+	must(in->lsn >= r->lsn);
+	r->lsn = in->lsn;
+	switch (m->kind) {
+	case PAXOS_RECORD_START:
+		r->restarted = true;
+		r->process = m->nonce;
+		break;
+	case PAXOS_RECORD_PROMISE:
+		r->promised = max_u64(r->promised, m->ballot);
+		r->low_ballot = max_u64(r->low_ballot, m->low_ballot);
+		r->low_end = max_u64(r->low_end, m->low_end);
+		r->seen = max_u64(r->seen, max_u64(m->ballot, m->low_ballot));
+		break;
+	case PAXOS_RECORD_RESERVE:
+		r->reserve_logged = max_u64(r->reserve_logged, m->to);
+		r->reserve_durable = r->reserve_logged;
+		break;
+	case PAXOS_RECORD_DELIVERED:
+		replay_delivered(r, m);
+		break;
+	case PAXOS_ACCEPT:
+	case PAXOS_LEARNED:
+		replay_value(r, m, in->lsn);
+		break;
+	default:
+		must(!"a kind that no replica logs");
+	}
+}
+
+/* A leader without a prepare: the configured one in ballot 0, from the first slot
+ * that no earlier process of it may have used. */
+static void
+lead_zero(struct paxos_replica *r)
+{
+	r->lead_ballot = 0;
+	r->lead_end = PAXOS_SLOT_END;
+	lead_from_here(r, 0);
+}
+
+/* The configured leader leads while nobody has taken over. What a former process
+ * proposed below the reservation and lost with its memory may be accepted
+ * elsewhere: those slots are taken with a prepare. After an unclean stop the
+ * reservation itself may be lost, so ballot 0 is not used again. */
+void
+lead_at_start(struct paxos_replica *r)
+{
+	if (r->config.self != r->config.leader || ballot_owner(r, r->seen) != r->config.self)
+		return;
+	if (r->unclean)
+		prepare_begin(r, PAXOS_SLOT_END);
+	else if (r->promised != 0)
+		return;
+	else if (r->restarted && r->reserve_logged > r->delivered + 1)
+		prepare_begin(r, r->reserve_logged);
+	else
+		lead_zero(r);
+}
+
+void
+step_start(struct paxos_replica *r, const struct paxos_input *in)
+{
+	struct paxos_message record = {
+		.kind = PAXOS_RECORD_START, .nonce = in->process, .value = no_value};
+
+	must(in->lsn_next >= r->lsn);
+	must(in->process != 0);
+	must(in->process != r->process);
+	r->lsn = in->lsn_next;
+	r->durable = in->lsn_next;
+	r->started = true;
+	r->process = in->process;
+	r->heard_ns = r->now_ns;
+	r->known_from = (uint8_t)((r->config.self + 1) % r->config.voter_count);
+	emit_log(r, &record);
+	r->unclean = in->tail != PAXOS_TAIL_CLEAN && r->config.voter_count > 1;
+	r->voting = !r->unclean;
+	if (r->voting) {
+		lead_at_start(r);
+		return;
+	}
+	must(in->nonce != 0);
+	r->nonce = in->nonce;
+	r->may_trust_tail = in->tail == PAXOS_TAIL_CUT;
+	r->trust_ns = r->now_ns + r->config.tail_trust_ns;
+	recover_ask(r);
+}
+
+void
+recover_ask(struct paxos_replica *r)
+{
+	struct paxos_message m = {.kind = PAXOS_RECOVER,
+				  .nonce = r->nonce,
+				  .from = r->delivered + 1,
+				  .value = no_value};
+
+	must(!r->voting);
+	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+		if (v != r->config.self && !answer_complete(r, v))
+			emit_send(r, v, &m, 0);
+	}
+	r->beat_ns = r->now_ns + r->config.retry_ns;
+}
+
+/* What we know, to a voter that cannot be sure of what it knew. One that is
+ * itself recovering answers too: after a full outage nobody else is there. */
+void
+step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	if (m->nonce == 0 || m->from == 0) {
+		r->stats.stale++;
+		return;
+	}
+	struct paxos_message answer = {.kind = PAXOS_RECOVERED,
+				       .nonce = m->nonce,
+				       .ballot = r->promised,
+				       .low_ballot = r->low_ballot,
+				       .low_end = r->low_end,
+				       .from = m->from,
+				       .delivered = r->delivered,
+				       .value = no_value};
+	answer.count = report_own(r, from, m);
+	emit_send(r, from, &answer, r->lsn);
+}
+
+void
+step_recovered(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	if (r->voting || r->vote_lsn != 0 || m->nonce != r->nonce || m->from == 0) {
+		r->stats.stale++;
+		return;
+	}
+	r->promised = max_u64(r->promised, m->ballot);
+	r->low_ballot = max_u64(r->low_ballot, m->low_ballot);
+	r->low_end = max_u64(r->low_end, m->low_end);
+	r->seen = max_u64(r->seen, max_u64(m->ballot, m->low_ballot));
+	answer_store(r, from, m);
+}
+
+static void
+vote_again(struct paxos_replica *r)
+{
+	reports_clear(r);
+	r->voting = true;
+	r->may_trust_tail = false;
+	r->heard_ns = r->now_ns;
+	lead_at_start(r);
+}
+
+void
+recover_finish(struct paxos_replica *r)
+{
+	if (!r->voting && !r->failed && r->vote_lsn != 0 && r->vote_lsn <= r->durable)
+		vote_again(r);
+}
+
+/* Time alone has to do: those who would know do not answer. */
+void
+recover_trust(struct paxos_replica *r)
+{
+	must(!r->voting);
+	must(r->may_trust_tail);
+	vote_again(r);
+}
+
+static void
+adopt(struct paxos_replica *r)
+{
+	struct paxos_message record = {.kind = PAXOS_RECORD_PROMISE,
+				       .ballot = r->promised,
+				       .low_ballot = r->low_ballot,
+				       .low_end = r->low_end,
+				       .value = no_value};
+
+	emit_log(r, &record);
+	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
+		struct paxos_report *report = &r->report[slot & WINDOW_MASK];
+		struct paxos_slot *w = window_find(r, slot);
+		if (report->slot != slot || (w && w->accepted >= report->ballot))
+			continue;
+		if (report->ballot != BALLOT_LEARNED)
+			r->seen = max_u64(r->seen, report->ballot);
+		accept_store(r, slot, report->ballot, report->value);
+		report->value = no_value;
+	}
+	r->may_trust_tail = false;
+	r->vote_lsn = r->lsn;
+}
+
+/* All other voters must have answered. n - q + 1 of them, which meet every quorum
+ * that our lost acceptance completed, are enough only where that is all others
+ * (three voters). With five, A accepts (b, s, v) from leader L, loses it and
+ * asks; B, C and D answer before L's accept reaches them, L does not. B then
+ * accepts too, and v is chosen by L, A and B; but A, C and D can promise a
+ * higher ballot to one another and none of them knows v. The one who proposed
+ * always knows, as the one who prepared knows of a promise that we lost; so
+ * asking everybody finds both. */
+void
+recover_try(struct paxos_replica *r)
+{
+	if (r->voting || r->failed || r->vote_lsn != 0)
+		return;
+	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+		if (v != r->config.self && !answer_complete(r, v))
+			return;
+	}
+	adopt(r);
+}

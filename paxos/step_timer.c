@@ -1,0 +1,185 @@
+/* Time: heartbeats and repetition, failure detection, lazy records. */
+#include "paxos/replica.h"
+
+void
+step_down(struct paxos_replica *r)
+{
+	r->heard_ns = r->now_ns;
+	if (r->role != ROLE_FOLLOWER)
+		prepare_abandon(r);
+}
+
+/* A valid message of this ballot's owner came. The owner of the highest ballot is
+ * the leader believed in; its ballot 0 behind a bounded range counts as well. */
+void
+heard_from(struct paxos_replica *r, uint64_t ballot, uint8_t from)
+{
+	must(ballot_owner(r, ballot) == from);
+	if (ballot < r->seen && ballot_owner(r, r->seen) != from)
+		return;
+	if (ballot > r->seen) {
+		r->seen = ballot;
+		r->attempts = 0;
+	}
+	step_down(r);
+}
+
+void
+step_link(struct paxos_replica *r, uint8_t voter, bool up)
+{
+	must(voter < r->config.voter_count);
+	must(voter != r->config.self);
+	if (!up && !(r->links_down >> voter & 1))
+		r->down_ns[voter] = r->now_ns;
+	r->links_down &= ~(1u << voter);
+	r->links_down |= up ? 0 : 1u << voter;
+	if (up)
+		r->beat_ns = r->now_ns;
+}
+
+/* Voters behind the leader take over one after the other, so that in the usual
+ * case one prepare runs alone. */
+static uint64_t
+rank(const struct paxos_replica *r)
+{
+	uint64_t n = r->config.voter_count;
+	uint64_t leader = ballot_owner(r, r->seen);
+	if (leader == r->config.self)
+		return 1;
+	return 1 + (r->config.self + n - leader - 1) % n;
+}
+
+static uint64_t
+takeover_at(const struct paxos_replica *r)
+{
+	uint64_t patience = r->config.takeover_ns * rank(r);
+	uint8_t leader = ballot_owner(r, r->seen);
+	uint64_t at = r->heard_ns + patience;
+	if (leader != r->config.self && (r->links_down >> leader & 1))
+		at = min_u64(at, max_u64(r->heard_ns, r->down_ns[leader]) + patience / 4);
+	return at;
+}
+
+/* Two candidates must not prepare in step for ever: each waits its own time, and
+ * longer after each failure. */
+static uint64_t
+attempt_end(const struct paxos_replica *r)
+{
+	uint64_t quarters = 4 + r->config.self + min_u64(r->attempts, 8);
+	return r->attempt_ns + r->config.takeover_ns * quarters / 4;
+}
+
+/* Proposals that lack votes go out again to those who have not voted. */
+static void
+resend(struct paxos_replica *r)
+{
+	uint64_t end = min_u64(r->next_slot, window_end(r));
+	for (uint64_t slot = r->delivered + 1; slot < end; slot++) {
+		struct paxos_slot *w = window_find(r, slot);
+		if (!w || w->decided || w->accepted != own_ballot(r, slot))
+			continue;
+		if (w->sent_ns + r->config.retry_ns > r->now_ns)
+			continue;
+		if (replica_room(r) < PAXOS_OUT_MAX / 4) {
+			r->out->more = true;
+			r->beat_ns = r->now_ns;
+			return;
+		}
+		w->sent_ns = r->now_ns;
+		r->stats.resent++;
+		accept_send(r, w, ~w->votes & ((1u << r->config.voter_count) - 1));
+	}
+}
+
+static void
+beat(struct paxos_replica *r)
+{
+	r->beat_ns = r->now_ns + r->config.retry_ns;
+	if (r->role == ROLE_LEADER) {
+		r->told = PAXOS_SLOT_END;
+		resend(r);
+	} else if (r->role == ROLE_CANDIDATE) {
+		prepare_send(r);
+	} else if (!r->voting && r->vote_lsn == 0) {
+		recover_ask(r);
+	}
+}
+
+static bool
+beats(const struct paxos_replica *r)
+{
+	if (r->failed)
+		return false;
+	return r->role != ROLE_FOLLOWER || (!r->voting && r->vote_lsn == 0);
+}
+
+static void
+log_delivered(struct paxos_replica *r)
+{
+	struct paxos_message record = {
+		.kind = PAXOS_RECORD_DELIVERED, .delivered = r->delivered, .value = no_value};
+	emit_log(r, &record);
+}
+
+static bool
+delivered_unlogged(const struct paxos_replica *r)
+{
+	return !r->failed && r->delivered > r->delivered_logged;
+}
+
+void
+timer_run(struct paxos_replica *r)
+{
+	if (beats(r) && r->now_ns >= r->beat_ns)
+		beat(r);
+	if (r->role == ROLE_CANDIDATE && r->now_ns >= attempt_end(r)) {
+		uint64_t end = r->lead_end;
+		prepare_abandon(r);
+		prepare_begin(r, end);
+	}
+	if (r->role == ROLE_FOLLOWER && r->voting && r->now_ns >= takeover_at(r))
+		prepare_begin(r, PAXOS_SLOT_END);
+	if (r->may_trust_tail && !r->failed && r->now_ns >= r->trust_ns)
+		recover_trust(r);
+	if (delivered_unlogged(r) && r->now_ns >= r->delivered_log_ns)
+		log_delivered(r);
+}
+
+uint64_t
+timer_next(const struct paxos_replica *r)
+{
+	uint64_t at = UINT64_MAX;
+	if (beats(r))
+		at = min_u64(at, r->beat_ns);
+	if (r->role == ROLE_CANDIDATE)
+		at = min_u64(at, attempt_end(r));
+	if (r->role == ROLE_FOLLOWER && r->voting)
+		at = min_u64(at, takeover_at(r));
+	if (r->may_trust_tail && !r->failed)
+		at = min_u64(at, r->trust_ns);
+	if (delivered_unlogged(r))
+		at = min_u64(at, r->delivered_log_ns);
+	if (r->known > r->delivered && !r->failed && r->learn_asked > r->delivered)
+		at = min_u64(at, r->learn_ns);
+	return at;
+}
+
+/* Ballot 0 is used only below a mark that is on disk: a restarted process cannot
+ * know what it proposed in the slots below, and takes those with a prepare. The
+ * mark is raised long before it is reached, so that no proposal waits for it. */
+void
+reserve_more(struct paxos_replica *r)
+{
+	bool uses_zero = r->lead_ballot == 0 || r->lead_end != PAXOS_SLOT_END;
+	if (r->role != ROLE_LEADER || !uses_zero || r->failed)
+		return;
+	if (r->reserve_durable < r->reserve_logged)
+		return;
+	uint64_t used = max_u64(r->next_slot, r->delivered + 1);
+	if (used + 2 * (uint64_t)r->config.horizon < r->reserve_logged)
+		return;
+	r->reserve_logged = max_u64(r->reserve_logged, used) + r->config.reserve_slots;
+	struct paxos_message record = {
+		.kind = PAXOS_RECORD_RESERVE, .to = r->reserve_logged, .value = no_value};
+	r->reserve_lsn = emit_log(r, &record);
+}

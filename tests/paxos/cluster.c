@@ -1,0 +1,922 @@
+/* The cluster of tests/paxos/cluster.h: events, links, disks and checkers. */
+#include "tests/paxos/cluster.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "base/must.h"
+#include "paxos/codec.h"
+
+#define BALLOTS_MAX 64 /* per slot and run */
+#define NO_NODE     0xff
+
+enum event_kind {
+	EVENT_MESSAGE = 1,
+	EVENT_DISK = 2,
+	EVENT_READ = 3,
+};
+
+struct event {
+	uint64_t at_ns;
+	uint64_t order;
+	enum event_kind kind;
+	uint8_t node;
+	uint8_t from;
+	uint32_t life; /* of the node it was meant for: disk and reads */
+	uint64_t lsn;
+	uint64_t id; /* of the value */
+	struct paxos_message message;
+};
+
+struct record {
+	struct paxos_message message;
+	uint64_t id;
+	uint64_t end;
+};
+
+struct held {
+	struct paxos_message message;
+	uint64_t id;
+	uint64_t after_lsn;
+	uint8_t to;
+};
+
+struct value {
+	uint64_t id;
+	uint32_t refs;
+	uint8_t node;
+};
+
+struct node {
+	struct paxos_replica *replica;
+	void *memory;
+	bool up;
+	bool pressure;
+	bool disk_busy;
+	uint32_t life;
+	uint64_t process;
+	uint64_t disk_ns;
+	uint64_t timer_ns;
+	uint64_t durable;
+	struct record *record;
+	uint32_t record_count;
+	uint32_t durable_count; /* records of the durable prefix */
+	uint32_t held_count;
+	struct held *held;
+	uint64_t delivered;    /* of this life, by OUT_DELIVER */
+	uint64_t left_promise; /* unbounded, told to somebody */
+	bool lied;             /* its disk lost what it had acknowledged */
+};
+
+/* What is known of a slot, by looking at every disk. */
+struct history {
+	uint32_t count;
+	struct {
+		uint64_t ballot;
+		uint64_t id;
+		uint32_t voters;
+	} ballot[BALLOTS_MAX];
+	bool is_delivered;
+	uint64_t delivered_id;
+};
+
+struct cluster {
+	struct cluster_config config;
+	uint64_t now;
+	uint64_t random;
+	uint64_t order;
+	struct event *heap;
+	uint32_t heap_count;
+	struct node node[PAXOS_VOTERS_MAX];
+	bool cut[PAXOS_VOTERS_MAX][PAXOS_VOTERS_MAX];
+	struct value *value;
+	uint32_t *value_free;
+	uint32_t value_free_count;
+	struct history *history;
+	struct paxos_output output;
+	char failure[512];
+	char trace[CLUSTER_TRACE_BYTES];
+	uint32_t trace_bytes;
+};
+
+static void __attribute__((format(printf, 2, 3))) fail(struct cluster *c, const char *format, ...)
+{
+	va_list args;
+	if (c->failure[0])
+		return;
+	int n = snprintf(c->failure, sizeof c->failure,
+			 "seed %" PRIu64 " at %" PRIu64 " us: ", c->config.seed, c->now / US);
+	va_start(args, format);
+	vsnprintf(c->failure + n, sizeof c->failure - (size_t)n, format, args);
+	va_end(args);
+}
+
+static void __attribute__((format(printf, 3, 4)))
+trace(struct cluster *c, uint8_t node, const char *format, ...)
+{
+	va_list args;
+	if (!c->config.trace)
+		return;
+	char *at = c->trace + c->trace_bytes;
+	size_t room = sizeof c->trace - c->trace_bytes;
+	int n = snprintf(at, room, "[%4" PRIu64 "] %u ", c->now / US, node);
+	va_start(args, format);
+	n += vsnprintf(at + n, room - (size_t)n, format, args);
+	va_end(args);
+	n += snprintf(at + n, room - (size_t)n, "\n");
+	must((size_t)n < room);
+	c->trace_bytes += (uint32_t)n;
+}
+
+uint64_t
+cluster_random(struct cluster *c, uint64_t below)
+{
+	uint64_t z = (c->random += 0x9e3779b97f4a7c15u);
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return below == 0 ? 0 : (z ^ (z >> 31)) % below;
+}
+
+/* Values: one pool, every handle belongs to one node. */
+
+static struct paxos_value
+value_make(struct cluster *c, uint8_t node, uint64_t id)
+{
+	if (id == 0)
+		return (struct paxos_value){.handle = PAXOS_NO_VALUE};
+	must(c->value_free_count > 0);
+	uint32_t handle = c->value_free[--c->value_free_count];
+	c->value[handle] = (struct value){.id = id, .refs = 1, .node = node};
+	return (struct paxos_value){.handle = handle, .bytes = 8};
+}
+
+static void
+value_release(struct cluster *c, uint8_t node, struct paxos_value value)
+{
+	must(value.handle < CLUSTER_VALUES_MAX);
+	struct value *v = &c->value[value.handle];
+	if (v->refs == 0 || v->node != node) {
+		fail(c, "node %u gives back a value it does not hold", node);
+		return;
+	}
+	if (--v->refs == 0)
+		c->value_free[c->value_free_count++] = value.handle;
+}
+
+static uint64_t
+value_id(struct cluster *c, uint8_t node, struct paxos_value value)
+{
+	if (value.handle == PAXOS_NO_VALUE) {
+		if (value.bytes != 0)
+			fail(c, "node %u: an empty value of %u bytes", node, value.bytes);
+		return 0;
+	}
+	const struct value *v = &c->value[value.handle];
+	if (v->refs == 0 || v->node != node)
+		fail(c, "node %u uses a value it does not hold", node);
+	return v->id;
+}
+
+static uint32_t
+values_of(const struct cluster *c, uint8_t node)
+{
+	uint32_t refs = 0;
+	for (uint32_t i = 0; i < CLUSTER_VALUES_MAX; i++)
+		refs += c->value[i].node == node ? c->value[i].refs : 0;
+	return refs;
+}
+
+/* Events: a binary heap by time, then by order of creation. */
+
+static bool
+event_before(const struct event *a, const struct event *b)
+{
+	return a->at_ns < b->at_ns || (a->at_ns == b->at_ns && a->order < b->order);
+}
+
+static void
+event_push(struct cluster *c, struct event event)
+{
+	must(c->heap_count < CLUSTER_EVENTS_MAX);
+	event.order = c->order++;
+	uint32_t i = c->heap_count++;
+	for (; i > 0 && event_before(&event, &c->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		c->heap[i] = c->heap[(i - 1) / 2];
+	c->heap[i] = event;
+}
+
+static struct event
+event_pop(struct cluster *c)
+{
+	struct event top = c->heap[0];
+	struct event last = c->heap[--c->heap_count];
+	uint32_t i = 0;
+	for (;;) {
+		uint32_t child = 2 * i + 1;
+		if (child >= c->heap_count)
+			break;
+		if (child + 1 < c->heap_count && event_before(&c->heap[child + 1], &c->heap[child]))
+			child++;
+		if (!event_before(&c->heap[child], &last))
+			break;
+		c->heap[i] = c->heap[child];
+		i = child;
+	}
+	c->heap[i] = last;
+	return top;
+}
+
+/* Text of a message, for traces. */
+
+static const char *
+ballot_text(uint64_t ballot, char *out)
+{
+	if (ballot == UINT64_MAX)
+		snprintf(out, 24, "decided");
+	else if (ballot == 0)
+		snprintf(out, 24, "b0");
+	else
+		snprintf(out, 24, "b%" PRIu64 ".%" PRIu64, ballot >> 8, ballot & 0xff);
+	return out;
+}
+
+static const char *
+message_text(const struct paxos_message *m, uint64_t id, char *out, size_t room)
+{
+	static const char *const name[] = {
+		[PAXOS_PREPARE] = "prepare",    [PAXOS_PROMISE] = "promise",
+		[PAXOS_REPORT] = "report",      [PAXOS_ACCEPT] = "accept",
+		[PAXOS_ACCEPTED] = "accepted",  [PAXOS_REFUSE] = "refuse",
+		[PAXOS_DECIDED] = "decided",    [PAXOS_LEARN] = "learn",
+		[PAXOS_LEARNED] = "learned",    [PAXOS_RECOVER] = "recover",
+		[PAXOS_RECOVERED] = "recovered"};
+	char b[24];
+	char a[24];
+	const char *to = m->to == PAXOS_SLOT_END ? "end" : "";
+	ballot_text(m->ballot, b);
+	ballot_text(m->accepted, a);
+	switch (m->kind) {
+	case PAXOS_PREPARE:
+	case PAXOS_ACCEPTED:
+		if (*to)
+			snprintf(out, room, "%s %s %" PRIu64 "..%s", name[m->kind], b, m->from, to);
+		else
+			snprintf(out, room, "%s %s %" PRIu64 "..%" PRIu64, name[m->kind], b,
+				 m->from, m->to - 1);
+		break;
+	case PAXOS_PROMISE:
+		snprintf(out, room, "promise %s, %u reports, delivered %" PRIu64, b, m->count,
+			 m->delivered);
+		break;
+	case PAXOS_REPORT:
+		snprintf(out, room, "report %" PRIu64 " %s %" PRIx64, m->slot, a, id);
+		break;
+	case PAXOS_ACCEPT:
+		snprintf(out, room, "accept %" PRIu64 " %s %" PRIx64, m->slot, b, id);
+		break;
+	case PAXOS_REFUSE:
+		snprintf(out, room, "refuse %s for %s", b, a);
+		break;
+	case PAXOS_DECIDED:
+		snprintf(out, room, "decided %s %" PRIu64, b, m->delivered);
+		break;
+	case PAXOS_LEARN:
+		snprintf(out, room, "learn %" PRIu64 "..%" PRIu64, m->from, m->to - 1);
+		break;
+	case PAXOS_LEARNED:
+		snprintf(out, room, "learned %" PRIu64 " %" PRIx64, m->slot, id);
+		break;
+	case PAXOS_RECOVER:
+		snprintf(out, room, "recover");
+		break;
+	case PAXOS_RECOVERED:
+		snprintf(out, room, "recovered %s, %u reports, delivered %" PRIu64, b, m->count,
+			 m->delivered);
+		break;
+	case PAXOS_RECORD_START:
+		snprintf(out, room, "start %" PRIu64, m->nonce);
+		break;
+	case PAXOS_RECORD_PROMISE:
+		ballot_text(m->low_ballot, a);
+		if (m->low_ballot)
+			snprintf(out, room, "promise %s, %s below %" PRIu64, b, a, m->low_end);
+		else
+			snprintf(out, room, "promise %s", b);
+		break;
+	case PAXOS_RECORD_RESERVE:
+		snprintf(out, room, "reserve %" PRIu64, m->to);
+		break;
+	case PAXOS_RECORD_DELIVERED:
+		snprintf(out, room, "delivered %" PRIu64, m->delivered);
+		break;
+	default:
+		snprintf(out, room, "kind %u", m->kind);
+	}
+	return out;
+}
+
+/* Checkers. */
+
+static void
+check_accept_durable(struct cluster *c, uint8_t n, const struct record *record)
+{
+	const struct paxos_message *m = &record->message;
+	if (m->kind != PAXOS_ACCEPT)
+		return;
+	must(m->slot < CLUSTER_SLOTS_MAX);
+	struct history *h = &c->history[m->slot];
+	for (uint32_t i = 0; i < h->count; i++) {
+		if (h->ballot[i].ballot != m->ballot)
+			continue;
+		h->ballot[i].voters |= 1u << n;
+		if (h->ballot[i].id != record->id)
+			fail(c,
+			     "slot %" PRIu64 " ballot %" PRIx64 ": values %" PRIx64 " and %" PRIx64,
+			     m->slot, m->ballot, h->ballot[i].id, record->id);
+		return;
+	}
+	must(h->count < BALLOTS_MAX);
+	h->ballot[h->count].ballot = m->ballot;
+	h->ballot[h->count].id = record->id;
+	h->ballot[h->count++].voters = 1u << n;
+}
+
+static void
+check_delivered(struct cluster *c, uint8_t n, uint64_t slot, uint64_t id)
+{
+	must(slot < CLUSTER_SLOTS_MAX);
+	struct history *h = &c->history[slot];
+	if (h->is_delivered && h->delivered_id != id)
+		fail(c, "node %u delivers %" PRIx64 " in slot %" PRIu64 ", not %" PRIx64, n, id,
+		     slot, h->delivered_id);
+	if (slot != c->node[n].delivered + 1)
+		fail(c, "node %u delivers slot %" PRIu64 " after %" PRIu64, n, slot,
+		     c->node[n].delivered);
+	c->node[n].delivered = slot;
+	bool quorum = h->is_delivered;
+	for (uint32_t i = 0; i < h->count; i++) {
+		int voters = __builtin_popcount(h->ballot[i].voters);
+		quorum |= h->ballot[i].id == id && 2 * voters > c->config.voter_count;
+	}
+	if (!quorum)
+		fail(c, "node %u delivers slot %" PRIu64 ", which no quorum has on disk", n, slot);
+	h->is_delivered = true;
+	h->delivered_id = id;
+}
+
+static bool
+disk_holds(const struct node *node, const struct paxos_message *m)
+{
+	for (uint32_t i = node->durable_count; i-- > 0;) {
+		const struct paxos_message *r = &node->record[i].message;
+		if (m->kind == PAXOS_ACCEPTED) {
+			if (r->kind == PAXOS_ACCEPT && r->slot == m->from && r->ballot == m->ballot)
+				return true;
+		} else if (r->kind == PAXOS_RECORD_PROMISE) {
+			if (m->to == PAXOS_SLOT_END)
+				return r->ballot >= m->ballot;
+			return r->low_ballot >= m->ballot || r->ballot >= m->ballot;
+		}
+	}
+	return false;
+}
+
+/* What leaves a machine must be on its disk, and keep every promise that left. */
+static void
+check_leaving(struct cluster *c, uint8_t n, const struct paxos_message *m)
+{
+	struct node *node = &c->node[n];
+	bool binds = m->kind == PAXOS_PREPARE || m->kind == PAXOS_PROMISE;
+	if (binds || m->kind == PAXOS_ACCEPTED) {
+		if (!disk_holds(node, m))
+			fail(c, "node %u sends kind %u before it is on disk", n, m->kind);
+	}
+	if (binds && m->to == PAXOS_SLOT_END && m->ballot > node->left_promise)
+		node->left_promise = m->ballot;
+}
+
+static void
+check_kept(struct cluster *c, uint8_t n)
+{
+	struct node *node = &c->node[n];
+	if (node->lied)
+		return;
+	if (paxos_promised(node->replica, node->delivered + 1) < node->left_promise)
+		fail(c, "node %u forgot its promise of %" PRIx64, n, node->left_promise);
+}
+
+/* Links. */
+
+static void
+link_carry(struct cluster *c, uint8_t from, uint8_t to, const struct paxos_message *m, uint64_t id)
+{
+	check_leaving(c, from, m);
+	if (c->cut[from][to] || cluster_random(c, 100) < c->config.drop_percent)
+		return;
+	uint32_t copies = 1 + (cluster_random(c, 100) < c->config.duplicate_percent);
+	for (uint32_t i = 0; i < copies; i++) {
+		uint64_t delay = c->config.net_ns + cluster_random(c, c->config.net_jitter_ns + 1);
+		event_push(c, (struct event){.at_ns = c->now + delay,
+					     .kind = EVENT_MESSAGE,
+					     .node = to,
+					     .from = from,
+					     .id = id,
+					     .message = *m});
+	}
+}
+
+static void
+held_release(struct cluster *c, uint8_t n)
+{
+	struct node *node = &c->node[n];
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < node->held_count; i++) {
+		struct held *h = &node->held[i];
+		if (h->after_lsn <= node->durable)
+			link_carry(c, n, h->to, &h->message, h->id);
+		else
+			node->held[kept++] = *h;
+	}
+	node->held_count = kept;
+}
+
+/* Disks: one batch under way, and what came since waits for the next. */
+
+static void
+disk_start(struct cluster *c, uint8_t n)
+{
+	struct node *node = &c->node[n];
+	if (node->disk_busy || node->record_count == node->durable_count)
+		return;
+	node->disk_busy = true;
+	uint64_t delay = node->disk_ns + cluster_random(c, c->config.disk_jitter_ns + 1);
+	event_push(c, (struct event){.at_ns = c->now + delay,
+				     .kind = EVENT_DISK,
+				     .node = n,
+				     .life = node->life,
+				     .lsn = node->record[node->record_count - 1].end});
+}
+
+static void
+disk_reach(struct cluster *c, uint8_t n, uint64_t lsn)
+{
+	struct node *node = &c->node[n];
+	while (node->durable_count < node->record_count &&
+	       node->record[node->durable_count].end <= lsn)
+		check_accept_durable(c, n, &node->record[node->durable_count++]);
+	node->durable = lsn;
+}
+
+/* Steps. */
+
+static void
+output_log(struct cluster *c, uint8_t n, const struct paxos_output_item *item)
+{
+	struct node *node = &c->node[n];
+	char text[128];
+	must(node->record_count < CLUSTER_RECORDS_MAX);
+	struct record *record = &node->record[node->record_count++];
+	record->message = item->message;
+	record->id = value_id(c, n, item->message.value);
+	record->end = item->lsn;
+	trace(c, n, "  log %s @%" PRIu64,
+	      message_text(&item->message, record->id, text, sizeof text), item->lsn);
+}
+
+static void
+output_send(struct cluster *c, uint8_t n, const struct paxos_output_item *item)
+{
+	struct node *node = &c->node[n];
+	struct held *h = &node->held[node->held_count];
+	char text[128];
+	uint8_t fixed[PAXOS_FIXED_BYTES];
+
+	must(node->held_count < CLUSTER_EVENTS_MAX);
+	*h = (struct held){.message = item->message, .after_lsn = item->after_lsn, .to = item->to};
+	h->id = value_id(c, n, item->message.value);
+	paxos_encode(&item->message, fixed);
+	message_text(&item->message, h->id, text, sizeof text);
+	if (item->after_lsn > node->durable) {
+		trace(c, n, "  to %u: %s, held for @%" PRIu64, item->to, text, item->after_lsn);
+		node->held_count++;
+		return;
+	}
+	trace(c, n, "  to %u: %s", item->to, text);
+	link_carry(c, n, item->to, &h->message, h->id);
+}
+
+static void
+output_item(struct cluster *c, uint8_t n, const struct paxos_output_item *item)
+{
+	char b[24];
+	switch (item->kind) {
+	case PAXOS_OUT_SEND:
+		output_send(c, n, item);
+		break;
+	case PAXOS_OUT_LOG:
+		output_log(c, n, item);
+		break;
+	case PAXOS_OUT_DELIVER:
+		trace(c, n, "  deliver %" PRIu64 " %" PRIx64, item->slot,
+		      value_id(c, n, item->value));
+		check_delivered(c, n, item->slot, value_id(c, n, item->value));
+		break;
+	case PAXOS_OUT_READ:
+		trace(c, n, "  read %" PRIu64 " for %u", item->slot, item->to);
+		event_push(c, (struct event){.at_ns = c->now + c->node[n].disk_ns,
+					     .kind = EVENT_READ,
+					     .node = n,
+					     .from = item->to,
+					     .life = c->node[n].life,
+					     .lsn = item->slot});
+		break;
+	case PAXOS_OUT_RELEASE:
+		value_release(c, n, item->value);
+		break;
+	case PAXOS_OUT_LEADER:
+		if (item->to == PAXOS_NO_VOTER)
+			trace(c, n, "  no leader");
+		else
+			trace(c, n, "  leader %u %s", item->to,
+			      ballot_text(item->message.ballot, b));
+		break;
+	}
+}
+
+static void
+step_once(struct cluster *c, uint8_t n, struct paxos_input *in)
+{
+	struct node *node = &c->node[n];
+	in->now_ns = c->now;
+	in->pressure = node->pressure;
+	in->lsn_next = node->record_count ? node->record[node->record_count - 1].end : 0;
+	paxos_step(node->replica, in, &c->output);
+	for (uint32_t i = 0; i < c->output.count; i++)
+		output_item(c, n, &c->output.item[i]);
+	node->timer_ns = c->output.timer_ns;
+}
+
+static void
+step(struct cluster *c, uint8_t n, struct paxos_input in)
+{
+	step_once(c, n, &in);
+	for (uint32_t i = 0; c->output.more; i++) {
+		struct paxos_input tick = {.kind = PAXOS_IN_TICK};
+		must(i < 1000);
+		step_once(c, n, &tick);
+	}
+	if (paxos_delivered(c->node[n].replica) != c->node[n].delivered)
+		fail(c, "node %u says delivered %" PRIu64, n, paxos_delivered(c->node[n].replica));
+	check_kept(c, n);
+	disk_start(c, n);
+}
+
+/* The outside. */
+
+static void
+node_start(struct cluster *c, uint8_t n, enum paxos_tail tail)
+{
+	struct node *node = &c->node[n];
+	struct paxos_config config = {.voter_count = c->config.voter_count,
+				      .self = n,
+				      .leader = 0,
+				      .horizon = 16,
+				      .reserve_slots = 48,
+				      .takeover_ns = 5 * MS,
+				      .retry_ns = 2 * MS,
+				      .tail_trust_ns = c->config.tail_trust_ns};
+	node->replica = paxos_init(node->memory, &config);
+	node->up = true;
+	node->life++;
+	node->delivered = 0;
+	uint32_t records = node->record_count;
+	for (uint32_t i = 0; i < records; i++) {
+		struct paxos_input in = {.kind = PAXOS_IN_RECORD,
+					 .message = node->record[i].message,
+					 .lsn = node->record[i].end};
+		in.message.value = value_make(c, n, node->record[i].id);
+		step_once(c, n, &in);
+	}
+	must(node->record_count == records);
+	trace(c, n, "> start %" PRIu64 ", %u records, delivered %" PRIu64, node->process + 1,
+	      records, node->delivered);
+	step(c, n,
+	     (struct paxos_input){.kind = PAXOS_IN_START,
+				  .process = ++node->process,
+				  .nonce = 1 + cluster_random(c, UINT64_MAX - 1),
+				  .tail = tail});
+}
+
+struct cluster *
+cluster_new(const struct cluster_config *config)
+{
+	struct cluster *c = calloc(1, sizeof *c);
+	must(c);
+	c->config = *config;
+	c->random = config->seed;
+	c->heap = calloc(CLUSTER_EVENTS_MAX, sizeof *c->heap);
+	c->value = calloc(CLUSTER_VALUES_MAX, sizeof *c->value);
+	c->value_free = calloc(CLUSTER_VALUES_MAX, sizeof *c->value_free);
+	c->history = calloc(CLUSTER_SLOTS_MAX, sizeof *c->history);
+	must(c->heap && c->value && c->value_free && c->history);
+	for (uint32_t i = CLUSTER_VALUES_MAX; i-- > 0;)
+		c->value_free[c->value_free_count++] = i;
+	for (uint8_t n = 0; n < config->voter_count; n++) {
+		struct paxos_config sizes = {.voter_count = config->voter_count};
+		struct node *node = &c->node[n];
+		node->memory = aligned_alloc(64, (paxos_size(&sizes) + 63) & ~(size_t)63);
+		node->record = calloc(CLUSTER_RECORDS_MAX, sizeof *node->record);
+		node->held = calloc(CLUSTER_EVENTS_MAX, sizeof *node->held);
+		must(node->memory && node->record && node->held);
+		node->disk_ns = config->disk_ns;
+	}
+	for (uint8_t n = 0; n < config->voter_count; n++)
+		node_start(c, n, PAXOS_TAIL_CLEAN);
+	return c;
+}
+
+void
+cluster_free(struct cluster *c)
+{
+	for (uint8_t n = 0; n < c->config.voter_count; n++) {
+		free(c->node[n].memory);
+		free(c->node[n].record);
+		free(c->node[n].held);
+	}
+	free(c->heap);
+	free(c->value);
+	free(c->value_free);
+	free(c->history);
+	free(c);
+}
+
+void
+cluster_cut_one_way(struct cluster *c, uint8_t from, uint8_t to)
+{
+	c->cut[from][to] = true;
+}
+
+void
+cluster_cut(struct cluster *c, uint8_t a, uint8_t b)
+{
+	cluster_cut_one_way(c, a, b);
+	cluster_cut_one_way(c, b, a);
+}
+
+void
+cluster_heal(struct cluster *c)
+{
+	memset(c->cut, 0, sizeof c->cut);
+}
+
+void
+cluster_link_event(struct cluster *c, uint8_t at, uint8_t peer, bool up)
+{
+	if (c->node[at].up)
+		step(c, at, (struct paxos_input){.kind = PAXOS_IN_LINK, .from = peer, .up = up});
+}
+
+/* The process is gone: its memory, its messages that wait, and the values. */
+static void
+node_end(struct cluster *c, uint8_t n)
+{
+	struct node *node = &c->node[n];
+	must(node->up);
+	node->up = false;
+	node->disk_busy = false;
+	node->life++;
+	node->held_count = 0;
+	for (uint32_t i = 0; i < CLUSTER_VALUES_MAX; i++) {
+		if (c->value[i].node != n || c->value[i].refs == 0)
+			continue;
+		c->value[i].refs = 0;
+		c->value_free[c->value_free_count++] = i;
+	}
+}
+
+/* Of the batch under way any prefix may have reached the disk. */
+void
+cluster_crash(struct cluster *c, uint8_t n)
+{
+	struct node *node = &c->node[n];
+	uint32_t open = node->record_count - node->durable_count;
+	trace(c, n, "> crash");
+	node_end(c, n);
+	uint32_t kept = node->durable_count + (uint32_t)cluster_random(c, open + 1);
+	if (kept > node->durable_count)
+		disk_reach(c, n, node->record[kept - 1].end);
+	node->record_count = kept;
+}
+
+/* Beyond that, the disk loses `records` which it had acknowledged. */
+void
+cluster_crash_lying(struct cluster *c, uint8_t n, uint32_t records)
+{
+	struct node *node = &c->node[n];
+	trace(c, n, "> crash, the disk loses %u records", records);
+	node_end(c, n);
+	uint32_t lost = records < node->durable_count ? records : node->durable_count;
+	node->durable_count -= lost;
+	node->record_count = node->durable_count;
+	node->durable = node->record_count ? node->record[node->record_count - 1].end : 0;
+	node->lied = true;
+}
+
+void
+cluster_stop(struct cluster *c, uint8_t n)
+{
+	struct node *node = &c->node[n];
+	trace(c, n, "> stop");
+	node_end(c, n);
+	if (node->record_count > 0)
+		disk_reach(c, n, node->record[node->record_count - 1].end);
+}
+
+void
+cluster_restart(struct cluster *c, uint8_t n, enum paxos_tail tail)
+{
+	must(!c->node[n].up);
+	node_start(c, n, tail);
+}
+
+void
+cluster_disk_ns(struct cluster *c, uint8_t n, uint64_t disk_ns)
+{
+	c->node[n].disk_ns = disk_ns;
+}
+
+void
+cluster_pressure(struct cluster *c, uint8_t n, bool pressure)
+{
+	c->node[n].pressure = pressure;
+}
+
+void
+cluster_log_fails(struct cluster *c, uint8_t n)
+{
+	trace(c, n, "> log failed");
+	c->node[n].disk_busy = true; /* nothing is written any more */
+	c->node[n].life++;
+	step(c, n, (struct paxos_input){.kind = PAXOS_IN_LOG_FAILED});
+}
+
+void
+cluster_faults(struct cluster *c, uint32_t drop_percent, uint32_t duplicate_percent)
+{
+	c->config.drop_percent = drop_percent;
+	c->config.duplicate_percent = duplicate_percent;
+}
+
+bool
+cluster_submit(struct cluster *c, uint8_t n, uint64_t id)
+{
+	if (!c->node[n].up || !paxos_can_propose(c->node[n].replica))
+		return false;
+	trace(c, n, "> submit %" PRIx64, id);
+	step(c, n, (struct paxos_input){.kind = PAXOS_IN_PROPOSE, .value = value_make(c, n, id)});
+	return true;
+}
+
+static void
+run_message(struct cluster *c, const struct event *e)
+{
+	char text[128];
+	struct paxos_input in = {.kind = PAXOS_IN_MESSAGE, .from = e->from, .message = e->message};
+	trace(c, e->node, "> from %u: %s", e->from,
+	      message_text(&e->message, e->id, text, sizeof text));
+	in.message.value = value_make(c, e->node, e->id);
+	step(c, e->node, in);
+}
+
+static void
+run_event(struct cluster *c, const struct event *e)
+{
+	struct node *node = &c->node[e->node];
+	if (!node->up || (e->kind != EVENT_MESSAGE && e->life != node->life))
+		return;
+	if (e->kind == EVENT_MESSAGE) {
+		run_message(c, e);
+	} else if (e->kind == EVENT_DISK) {
+		node->disk_busy = false;
+		disk_reach(c, e->node, e->lsn);
+		trace(c, e->node, "> durable @%" PRIu64, e->lsn);
+		held_release(c, e->node);
+		step(c, e->node, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .lsn = e->lsn});
+	} else {
+		const struct history *h = &c->history[e->lsn];
+		must(h->is_delivered);
+		step(c, e->node,
+		     (struct paxos_input){.kind = PAXOS_IN_READ_DONE,
+					  .slot = e->lsn,
+					  .from = e->from,
+					  .found = true,
+					  .value = value_make(c, e->node, h->delivered_id)});
+	}
+}
+
+/* The next timer that is due, or NO_NODE. */
+static uint8_t
+next_timer(const struct cluster *c, uint64_t *at_ns)
+{
+	uint8_t next = NO_NODE;
+	*at_ns = UINT64_MAX;
+	for (uint8_t n = 0; n < c->config.voter_count; n++) {
+		if (c->node[n].up && c->node[n].timer_ns < *at_ns) {
+			*at_ns = c->node[n].timer_ns;
+			next = n;
+		}
+	}
+	return next;
+}
+
+void
+cluster_run(struct cluster *c, uint64_t for_ns)
+{
+	uint64_t end = c->now + for_ns;
+	while (!c->failure[0]) {
+		uint64_t timer_ns;
+		uint8_t timer = next_timer(c, &timer_ns);
+		uint64_t event_ns = c->heap_count ? c->heap[0].at_ns : UINT64_MAX;
+		if (timer_ns > end && event_ns > end)
+			break;
+		if (event_ns <= timer_ns) {
+			struct event e = event_pop(c);
+			c->now = e.at_ns;
+			run_event(c, &e);
+			continue;
+		}
+		c->now = timer_ns > c->now ? timer_ns : c->now;
+		trace(c, timer, "> tick");
+		step(c, timer, (struct paxos_input){.kind = PAXOS_IN_TICK});
+		if (c->node[timer].timer_ns <= c->now)
+			fail(c, "node %u: its timer does not move on", timer);
+	}
+	c->now = end;
+}
+
+uint64_t
+cluster_now(const struct cluster *c)
+{
+	return c->now;
+}
+
+bool
+cluster_is_up(const struct cluster *c, uint8_t n)
+{
+	return c->node[n].up;
+}
+
+const struct paxos_replica *
+cluster_replica(const struct cluster *c, uint8_t n)
+{
+	return c->node[n].replica;
+}
+
+uint64_t
+cluster_delivered(const struct cluster *c, uint8_t n)
+{
+	return c->node[n].delivered;
+}
+
+uint64_t
+cluster_value(const struct cluster *c, uint64_t slot)
+{
+	must(c->history[slot].is_delivered);
+	return c->history[slot].delivered_id;
+}
+
+int
+cluster_leader(const struct cluster *c)
+{
+	for (uint8_t n = 0; n < c->config.voter_count; n++) {
+		if (c->node[n].up && paxos_can_propose(c->node[n].replica))
+			return n;
+	}
+	return -1;
+}
+
+const char *
+cluster_failure(const struct cluster *c)
+{
+	return c->failure[0] ? c->failure : NULL;
+}
+
+uint32_t
+cluster_values_held(const struct cluster *c, uint8_t n)
+{
+	return values_of(c, n);
+}
+
+void
+cluster_expect(struct cluster *c, const char *text)
+{
+	cr_expect_str_eq(c->trace, text, "the trace is:\n%s", c->trace);
+	cr_assert(c->failure[0] == 0, "%s", c->failure);
+	c->trace_bytes = 0;
+	c->trace[0] = 0;
+}

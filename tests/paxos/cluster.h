@@ -1,0 +1,88 @@
+/*
+ * tests/paxos/cluster.h - replicas, links and disks in virtual time, from a seed.
+ *
+ * A cluster drives paxos_step() as a node would: it holds a message until the
+ * log position it depends on is on disk, carries it over a link that may delay,
+ * drop, duplicate and reorder, and gives a restarted replica its log. What must
+ * hold is checked here, outside the code, after every step:
+ *
+ *   - one value per slot and ballot, one delivered value per slot, in order, and
+ *     only what a quorum has on disk;
+ *   - no promise or acceptance leaves before its record is on disk, and none that
+ *     left is forgotten or broken;
+ *   - every reference to a value is given back exactly once.
+ *
+ * A breach is text in cluster->failure, and the run ends there.
+ *
+ * Units    nanoseconds and bytes; the trace prints microseconds.
+ * Limits   CLUSTER_SLOTS_MAX slots per run, CLUSTER_EVENTS_MAX things under way.
+ * Threads  one.
+ */
+#ifndef TESTS_PAXOS_CLUSTER_H
+#define TESTS_PAXOS_CLUSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "paxos/paxos.h"
+
+#define CLUSTER_SLOTS_MAX   4096
+#define CLUSTER_EVENTS_MAX  16384
+#define CLUSTER_RECORDS_MAX 32768
+#define CLUSTER_VALUES_MAX  32768
+#define CLUSTER_TRACE_BYTES 65536
+#define US                  ((uint64_t)1000)
+#define MS                  ((uint64_t)1000000)
+
+struct cluster_config {
+	uint64_t seed;
+	uint8_t voter_count;
+	uint64_t net_ns; /* one way; a link's delay is in [net_ns, net_ns + net_jitter_ns] */
+	uint64_t net_jitter_ns;
+	uint64_t disk_ns;
+	uint64_t disk_jitter_ns;
+	uint32_t drop_percent;
+	uint32_t duplicate_percent;
+	uint64_t tail_trust_ns;
+	bool trace;
+};
+
+struct cluster;
+
+struct cluster *cluster_new(const struct cluster_config *config);
+void cluster_free(struct cluster *c);
+
+/* Faults and their end. A link is cut in both directions. */
+void cluster_cut(struct cluster *c, uint8_t a, uint8_t b);
+void cluster_cut_one_way(struct cluster *c, uint8_t from, uint8_t to);
+void cluster_heal(struct cluster *c);
+void cluster_link_event(struct cluster *c, uint8_t at, uint8_t peer, bool up);
+void cluster_crash(struct cluster *c, uint8_t node);
+void cluster_crash_lying(struct cluster *c, uint8_t node, uint32_t records);
+void cluster_stop(struct cluster *c, uint8_t node); /* orderly: the log is flushed */
+void cluster_restart(struct cluster *c, uint8_t node, enum paxos_tail tail);
+void cluster_disk_ns(struct cluster *c, uint8_t node, uint64_t disk_ns);
+void cluster_pressure(struct cluster *c, uint8_t node, bool pressure);
+void cluster_log_fails(struct cluster *c, uint8_t node);
+void cluster_faults(struct cluster *c, uint32_t drop_percent, uint32_t duplicate_percent);
+
+/* Proposes at `node`; false when it cannot. */
+bool cluster_submit(struct cluster *c, uint8_t node, uint64_t id);
+
+void cluster_run(struct cluster *c, uint64_t for_ns);
+
+uint64_t cluster_now(const struct cluster *c);
+uint64_t cluster_random(struct cluster *c, uint64_t below);
+bool cluster_is_up(const struct cluster *c, uint8_t node);
+const struct paxos_replica *cluster_replica(const struct cluster *c, uint8_t node);
+uint64_t cluster_delivered(const struct cluster *c, uint8_t node);
+uint64_t cluster_value(const struct cluster *c, uint64_t slot); /* its id; 0: empty */
+int cluster_leader(const struct cluster *c);                    /* can propose, or -1 */
+/* References that the node holds; none when nothing is open and pressure is on. */
+uint32_t cluster_values_held(const struct cluster *c, uint8_t node);
+const char *cluster_failure(const struct cluster *c); /* or NULL */
+
+/* The trace since the last call must be exactly `text`. */
+void cluster_expect(struct cluster *c, const char *text);
+
+#endif /* TESTS_PAXOS_CLUSTER_H */

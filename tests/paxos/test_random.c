@@ -1,0 +1,227 @@
+/*
+ * Random schedules: crashes, orderly stops, cut and lossy links, slow disks, a
+ * disk that lies once, pressure on the pool. No trace is expected; the cluster's
+ * checkers look on, and once all is healed everybody must deliver everything.
+ * A failure prints the seed, which replays it bit for bit.
+ *
+ *     PAXOS_SEED=S PAXOS_RUNS=N test_paxos
+ */
+#include <stdlib.h>
+
+#include <criterion/criterion.h>
+
+#include "tests/paxos/cluster.h"
+
+#define RUNS  150
+#define STEPS 120
+
+struct run {
+	struct cluster *c;
+	uint8_t voter_count;
+	uint64_t next_id;
+	uint32_t rotten; /* the node whose disk lied in this run, or voter_count */
+};
+
+static void
+submit_some(struct run *run)
+{
+	uint64_t n = cluster_random(run->c, 8);
+	for (uint64_t i = 0; i < n; i++) {
+		int leader = cluster_leader(run->c);
+		if (leader >= 0 && cluster_submit(run->c, (uint8_t)leader, run->next_id))
+			run->next_id++;
+	}
+}
+
+static uint32_t
+down_count(const struct run *run)
+{
+	uint32_t n = 0;
+	for (uint8_t i = 0; i < run->voter_count; i++)
+		n += !cluster_is_up(run->c, i);
+	return n;
+}
+
+static void
+restart(struct run *run, uint8_t node, bool clean)
+{
+	enum paxos_tail tail = clean ? PAXOS_TAIL_CLEAN : PAXOS_TAIL_CUT;
+	if (node == run->rotten)
+		tail = cluster_random(run->c, 2) ? PAXOS_TAIL_CUT : PAXOS_TAIL_ROTTEN;
+	cluster_restart(run->c, node, tail);
+}
+
+static void
+end_node(struct run *run, uint8_t node)
+{
+	bool clean = cluster_random(run->c, 2);
+	/* One disk lies, and only while all the others are there to tell. */
+	if (run->rotten == run->voter_count && down_count(run) == 0 &&
+	    cluster_random(run->c, 3) == 0) {
+		run->rotten = node;
+		cluster_crash_lying(run->c, node, 1 + (uint32_t)cluster_random(run->c, 12));
+		clean = false;
+	} else if (clean) {
+		cluster_stop(run->c, node);
+	} else {
+		cluster_crash(run->c, node);
+	}
+	cluster_run(run->c, cluster_random(run->c, 4) * MS);
+	if (run->rotten == node || cluster_random(run->c, 2))
+		restart(run, node, clean);
+}
+
+static void
+fault(struct run *run)
+{
+	struct cluster *c = run->c;
+	uint8_t a = (uint8_t)cluster_random(c, run->voter_count);
+	uint8_t b = (uint8_t)cluster_random(c, run->voter_count);
+
+	switch (cluster_random(c, 10)) {
+	case 0:
+	case 1:
+		if (cluster_is_up(c, a))
+			end_node(run, a);
+		else
+			restart(run, a, false);
+		break;
+	case 2:
+		cluster_cut(c, a, b);
+		if (a != b && cluster_random(c, 2))
+			cluster_link_event(c, a, b, false);
+		break;
+	case 3:
+		cluster_cut_one_way(c, a, b);
+		break;
+	case 4:
+	case 5:
+		cluster_heal(c);
+		if (a != b)
+			cluster_link_event(c, a, b, true);
+		break;
+	case 6:
+		cluster_disk_ns(c, a, 20 * US + cluster_random(c, 2 * MS));
+		break;
+	case 7:
+		cluster_pressure(c, a, cluster_random(c, 2));
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+heal(struct run *run)
+{
+	struct cluster *c = run->c;
+	cluster_heal(c);
+	cluster_faults(c, 0, 0);
+	for (uint8_t n = 0; n < run->voter_count; n++) {
+		cluster_disk_ns(c, n, 50 * US);
+		if (!cluster_is_up(c, n))
+			restart(run, n, false);
+	}
+	for (uint8_t n = 0; n < run->voter_count; n++) {
+		for (uint8_t m = 0; m < run->voter_count; m++) {
+			if (n != m)
+				cluster_link_event(c, n, m, true);
+		}
+	}
+}
+
+/* After healing a majority must deliver, and everybody the same. */
+static void
+check_live(struct run *run)
+{
+	struct cluster *c = run->c;
+	cluster_run(c, 400 * MS);
+	int leader = cluster_leader(c);
+	if (!cluster_failure(c))
+		cr_assert(leader >= 0, "seed %lu: nobody leads", run->next_id);
+	for (int i = 0; i < 20 && !cluster_failure(c); i++) {
+		submit_some(run);
+		cluster_run(c, 2 * MS);
+	}
+	for (uint8_t n = 0; n < run->voter_count; n++)
+		cluster_pressure(c, n, true);
+	cluster_run(c, 60 * MS);
+}
+
+static void
+random_run(uint64_t seed, uint8_t voter_count)
+{
+	struct cluster_config config = {.seed = seed,
+					.voter_count = voter_count,
+					.net_ns = 30 * US,
+					.disk_ns = 60 * US,
+					.tail_trust_ns = UINT64_MAX / 4};
+	config.net_jitter_ns = seed % 3 * 100 * US;
+	config.disk_jitter_ns = seed % 5 * 50 * US;
+	config.drop_percent = (uint32_t)(seed % 4) * 3;
+	config.duplicate_percent = (uint32_t)(seed % 7);
+	struct run run = {.c = cluster_new(&config),
+			  .voter_count = voter_count,
+			  .next_id = 1,
+			  .rotten = voter_count};
+	for (int i = 0; i < STEPS && !cluster_failure(run.c); i++) {
+		submit_some(&run);
+		if (cluster_random(run.c, 4) == 0)
+			fault(&run);
+		cluster_run(run.c, cluster_random(run.c, 1500) * US);
+	}
+	heal(&run);
+	check_live(&run);
+	cr_assert(cluster_failure(run.c) == NULL, "%s (%u voters)", cluster_failure(run.c),
+		  voter_count);
+	for (uint8_t n = 0; n < voter_count; n++) {
+		cr_assert_eq(cluster_delivered(run.c, n), cluster_delivered(run.c, 0),
+			     "seed %lu: node %u delivered %lu, 0 delivered %lu", seed, n,
+			     cluster_delivered(run.c, n), cluster_delivered(run.c, 0));
+		cr_assert_eq(cluster_values_held(run.c, n), 0, "seed %lu: node %u holds %u values",
+			     seed, n, cluster_values_held(run.c, n));
+	}
+	cr_assert_gt(cluster_delivered(run.c, 0), 20, "seed %lu", seed);
+	cluster_free(run.c);
+}
+
+static void
+random_runs(uint8_t voter_count)
+{
+	const char *seed = getenv("PAXOS_SEED");
+	const char *runs = getenv("PAXOS_RUNS");
+	uint64_t first = seed ? strtoull(seed, NULL, 10) : 1;
+	uint64_t count = runs ? strtoull(runs, NULL, 10) : RUNS;
+	for (uint64_t i = 0; i < count; i++)
+		random_run(first + i, voter_count);
+}
+
+Test(paxos_random, three_voters)
+{
+	random_runs(3);
+}
+
+Test(paxos_random, five_voters)
+{
+	random_runs(5);
+}
+
+Test(paxos_random, one_voter)
+{
+	struct cluster_config config = {.seed = 1, .voter_count = 1, .disk_ns = 60 * US};
+	struct cluster *c = cluster_new(&config);
+	uint64_t id = 1;
+	for (int i = 0; i < 40; i++) {
+		cluster_run(c, 2 * MS);
+		while (cluster_random(c, 4) > 0 && cluster_submit(c, 0, id))
+			id++;
+		if (i % 8 == 7) {
+			cluster_crash(c, 0);
+			cluster_restart(c, 0, PAXOS_TAIL_CUT);
+		}
+	}
+	cluster_run(c, 20 * MS);
+	cr_assert(cluster_failure(c) == NULL, "%s", cluster_failure(c));
+	cr_assert_gt(cluster_delivered(c, 0), 40);
+	cluster_free(c);
+}
