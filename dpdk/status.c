@@ -1,0 +1,243 @@
+/* A node's snapshot as JSON: see status.h and docs/status.md. */
+#include "dpdk/status.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "base/must.h"
+
+#define NANOSECONDS 1000000000u
+
+void
+status_endpoint(const struct endpoint *endpoint, char out[STATUS_ENDPOINT_BYTES])
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (endpoint_is_ipv4(endpoint)) {
+		inet_ntop(AF_INET, endpoint->address + 12, text, sizeof text);
+		snprintf(out, STATUS_ENDPOINT_BYTES, "%s:%u", text, endpoint->port);
+	} else {
+		inet_ntop(AF_INET6, endpoint->address, text, sizeof text);
+		snprintf(out, STATUS_ENDPOINT_BYTES, "[%s]:%u", text, endpoint->port);
+	}
+}
+
+void
+status_uuid(const uint8_t *u, char out[STATUS_UUID_BYTES])
+{
+	snprintf(out, STATUS_UUID_BYTES,
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
+		 u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
+		 u[15]);
+}
+
+static void
+put(json_t *object, const char *key, uint64_t value)
+{
+	(void)json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+static void
+put_text(json_t *object, const char *key, const char *value)
+{
+	(void)json_object_set_new(object, key, json_string(value));
+}
+
+static void
+put_bool(json_t *object, const char *key, bool value)
+{
+	(void)json_object_set_new(object, key, json_boolean(value));
+}
+
+static void
+put_error(json_t *object, const char *key, int error)
+{
+	(void)json_object_set_new(object, key,
+				  error == 0 ? json_null()
+					     : json_string(strerror(error < 0 ? -error : error)));
+}
+
+/* Nobody leads: null. */
+static void
+put_leader(json_t *object, uint8_t leader)
+{
+	(void)json_object_set_new(object, "leader",
+				  leader == PAXOS_NO_VOTER ? json_null() : json_integer(leader));
+}
+
+static json_t *
+node_of(const struct loop_snapshot *s, const struct status_facts *facts)
+{
+	json_t *node = json_object();
+	char uuid[STATUS_UUID_BYTES];
+
+	status_uuid(facts->node->uuid[s->node.self], uuid);
+	put(node, "number", s->node.self);
+	put_text(node, "uuid", uuid);
+	put(node, "process", s->node.process);
+	put_bool(node, "voting", s->node.voting);
+	put_text(node, "profile", facts->profile == LOOP_DEDICATED ? "dedicated" : "shared");
+	put(node, "uptime_s", (s->now_ns - facts->started_ns) / NANOSECONDS);
+	put(node, "values_free", s->node.values_free);
+	return node;
+}
+
+static json_t *
+nodes_of(const struct loop_snapshot *s, const struct status_facts *facts)
+{
+	json_t *nodes = json_array();
+
+	for (uint8_t i = 0; i < facts->node->node_count; i++) {
+		json_t *node = json_object();
+		char endpoint[STATUS_ENDPOINT_BYTES];
+		status_endpoint(&facts->node->endpoint[i], endpoint);
+		put(node, "number", i);
+		put_text(node, "endpoint", endpoint);
+		put_bool(node, "self", i == s->node.self);
+		put_bool(node, "connected", i == s->node.self || (s->node.link_up >> i & 1) != 0);
+		(void)json_array_append_new(nodes, node);
+	}
+	return nodes;
+}
+
+static json_t *
+member_of(const struct node_member_status *m)
+{
+	json_t *member = json_object();
+	char uuid[STATUS_UUID_BYTES];
+
+	status_uuid(m->uuid, uuid);
+	put_text(member, "uuid", uuid);
+	put_text(member, "host", m->host);
+	put(member, "port", m->port);
+	put(member, "incarnation", m->incarnation);
+	put(member, "session", m->session);
+	put(member, "attached_to", m->node);
+	put_bool(member, "online", m->online);
+	put_bool(member, "connected_here", m->connected);
+	put(member, "committed_index", m->committed_index);
+	put(member, "mark_low", m->mark_low);
+	return member;
+}
+
+static json_t *
+group_of(const struct loop_snapshot *s, const struct node_group_status *g)
+{
+	json_t *group = json_object();
+	json_t *members = json_array();
+	char uuid[STATUS_UUID_BYTES];
+
+	status_uuid(g->uuid, uuid);
+	put(group, "number", g->group);
+	put_text(group, "uuid", uuid);
+	put_leader(group, g->leader);
+	put(group, "delivered_slot", g->delivered_slot);
+	put(group, "last_index", g->last_index);
+	put(group, "horizon_index", g->horizon_index);
+	put(group, "certified", g->certified);
+	put(group, "conflicts", g->conflicts);
+	put(group, "index_hashes", g->index_hashes);
+	put(group, "member_count", g->member_count);
+	for (uint32_t i = 0; i < s->member_count; i++) {
+		if (s->member[i].group == g->group)
+			(void)json_array_append_new(members, member_of(&s->member[i].status));
+	}
+	(void)json_object_set_new(group, "members", members);
+	return group;
+}
+
+static json_t *
+groups_of(const struct loop_snapshot *s)
+{
+	json_t *groups = json_array();
+
+	for (uint32_t i = 0; i < s->group_count; i++)
+		(void)json_array_append_new(groups, group_of(s, &s->group[i]));
+	return groups;
+}
+
+static json_t *
+log_of(const struct loop_snapshot *s, const struct status_facts *facts)
+{
+	json_t *log = json_object();
+
+	put_text(log, "mode", facts->log_mode);
+	put(log, "first_lsn", s->log.first_lsn);
+	put(log, "durable_lsn", s->log.durable_lsn);
+	put(log, "next_lsn", s->node.lsn_next);
+	put(log, "live_bytes", s->log.live_bytes);
+	put(log, "bytes_max", s->log.bytes_max);
+	put(log, "batches", s->log.batches);
+	put(log, "stalled", s->log.stalled);
+	put(log, "waited", s->loop.log_waited);
+	put(log, "unreadable", s->loop.unreadable);
+	put(log, "replayed", s->loop.replayed);
+	put_error(log, "space_error", s->log.space_error);
+	put_error(log, "write_error", s->log.write_error);
+	return log;
+}
+
+static json_t *
+port_of(const struct loop_snapshot *s, const struct status_facts *facts)
+{
+	json_t *port = json_object();
+
+	put_text(port, "driver", facts->driver);
+	put_bool(port, "link_up", s->link_up);
+	put(port, "frames_received", s->port.received);
+	put(port, "frames_sent", s->port.sent);
+	put(port, "datagrams_received", s->udp.received);
+	put(port, "datagrams_sent", s->udp.sent);
+	put(port, "retransmitted", s->node.retransmitted);
+	put(port, "arp_answered", s->arp_answered);
+	put(port, "echo_answered", s->echo_answered);
+	put(port, "turns", s->loop.turns);
+	put(port, "sleeps", s->loop.blocked);
+	return port;
+}
+
+/* Everything that was thrown away, and where. */
+static json_t *
+drops_of(const struct loop_snapshot *s)
+{
+	json_t *drops = json_object();
+	json_t *frames = json_object();
+	json_t *sending = json_object();
+	json_t *node = json_object();
+
+	for (int i = 0; i < FRAMES_DROP_COUNT; i++)
+		put(frames, frames_drop_name((enum frames_drop)i), s->frame_drop[i]);
+	put(frames, "segmented", s->port.segmented);
+	put(sending, "port_full", s->port.send_dropped);
+	put(sending, "no_frame", s->port.no_frame);
+	put(sending, "too_long", s->udp.too_long);
+	put(sending, "unreachable", s->udp.unreachable);
+	put(sending, "unresolved", s->udp.unresolved);
+	put(sending, "arp_queue_full", s->udp.pending_dropped);
+	put(node, "datagrams", s->node.datagrams_dropped);
+	put(node, "undecodable", s->node.dropped_undecodable);
+	put(node, "other_epoch", s->node.dropped_epoch);
+	put(node, "no_value_free", s->node.dropped_no_value);
+	put(node, "unknown_group", s->node.dropped_unknown_group);
+	(void)json_object_set_new(drops, "received_frames", frames);
+	(void)json_object_set_new(drops, "sending", sending);
+	(void)json_object_set_new(drops, "node", node);
+	return drops;
+}
+
+json_t *
+status_json(const struct loop_snapshot *snapshot, const struct status_facts *facts)
+{
+	json_t *status = json_object();
+
+	must(facts->node->node_count <= NODE_NODES_MAX);
+	put_text(status, "version", facts->version);
+	(void)json_object_set_new(status, "node", node_of(snapshot, facts));
+	(void)json_object_set_new(status, "nodes", nodes_of(snapshot, facts));
+	(void)json_object_set_new(status, "groups", groups_of(snapshot));
+	put_bool(status, "members_cut", snapshot->members_cut);
+	(void)json_object_set_new(status, "log", log_of(snapshot, facts));
+	(void)json_object_set_new(status, "port", port_of(snapshot, facts));
+	(void)json_object_set_new(status, "drops", drops_of(snapshot));
+	return status;
+}
