@@ -9,20 +9,22 @@
 
 #define SLIVER_BYTES 64 /* no new segment for less, while more is waiting */
 
-/* Bulk leaves a quarter of the window to the others; control has a quarter more
- * than all, so that it starts even while everything else is on the way. */
+/* Bulk leaves a quarter of the window to the others. Control has half as much
+ * again, so that it leaves even while everything else is on the way. So has, for
+ * one datagram, a stream that was passed over too often: else a steady flow of
+ * the others, which fills the window, would keep it out for ever. */
 static bool
 stream_may_send(const struct session *s, enum wire_stream stream)
 {
 	const struct flight *f = &s->flight;
 	uint64_t window = f->window_bytes, packets = FLIGHT_PACKETS - FLIGHT_PACKETS / 4;
 
-	if (stream == WIRE_FEED) {
+	if (stream == WIRE_CONTROL || s->outbox[stream].passed_over >= PASSED_OVER_MAX) {
+		window += window / 2;
+		packets = FLIGHT_PACKETS - 1;
+	} else if (stream == WIRE_FEED) {
 		window -= window / 4;
 		packets -= FLIGHT_PACKETS / 4;
-	} else if (stream == WIRE_CONTROL) {
-		window += window / 4;
-		packets = FLIGHT_PACKETS - 1;
 	}
 	return f->flying_bytes < window && f->end - f->first < packets;
 }
@@ -34,6 +36,7 @@ struct build {
 	bool asks_ack;
 	uint8_t order[WIRE_STREAMS]; /* streams that may send and have what to send */
 	uint32_t order_count;
+	uint32_t waiting; /* bit per stream with something to send */
 };
 
 /* By priority, but a stream that was passed over too often leads. */
@@ -43,7 +46,10 @@ order_streams(const struct session *s, struct build *b)
 	b->order_count = 0;
 	for (int i = 0; i < WIRE_STREAMS; i++) {
 		enum wire_stream stream = wire_priority[i];
-		if (!outbox_has_work(&s->outbox[stream]) || !stream_may_send(s, stream))
+		if (!outbox_has_work(&s->outbox[stream]))
+			continue;
+		b->waiting |= 1u << stream;
+		if (!stream_may_send(s, stream))
 			continue;
 		uint32_t at = b->order_count++;
 		if (s->outbox[stream].passed_over >= PASSED_OVER_MAX) {
@@ -61,9 +67,12 @@ note_passed_over(struct session *s, const struct build *b)
 
 	for (uint32_t i = 0; i < b->sent.segment_count; i++)
 		inside |= 1u << b->sent.stream[i];
-	for (uint32_t i = 0; i < b->order_count; i++) {
-		struct outbox *o = &s->outbox[b->order[i]];
-		o->passed_over = inside >> b->order[i] & 1 ? 0 : o->passed_over + 1;
+	for (int i = 0; i < WIRE_STREAMS && inside != 0; i++) {
+		struct outbox *o = &s->outbox[i];
+		if (inside >> i & 1)
+			o->passed_over = 0;
+		else if (b->waiting >> i & 1)
+			o->passed_over++;
 	}
 }
 

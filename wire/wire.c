@@ -54,6 +54,7 @@ complete(const struct wire_config *given)
 struct arena {
 	uint8_t *base;
 	size_t bytes;
+	size_t state_bytes; /* from the start: all but rings and tables of records */
 };
 
 static void *
@@ -107,6 +108,7 @@ place(const struct wire_config *c, struct arena *a)
 	to->due_ns = arena_take(a, c->sessions_max * sizeof(uint64_t));
 	to->to_send = arena_take(a, words * sizeof(uint64_t));
 	to->to_tell = arena_take(a, words * sizeof(uint64_t));
+	a->state_bytes = a->bytes;
 	to->scratch = arena_take(a, c->message_bytes_max);
 	to->packet = arena_take(a, c->datagram_bytes_max);
 	for (uint32_t i = 0; i < c->sessions_max; i++)
@@ -128,10 +130,13 @@ struct wire *
 wire_init(void *memory, const struct wire_config *config)
 {
 	struct wire_config c = complete(config);
-	struct arena a = {.base = memory};
+	struct arena measured = {.base = NULL}, a = {.base = memory};
 
 	must(memory != NULL);
-	memset(memory, 0, wire_size(config));
+	/* Rings and records are written before they are read; to leave them alone
+	 * keeps the memory of sessions that never open untouched. */
+	place(&c, &measured);
+	memset(memory, 0, measured.state_bytes);
 	struct wire *w = place(&c, &a);
 	w->config = c;
 	w->id_mask = id_places(&c) - 1;

@@ -25,7 +25,7 @@
  *             grant: what does not fit is dropped whole and sent again.
  * Priority    Datagrams fill in the order CONTROL, CONSENSUS, SUBMIT, PROGRESS,
  *             FEED; a stream passed over several times goes first once. FEED
- *             may use three quarters of the bytes in flight, CONTROL five.
+ *             may use three quarters of the bytes in flight, CONTROL six.
  * Handshake   INIT, RESPONSE, CONFIRM; COOKIE when many are half open. Until
  *             CONFIRM the responder holds an entry of a small fixed table, and
  *             never answers with more bytes than it received.

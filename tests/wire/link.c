@@ -54,6 +54,7 @@ link_add(struct link *l, int end, const struct wire_config *config)
 	struct link_end *e = &l->end[end];
 
 	e->config = *config;
+	free(e->wire);
 	e->endpoint = endpoint_from_ipv4(0x0a000001u + (uint32_t)end, 3306);
 	init_end(l, end);
 }

@@ -10,7 +10,7 @@ struct traffic {
 	uint32_t bytes_max;
 	uint32_t sent[2][WIRE_STREAMS];
 	uint32_t got[2][WIRE_STREAMS];
-	uint64_t data_bytes;
+	bool full[2][WIRE_STREAMS]; /* until WIRE_ROOM */
 	uint8_t message[32 * 1024];
 };
 
@@ -34,6 +34,8 @@ traffic_event(struct link *l, int end, const struct wire_event *event)
 	struct traffic *t = l->context;
 	static uint8_t expected[32 * 1024];
 
+	if (event->kind == WIRE_ROOM)
+		t->full[end][event->stream] = false;
 	if (event->kind != WIRE_MESSAGE)
 		return;
 	uint32_t id[3] = {(uint32_t)!end, event->stream, t->got[end][event->stream]++};
@@ -41,7 +43,6 @@ traffic_event(struct link *l, int end, const struct wire_event *event)
 	cr_assert_eq(event->bytes, bytes, "end %d stream %d message %u", end, event->stream, id[2]);
 	cr_assert_eq(memcmp(event->data, expected, bytes), 0, "end %d stream %d message %u", end,
 		     event->stream, id[2]);
-	t->data_bytes += bytes;
 }
 
 static void
@@ -52,11 +53,13 @@ traffic_idle(struct link *l)
 	for (uint32_t end = 0; end < 2; end++) {
 		for (uint32_t stream = 0; stream < WIRE_STREAMS; stream++) {
 			uint32_t *sent = &t->sent[end][stream];
-			for (; *sent < t->to_send; ++*sent) {
+			for (; *sent < t->to_send && !t->full[end][stream]; ++*sent) {
 				uint32_t id[3] = {end, stream, *sent};
 				uint32_t bytes = message_make(t->message, t->bytes_max, id);
-				if (!link_send(l, (int)end, stream, t->message, bytes))
+				if (!link_send(l, (int)end, stream, t->message, bytes)) {
+					t->full[end][stream] = l->end[end].session >= 0;
 					break;
+				}
 			}
 		}
 	}
@@ -115,4 +118,390 @@ Test(wire_wire, everything_arrives_once_and_in_order_on_a_bad_network)
 			.jitter_ns = seed % 5 * 100 * LINK_MICROSECOND,
 			.bytes_max = seed % 2 ? 200 : 12000,
 		});
+}
+
+/* Two ends with an open session, everything else quiet. */
+static void
+connected(struct link *l)
+{
+	link_start(l, 1);
+	link_connect(l, 0, 1);
+	link_run(l, l->now_ns + 2 * LINK_MILLISECOND);
+	cr_assert_eq(l->end[0].opened, 1);
+	cr_assert_eq(l->end[1].opened, 1);
+}
+
+struct arrivals {
+	uint32_t count[WIRE_STREAMS];
+	uint64_t last_ns[WIRE_STREAMS];
+};
+
+static void
+count_arrivals(struct link *l, int end, const struct wire_event *event)
+{
+	struct arrivals *a = l->context;
+
+	if (event->kind != WIRE_MESSAGE || end != 1)
+		return;
+	a->count[event->stream]++;
+	a->last_ns[event->stream] = l->now_ns;
+}
+
+Test(wire_wire, a_lone_message_is_one_datagram_at_once)
+{
+	struct arrivals a = {.count = {0}};
+	struct link l;
+
+	connected(&l);
+	l.context = &a;
+	l.on_event = count_arrivals;
+	for (uint32_t n = 1; n <= 50; n++) {
+		uint64_t before = l.datagrams, sent_ns = l.now_ns;
+		cr_assert(link_send(&l, 0, WIRE_SUBMIT, "hello", 5));
+		link_run(&l, l.now_ns + l.delay_ns);
+		cr_assert_eq(a.count[WIRE_SUBMIT], n);
+		cr_assert_eq(a.last_ns[WIRE_SUBMIT], sent_ns + l.delay_ns, "no timer before it");
+		cr_assert_eq(l.datagrams, before + 1);
+		link_run(&l, l.now_ns + 200 * LINK_MICROSECOND);
+		cr_assert_eq(l.datagrams, before + 2, "and one acknowledgement");
+	}
+	cr_assert_eq(wire_stats(l.end[0].wire)->segments_resent, 0);
+	link_stop(&l);
+}
+
+static void
+answer_once(struct link *l, int end, const struct wire_event *event)
+{
+	if (event->kind == WIRE_MESSAGE && end == 1)
+		link_send(l, 1, WIRE_CONTROL, event->data, event->bytes);
+	count_arrivals(l, end, event);
+}
+
+Test(wire_wire, an_answer_carries_the_acknowledgement)
+{
+	struct arrivals a = {.count = {0}};
+	struct link l;
+
+	connected(&l);
+	l.context = &a;
+	l.on_event = answer_once;
+	uint64_t before = l.end[1].sent[6];
+	link_send(&l, 0, WIRE_SUBMIT, "hello", 5);
+	link_run(&l, l.now_ns + LINK_MILLISECOND);
+	cr_assert_eq(l.end[1].sent[6], before + 1);
+	link_stop(&l);
+}
+
+/* As many messages of 1000 bytes as are taken. */
+static uint32_t
+fill(struct link *l, enum wire_stream stream)
+{
+	static const uint8_t data[1000];
+	uint32_t n = 0;
+
+	while (link_send(l, 0, stream, data, sizeof data))
+		n++;
+	return n;
+}
+
+Test(wire_wire, credits_stop_a_fast_sender_and_nobody_else)
+{
+	struct arrivals a = {.count = {0}};
+	struct link l;
+
+	connected(&l);
+	l.context = &a;
+	l.on_event = count_arrivals;
+	wire_hold(l.end[1].wire, l.end[1].session, WIRE_FEED, true);
+	uint32_t taken = 0;
+	for (int i = 0; i < 50; i++) {
+		taken += fill(&l, WIRE_FEED);
+		link_run(&l, l.now_ns + LINK_MILLISECOND);
+	}
+	cr_assert_eq(taken, 2 * (65536 / 1004), "one window and one send buffer");
+	cr_assert_eq(a.count[WIRE_FEED], 0);
+	cr_assert_eq(wire_stats(l.end[1].wire)->drop_window, 0, "nothing was sent in vain");
+	link_send(&l, 0, WIRE_CONTROL, "now", 3);
+	link_run(&l, l.now_ns + l.delay_ns);
+	cr_assert_eq(a.count[WIRE_CONTROL], 1);
+
+	wire_hold(l.end[1].wire, l.end[1].session, WIRE_FEED, false);
+	link_run(&l, l.now_ns + 20 * LINK_MILLISECOND);
+	cr_assert_eq(a.count[WIRE_FEED], taken);
+	link_stop(&l);
+}
+
+Test(wire_wire, progress_needs_no_credit_and_loses_nothing)
+{
+	struct arrivals a = {.count = {0}};
+	struct link l;
+
+	connected(&l);
+	l.context = &a;
+	l.on_event = count_arrivals;
+	wire_hold(l.end[1].wire, l.end[1].session, WIRE_PROGRESS, true);
+	uint32_t taken = 0;
+	for (int i = 0; i < 20; i++) {
+		taken += fill(&l, WIRE_PROGRESS);
+		link_run(&l, l.now_ns + LINK_MILLISECOND);
+	}
+	cr_assert_gt(wire_stats(l.end[1].wire)->drop_window, 0);
+	wire_hold(l.end[1].wire, l.end[1].session, WIRE_PROGRESS, false);
+	link_run(&l, l.now_ns + 200 * LINK_MILLISECOND);
+	cr_assert_eq(a.count[WIRE_PROGRESS], taken);
+	link_stop(&l);
+}
+
+static void
+feed_on(struct link *l)
+{
+	fill(l, WIRE_FEED);
+}
+
+Test(wire_wire, control_overtakes_a_full_feed)
+{
+	struct arrivals a = {.count = {0}};
+	struct link l;
+
+	connected(&l);
+	l.context = &a;
+	l.on_event = count_arrivals;
+	l.on_idle = feed_on;
+	for (uint32_t n = 1; n <= 100; n++) {
+		link_run(&l, l.now_ns + 7 * LINK_MICROSECOND);
+		uint64_t sent_ns = l.now_ns;
+		cr_assert(link_send(&l, 0, WIRE_CONTROL, "verdict", 7));
+		link_run(&l, l.now_ns + l.delay_ns);
+		cr_assert_eq(a.count[WIRE_CONTROL], n);
+		cr_assert_eq(a.last_ns[WIRE_CONTROL], sent_ns + l.delay_ns);
+	}
+	cr_assert_gt(a.count[WIRE_FEED], 500);
+	link_stop(&l);
+}
+
+/* Nothing comes back, so the whole window is on the way: control has its own part. */
+Test(wire_wire, control_leaves_while_the_window_is_full)
+{
+	struct arrivals a = {.count = {0}};
+	struct link l;
+
+	connected(&l);
+	l.context = &a;
+	l.on_event = count_arrivals;
+	l.cut[1][0] = true;
+	fill(&l, WIRE_FEED);
+	fill(&l, WIRE_SUBMIT);
+	fill(&l, WIRE_CONSENSUS);
+	link_run(&l, l.now_ns + l.delay_ns);
+	cr_assert(link_send(&l, 0, WIRE_CONTROL, "verdict", 7));
+	link_run(&l, l.now_ns + l.delay_ns);
+	cr_assert_eq(a.count[WIRE_CONTROL], 1);
+	link_stop(&l);
+}
+
+static void
+flood_on(struct link *l)
+{
+	fill(l, WIRE_CONTROL);
+	fill(l, WIRE_CONSENSUS);
+	fill(l, WIRE_FEED);
+}
+
+Test(wire_wire, bulk_moves_under_a_flood_of_control)
+{
+	struct arrivals a = {.count = {0}};
+	struct link l;
+
+	link_start(&l, 1);
+	struct wire_config c = link_config(0);
+	c.in_flight_bytes_max = 32 * 1024; /* less than one stream's credit */
+	link_add(&l, 0, &c);
+	link_connect(&l, 0, 1);
+	link_run(&l, l.now_ns + 2 * LINK_MILLISECOND);
+	l.context = &a;
+	l.on_event = count_arrivals;
+	l.on_idle = flood_on;
+	link_run(&l, l.now_ns + 5 * LINK_MILLISECOND);
+	cr_assert_gt(a.count[WIRE_CONTROL], 1000);
+	cr_assert_gt(a.count[WIRE_FEED], a.count[WIRE_CONTROL] / 50);
+	cr_assert_gt(a.count[WIRE_CONTROL], a.count[WIRE_FEED] * 2);
+	link_stop(&l);
+}
+
+static bool
+send_after(struct link *l, enum wire_stream stream, uint64_t after_lsn)
+{
+	struct wire_slice slices[2] = {{"ab", 2}, {"cd", 2}};
+
+	return wire_send(l->end[0].wire, l->end[0].session, stream, slices, 2, after_lsn);
+}
+
+static void
+durable(struct link *l, uint64_t lsn)
+{
+	l->end[0].durable_lsn = lsn;
+	wire_durable(l->end[0].wire, lsn);
+}
+
+Test(wire_wire, a_message_waits_for_its_log_position)
+{
+	struct arrivals a = {.count = {0}};
+	struct link l;
+
+	connected(&l);
+	l.context = &a;
+	l.on_event = count_arrivals;
+	send_after(&l, WIRE_CONSENSUS, 0);
+	send_after(&l, WIRE_CONSENSUS, 100);
+	send_after(&l, WIRE_CONSENSUS, 0); /* behind it, as the stream is in order */
+	send_after(&l, WIRE_CONSENSUS, 300);
+	send_after(&l, WIRE_CONTROL, 0);
+	link_run(&l, l.now_ns + 10 * LINK_MILLISECOND);
+	cr_assert_eq(a.count[WIRE_CONSENSUS], 1);
+	cr_assert_eq(a.count[WIRE_CONTROL], 1);
+	durable(&l, 99);
+	link_run(&l, l.now_ns + 10 * LINK_MILLISECOND);
+	cr_assert_eq(a.count[WIRE_CONSENSUS], 1);
+	durable(&l, 100);
+	link_run(&l, l.now_ns + l.delay_ns);
+	cr_assert_eq(a.count[WIRE_CONSENSUS], 3);
+	durable(&l, 1000);
+	link_run(&l, l.now_ns + l.delay_ns);
+	cr_assert_eq(a.count[WIRE_CONSENSUS], 4);
+	link_stop(&l);
+}
+
+Test(wire_wire, a_packet_names_the_highest_position_inside)
+{
+	struct wire_packet p;
+	struct link l;
+
+	connected(&l);
+	durable(&l, 50);
+	send_after(&l, WIRE_CONSENSUS, 20);
+	send_after(&l, WIRE_SUBMIT, 40);
+	cr_assert(wire_next_packet(l.end[0].wire, &p, l.now_ns));
+	cr_assert_eq(p.after_lsn, 40);
+	send_after(&l, WIRE_SUBMIT, 60);
+	cr_assert(!wire_next_packet(l.end[0].wire, &p, l.now_ns));
+	durable(&l, 70);
+	cr_assert(wire_next_packet(l.end[0].wire, &p, l.now_ns));
+	cr_assert_eq(p.after_lsn, 60);
+	link_stop(&l);
+}
+
+/* More positions than there are gates: later than necessary, but in the end. */
+Test(wire_wire, many_log_positions_open_one_after_another)
+{
+	struct arrivals a = {.count = {0}};
+	struct link l;
+
+	connected(&l);
+	l.context = &a;
+	l.on_event = count_arrivals;
+	for (uint64_t lsn = 1; lsn <= 200; lsn++)
+		cr_assert(send_after(&l, WIRE_CONSENSUS, lsn));
+	for (uint64_t lsn = 1; lsn <= 200; lsn++) {
+		durable(&l, lsn);
+		link_run(&l, l.now_ns + l.delay_ns);
+		cr_assert_leq(a.count[WIRE_CONSENSUS], lsn);
+		cr_assert(lsn > 31 || a.count[WIRE_CONSENSUS] == lsn);
+	}
+	cr_assert_eq(a.count[WIRE_CONSENSUS], 200);
+	link_stop(&l);
+}
+
+Test(wire_wire, an_idle_session_stays_open)
+{
+	struct link l;
+
+	connected(&l);
+	link_run(&l, l.now_ns + 10000 * LINK_MILLISECOND);
+	cr_assert_eq(l.end[0].closed + l.end[1].closed, 0);
+	cr_assert_lt(l.datagrams, 10000);
+	link_stop(&l);
+}
+
+Test(wire_wire, silence_closes_and_the_connection_comes_back)
+{
+	struct link l;
+
+	connected(&l);
+	l.cut[0][1] = l.cut[1][0] = true;
+	uint64_t cut_ns = l.now_ns;
+	link_run(&l, cut_ns + 40 * LINK_MILLISECOND);
+	cr_assert_eq(l.end[0].closed + l.end[1].closed, 0);
+	link_run(&l, cut_ns + 60 * LINK_MILLISECOND);
+	cr_assert_eq(l.end[0].closed, 1);
+	cr_assert_eq(l.end[1].closed, 1);
+	cr_assert_eq(l.end[0].reason, WIRE_REASON_SILENT);
+	l.cut[0][1] = l.cut[1][0] = false;
+	link_run(&l, l.now_ns + 20 * LINK_MILLISECOND);
+	cr_assert_eq(l.end[0].opened, 2);
+	cr_assert_eq(l.end[1].opened, 2);
+	link_stop(&l);
+}
+
+/* Both ends must learn of a link that works in one direction only. */
+Test(wire_wire, one_way_silence_closes_both_ends)
+{
+	struct link l;
+
+	connected(&l);
+	l.cut[0][1] = true;
+	link_run(&l, l.now_ns + 60 * LINK_MILLISECOND);
+	cr_assert_eq(l.end[1].closed, 1);
+	cr_assert_eq(l.end[0].closed, 1);
+	cr_assert_eq(l.end[1].reason, WIRE_REASON_SILENT);
+	cr_assert_eq(l.end[0].reason, WIRE_REASON_PEER, "told by the other's CLOSE");
+	link_stop(&l);
+}
+
+Test(wire_wire, own_stall_is_not_the_peers_silence)
+{
+	struct link l;
+
+	connected(&l);
+	wire_tick(l.end[0].wire, l.now_ns + 400 * LINK_MILLISECOND);
+	link_settle(&l);
+	cr_assert_eq(l.end[0].closed, 0);
+	cr_assert_gt(wire_stats(l.end[0].wire)->stall_ns, 300 * LINK_MILLISECOND);
+	link_stop(&l);
+}
+
+Test(wire_wire, close_tells_the_peer_and_nobody_else)
+{
+	struct link l;
+
+	connected(&l);
+	wire_close(l.end[0].wire, l.end[0].session);
+	link_run(&l, l.now_ns + 200 * LINK_MILLISECOND);
+	cr_assert_eq(l.end[1].closed, 1);
+	cr_assert_eq(l.end[1].reason, WIRE_REASON_PEER);
+	cr_assert_eq(l.end[0].closed, 0);
+	cr_assert_eq(l.end[0].opened, 1, "and it does not connect again");
+	link_stop(&l);
+}
+
+Test(wire_wire, a_message_fits_both_ends_or_is_refused)
+{
+	static const uint8_t data[32 * 1024];
+	struct wire_slice slice = {.data = data, .bytes = 2045};
+	struct link l;
+
+	link_start(&l, 1);
+	struct wire_config c = link_config(2);
+	c.stream_receive_bytes[WIRE_SUBMIT] = 2048;
+	link_add(&l, 2, &c);
+	link_connect(&l, 0, 2);
+	link_run(&l, l.now_ns + 2 * LINK_MILLISECOND);
+	struct wire *w = l.end[0].wire;
+	int session = l.end[0].session;
+	cr_assert_eq(wire_message_bytes_max(w, session, WIRE_SUBMIT), 2044);
+	cr_assert_eq(wire_message_bytes_max(w, session, WIRE_FEED), 32 * 1024);
+	cr_assert(!wire_send(w, session, WIRE_SUBMIT, &slice, 1, 0));
+	cr_assert_eq(wire_stats(w)->send_too_large, 1);
+	slice.bytes = 2044;
+	cr_assert(wire_send(w, session, WIRE_SUBMIT, &slice, 1, 0));
+	link_stop(&l);
 }
