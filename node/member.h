@@ -72,15 +72,16 @@ struct member_start {
 	uint16_t port;
 	uint32_t version;    /* of the server: 90704 */
 	uint64_t block_size; /* gtid_assignment_block_size */
-	const struct gtid_set *gtid_executed;
+	struct gtid_bytes executed;
 };
 
 /* One transaction, cut to what certification needs. */
 struct member_submission {
 	uint64_t sequence; /* from snapshot_take() */
 	const struct snapshot *snapshot;
-	struct gtid_spec gtid;
-	uint32_t flags; /* enum entry_submit_flag */
+	uint8_t gtid_spec;    /* enum gtid_spec */
+	struct gtid assigned; /* by gtid_spec: nothing, the tag, or all of it */
+	uint32_t flags;       /* enum submit_flag */
 	const uint64_t *hashes;
 	uint32_t hash_count;
 	const uint8_t *payload;
@@ -121,7 +122,7 @@ enum member_verdict {
 	MEMBER_GTID_REFUSED = 5, /* roll back: 3101 */
 	MEMBER_ABANDONED = 6,    /* roll back: it never was and never will be in the log */
 	MEMBER_NO_ROOM = 7,      /* roll back: 3100; was not sent */
-	MEMBER_EXPELLED = 8,     /* the incarnation ended first: roll back, and leave */
+	MEMBER_ENDED = 8,        /* the incarnation ended first: roll back, and leave */
 };
 
 enum member_refusal {

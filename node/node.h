@@ -63,6 +63,7 @@ struct node_config {
 	uint64_t retry_ns;
 	uint64_t tail_trust_ns;
 	uint64_t session_dead_ns; /* silence after which a session is closed */
+	uint64_t gc_ns;           /* how often the GC horizon may move */
 	uint64_t expel_ns;        /* a member without a session for so long is expelled */
 };
 
@@ -87,6 +88,7 @@ struct node_input {
 	uint64_t lsn;
 	uint64_t process;
 	enum paxos_tail tail;
+	bool more; /* another input of the same burst follows: proposals may still be batched */
 };
 
 enum node_output_kind {

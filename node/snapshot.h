@@ -72,10 +72,17 @@ void snapshot_table_through(struct snapshot_table *table, uint64_t index);
 /* It is in gtid_executed; moves the mark when it can. True if it was in the table. */
 bool snapshot_table_committed(struct snapshot_table *table, const struct gtid *gtid);
 
+/* The caller's: its ranges are inside it. */
+struct snapshot_taken {
+	struct snapshot snapshot;
+	uint64_t sequence;
+	uint8_t ranges[SNAPSHOT_RANGES_MAX * SNAPSHOT_RANGE_BYTES];
+};
+
 /* The critical section of a submission: sequence and snapshot together. False when
  * open_max submissions are open; nothing changed then. */
 bool snapshot_take(struct snapshot_table *table, const struct snapshot_executed *executed,
-		   struct snapshot *snapshot, uint64_t *sequence);
+		   struct snapshot_taken *taken);
 
 /* `sequence` has its outcome (or was never sent). */
 void snapshot_close(struct snapshot_table *table, uint64_t sequence);

@@ -1,0 +1,696 @@
+/*
+ * Members at this node: they name their group, join, attach, submit, report, and
+ * are fed what others wrote. node/protocol.h shows the conversation.
+ *
+ * A session here is nothing but a wire session and what its member said in it: a
+ * member that lost it opens another, at whichever node leads, and says it again.
+ * What was decided meanwhile it is told when its new attachment is delivered.
+ */
+#include "node/internal.h"
+
+#include "base/must.h"
+
+static void
+say(struct node *n, int session, enum wire_stream stream, const struct protocol_message *m)
+{
+	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
+	uint32_t bytes = protocol_encode(m, n->config.epoch, &w);
+	struct wire_slice slice = {.data = n->scratch, .bytes = bytes};
+
+	must(bytes > 0);
+	/* A member that does not take its control messages has lost its place: it
+	 * comes back through a new attachment, which tells it everything. */
+	if (!wire_send(n->wire, session, stream, &slice, 1, 0)) {
+		wire_close(n->wire, session);
+		node_attend_close(n, session);
+	}
+}
+
+void
+node_attend_open(struct node *n, int session, const struct wire_identity *peer)
+{
+	struct node_session *s = &n->session[session];
+
+	*s = (struct node_session){.stage = SESSION_OPEN, .read_handle = PAXOS_NO_VALUE};
+	memcpy(s->server_uuid, peer->uuid, UUID_BYTES);
+}
+
+void
+node_attend_close(struct node *n, int session)
+{
+	struct node_session *s = &n->session[session];
+
+	if (s->read_handle != PAXOS_NO_VALUE)
+		pool_release(n->pool, s->read_handle);
+	for (uint32_t i = 0; i < NODE_READS_MAX; i++)
+		if (n->read[i].voter == PAXOS_NO_VOTER && n->read[i].session == session)
+			n->read[i].lsn = 0;
+	*s = (struct node_session){.stage = SESSION_NONE, .read_handle = PAXOS_NO_VALUE};
+}
+
+int
+node_attend_session_of(const struct node *n, const struct node_group *g, uint64_t incarnation)
+{
+	for (uint32_t i = 0; i < n->session_count; i++) {
+		const struct node_session *s = &n->session[i];
+
+		if (s->stage == SESSION_ATTACHED && s->group == g->number &&
+		    s->incarnation == incarnation)
+			return (int)i;
+	}
+	return NODE_NO_SESSION;
+}
+
+static void
+say_group(struct node *n, int session)
+{
+	struct node_session *s = &n->session[session];
+	struct node_group *g = node_group_by_uuid(n, s->group_uuid);
+	const struct node_group *leads = g ? g : &n->group[0];
+	struct protocol_message m = {.kind = PROTOCOL_GROUP, .node = leads->leader};
+
+	if (g) {
+		s->group = g->number;
+		m.group = g->number;
+		m.flags = PROTOCOL_GROUP_EXISTS;
+	}
+	if (node_group_leads(n, leads))
+		m.flags |= PROTOCOL_LEADER_HERE;
+	say(n, session, WIRE_CONTROL, &m);
+}
+
+static void
+say_joined(struct node *n, int session, uint8_t reason, uint64_t incarnation, uint64_t missing)
+{
+	struct node_session *s = &n->session[session];
+	struct protocol_message m = {
+		.kind = PROTOCOL_JOINED,
+		.group = s->group,
+		.incarnation = incarnation,
+		.reason = reason,
+		.index = missing,
+	};
+
+	memcpy(m.nonce, s->nonce, NONCE_BYTES);
+	s->stage = reason == MEMBER_REFUSED_NONE ? SESSION_JOINED : SESSION_GROUP;
+	s->incarnation = incarnation;
+	say(n, session, WIRE_CONTROL, &m);
+}
+
+/* The lowest accepted entry that is not in `executed`, or the index behind the
+ * last entry. False: something it lacks is older than the results kept. */
+static bool
+first_missing(struct node *n, struct node_group *g, struct gtid_bytes executed, uint64_t *missing)
+{
+	uint64_t first = node_group_first_result(n, g);
+	uint64_t last = group_applied(g->state);
+
+	gtid_set_clear(n->scratch_gtids);
+	if (gtid_set_decode(n->scratch_gtids, executed) != GTID_SET_ADDED && executed.bytes > 0)
+		return false;
+	*missing = last + 1;
+	for (uint64_t i = first; i <= last; i++) {
+		const struct node_result *r = node_group_result(n, g, i);
+
+		if (r->kind != RESULT_ACCEPTED || gtid_set_contains(n->scratch_gtids, &r->gtid))
+			continue;
+		*missing = i;
+		break;
+	}
+	/* What was executed before the first result kept must be there: all of it is
+	 * what the group executed, less the results. */
+	for (uint64_t i = first; i <= last; i++) {
+		const struct node_result *r = node_group_result(n, g, i);
+
+		if (r->kind == RESULT_ACCEPTED)
+			gtid_set_add(n->scratch_gtids, &r->gtid);
+	}
+	return gtid_set_contains_set(n->scratch_gtids, group_executed(g->state));
+}
+
+static void
+propose_group(struct node *n, const struct protocol_message *m, const struct entry_join *join)
+{
+	struct node_group *g = node_group_by_uuid(n, m->uuid);
+
+	if (!g) {
+		node_group_submit(n, &n->group[0], m->uuid, UUID_BYTES);
+		return; /* the member asks again; by then it exists */
+	}
+	struct entry create = {
+		.kind = ENTRY_CREATE,
+		.create = {.config = {.block_size = m->mark,
+				      .index_hashes_max = n->config.index_hashes_max,
+				      .inflight_max = n->config.inflight_max,
+				      .members_max = n->config.members_max,
+				      .protocol = PROTOCOL_VERSION},
+			   .executed = join->executed},
+	};
+	memcpy(create.create.group_uuid, m->uuid, UUID_BYTES);
+	node_group_submit_entry(n, g, &create);
+}
+
+static void
+join(struct node *n, int session, const struct protocol_message *m)
+{
+	struct node_session *s = &n->session[session];
+	struct node_group *g = node_group_by_uuid(n, m->uuid);
+	struct entry e;
+	uint64_t missing = 0;
+
+	if (!entry_decode(&e, m->data, m->bytes) || e.kind != ENTRY_JOIN || m->mark == 0 ||
+	    memcmp(e.join.server_uuid, s->server_uuid, UUID_BYTES) != 0) {
+		n->dropped_undecodable++;
+		return;
+	}
+	memcpy(s->group_uuid, m->uuid, UUID_BYTES);
+	memcpy(s->nonce, e.join.nonce, NONCE_BYTES);
+	if (!node_group_leads(n, g ? g : &n->group[0])) {
+		say_group(n, session);
+		return;
+	}
+	if (!g || !group_created(g->state)) {
+		if (!(m->flags & PROTOCOL_BOOTSTRAP))
+			say_joined(n, session, MEMBER_REFUSED_NO_GROUP, 0, 0);
+		else
+			propose_group(n, m, &e.join);
+		return;
+	}
+	s->group = g->number;
+	if (m->mark != group_config(g->state)->block_size) {
+		say_joined(n, session, MEMBER_REFUSED_BLOCK_SIZE, 0, 0);
+		return;
+	}
+	if (!first_missing(n, g, e.join.executed, &missing)) {
+		say_joined(n, session, MEMBER_REFUSED_GAP, 0, 0);
+		return;
+	}
+	s->stage = SESSION_JOINING;
+	node_group_submit(n, g, m->data, m->bytes);
+}
+
+/* Takes one submission or abandon into a value that waits for a slot. When there
+ * is no room the stream is held, so that its credits stop the member. */
+static void
+submit(struct node *n, int session, const struct protocol_message *m)
+{
+	struct node_session *s = &n->session[session];
+	struct node_group *g = node_group_by_number(n, s->group);
+	struct entry e;
+	bool own = false;
+
+	if (s->stage != SESSION_ATTACHED)
+		return; /* it will be sent again behind the attachment */
+	must(g);
+	if (!entry_decode(&e, m->data, m->bytes)) {
+		n->dropped_undecodable++;
+		return;
+	}
+	if (e.kind == ENTRY_SUBMIT && m->kind == PROTOCOL_SUBMIT)
+		own = e.submit.incarnation == s->incarnation && e.submit.session == s->session;
+	if (e.kind == ENTRY_ABANDON && m->kind == PROTOCOL_ABANDON)
+		own = e.abandon.incarnation == s->incarnation && e.abandon.session == s->session;
+	if (!own) {
+		n->dropped_undecodable++;
+		return;
+	}
+	if (!node_group_leads(n, g)) {
+		say_group(n, session);
+		return;
+	}
+	if (!node_group_submit(n, g, m->data, m->bytes)) {
+		/* Lost here: the member has to say it again, so it attaches anew. */
+		wire_close(n->wire, session);
+		node_attend_close(n, session);
+		return;
+	}
+	if (!node_group_has_room(n, g, n->config.value_bytes_max - NODE_ENTRY_HEAD_BYTES))
+		node_attend_hold(n, g, true);
+}
+
+void
+node_attend_hold(struct node *n, struct node_group *g, bool hold)
+{
+	if (g->submits_held == hold)
+		return;
+	g->submits_held = hold;
+	for (uint32_t i = 0; i < n->session_count; i++)
+		if (n->session[i].stage == SESSION_ATTACHED && n->session[i].group == g->number)
+			wire_hold(n->wire, (int)i, WIRE_SUBMIT, hold);
+}
+
+void
+node_attend_leader(struct node *n, struct node_group *g)
+{
+	for (uint32_t i = 0; i < n->session_count; i++) {
+		struct node_session *s = &n->session[i];
+
+		if (s->stage < SESSION_GROUP)
+			continue;
+		if (memcmp(s->group_uuid, g->uuid, UUID_BYTES) == 0 ||
+		    (g->number == 0 && s->group == 0))
+			say_group(n, (int)i);
+	}
+}
+
+/* ---- what a delivered entry means for a member here ---- */
+
+static void
+say_verdict(struct node *n, struct node_group *g, int session, const struct group_outcome *o)
+{
+	struct protocol_message m = {
+		.kind = PROTOCOL_VERDICT,
+		.group = g->number,
+		.incarnation = n->session[session].incarnation,
+		.verdict = o->verdict,
+		.sequence = o->sequence,
+		.index = o->index,
+		.dependency = o->dependency,
+		.winner_hash = o->winner_hash,
+		.gtid = o->gtid,
+	};
+
+	if (o->verdict == GROUP_REFUSED && o->winner >= node_group_first_result(n, g) &&
+	    o->winner <= group_applied(g->state))
+		m.winner = node_group_result(n, g, o->winner)->gtid;
+	say(n, session, WIRE_CONTROL, &m);
+}
+
+static void
+say_ended(struct node *n, struct node_group *g, int session, uint8_t change)
+{
+	struct node_session *s = &n->session[session];
+
+	s->stage = SESSION_GROUP;
+	say(n, session, WIRE_CONTROL,
+	    &(struct protocol_message){.kind = PROTOCOL_ENDED,
+				       .group = g->number,
+				       .incarnation = s->incarnation,
+				       .reason = change});
+}
+
+/* Every outcome known of this session's incarnation, from its floor on. False: the
+ * session did not take them and is gone. */
+static bool
+say_outcomes(struct node *n, struct node_group *g, int session)
+{
+	struct node_session *s = &n->session[session];
+	uint64_t inflight_max = group_config(g->state)->inflight_max;
+
+	for (uint64_t i = 0; i < inflight_max && s->stage != SESSION_NONE; i++) {
+		struct group_outcome outcome;
+
+		if (group_outcome(g->state, s->incarnation, s->floor + i, &outcome) == GROUP_KNOWN)
+			say_verdict(n, g, session, &outcome);
+	}
+	return s->stage != SESSION_NONE;
+}
+
+/* The answer to an attachment: every earlier outcome is known now, and is told
+ * before the attachment itself. */
+static void
+attached(struct node *n, struct node_group *g, const struct group_effect *e)
+{
+	int session = NODE_NO_SESSION;
+
+	for (uint32_t i = 0; i < n->session_count; i++) {
+		struct node_session *s = &n->session[i];
+
+		if (s->stage == SESSION_ATTACHING && s->group == g->number &&
+		    s->incarnation == e->incarnation && s->session == e->session)
+			session = (int)i;
+	}
+	if (session == NODE_NO_SESSION || e->node != n->config.self)
+		return;
+	struct node_session *s = &n->session[session];
+
+	s->stage = SESSION_ATTACHED;
+	if (!say_outcomes(n, g, session))
+		return;
+	s->feed_told = s->feed_previous;
+	wire_hold(n->wire, session, WIRE_SUBMIT, g->submits_held);
+	say(n, session, WIRE_CONTROL,
+	    &(struct protocol_message){.kind = PROTOCOL_ATTACHED,
+				       .group = g->number,
+				       .incarnation = s->incarnation,
+				       .session = s->session,
+				       .index = e->index});
+}
+
+/* A JOIN was delivered: its member, if it is here, is told what became of it. */
+static void
+joined(struct node *n, struct node_group *g, const struct group_effect *e)
+{
+	static const uint8_t refusal[] = {
+		[GROUP_JOIN_NO_GROUP] = MEMBER_REFUSED_NO_GROUP,
+		[GROUP_JOIN_NOT_LAST] = MEMBER_REFUSED_INCARNATION,
+		[GROUP_JOIN_NO_ROOM] = MEMBER_REFUSED_FULL,
+		[GROUP_JOIN_EXTRA_GTIDS] = MEMBER_REFUSED_EXTRA_GTIDS,
+		[GROUP_JOIN_OTHERS_LIVE] = MEMBER_REFUSED_GROUP_EXISTS,
+		[GROUP_JOIN_IS_GROUP_UUID] = MEMBER_REFUSED_INCARNATION,
+	};
+	const struct entry_join *join = &g->entry.join;
+	uint64_t missing = 0;
+
+	for (uint32_t i = 0; i < n->session_count; i++) {
+		struct node_session *s = &n->session[i];
+
+		if (s->stage != SESSION_JOINING || s->group != g->number ||
+		    memcmp(s->nonce, join->nonce, NONCE_BYTES) != 0)
+			continue;
+		if (e->change == GROUP_JOIN_VOID)
+			say_joined(n, (int)i, refusal[e->reason], e->incarnation, 0);
+		else if (!first_missing(n, g, join->executed, &missing))
+			say_joined(n, (int)i, MEMBER_REFUSED_GAP, e->incarnation, 0);
+		else
+			say_joined(n, (int)i, MEMBER_REFUSED_NONE, e->incarnation, missing);
+	}
+}
+
+static void
+ended(struct node *n, struct node_group *g, uint64_t incarnation, uint8_t change)
+{
+	int session = node_attend_session_of(n, g, incarnation);
+
+	if (session == NODE_NO_SESSION)
+		return;
+	say_ended(n, g, session, change);
+}
+
+void
+node_attend_effect(struct node *n, struct node_group *g, const struct group_effect *e)
+{
+	int session = NODE_NO_SESSION;
+
+	if (e->kind == GROUP_VERDICT && e->outcome.sequence != 0) {
+		session = node_attend_session_of(n, g, e->incarnation);
+		if (session != NODE_NO_SESSION)
+			say_verdict(n, g, session, &e->outcome);
+		return;
+	}
+	if (e->kind != GROUP_VIEW)
+		return;
+	switch (e->change) {
+	case GROUP_JOINED:
+		if (e->ended != 0)
+			ended(n, g, e->ended, GROUP_EXPELLED);
+		joined(n, g, e);
+		break;
+	case GROUP_JOIN_AGAIN:
+	case GROUP_JOIN_VOID:
+		joined(n, g, e);
+		break;
+	case GROUP_LEFT:
+	case GROUP_EXPELLED:
+		ended(n, g, e->incarnation, e->change);
+		break;
+	case GROUP_ATTACHED:
+		attached(n, g, e);
+		break;
+	case GROUP_ONLINE:
+		break;
+	}
+}
+
+/* ---- the feed ---- */
+
+static bool
+feed_say(struct node *n, int session, const struct protocol_message *m)
+{
+	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
+	uint32_t bytes = protocol_encode(m, n->config.epoch, &w);
+	struct wire_slice slice = {.data = n->scratch, .bytes = bytes};
+
+	must(bytes > 0);
+	if (!wire_send(n->wire, session, WIRE_FEED, &slice, 1, 0))
+		return false;
+	n->session[session].feed_previous = m->index;
+	n->session[session].feed_told = m->index;
+	return true;
+}
+
+/* The bytes of a slot's value: kept, read for this session, or asked of the log
+ * (NULL: not now). */
+static const uint8_t *
+feed_value(struct node *n, struct node_group *g, int session, uint64_t slot)
+{
+	struct node_session *s = &n->session[session];
+	const struct node_recent *r = &g->recent[slot & (PAXOS_WINDOW_SLOTS - 1)];
+
+	if (r->slot == slot && r->value.handle != PAXOS_NO_VALUE)
+		return (uint8_t *)pool_at(n->pool, r->value.handle) + NODE_HEAD_BYTES;
+	if (s->read_slot == slot && !s->reading)
+		return (uint8_t *)pool_at(n->pool, s->read_handle) + NODE_HEAD_BYTES;
+	if (s->reading)
+		return NULL;
+
+	const struct node_place *p = &g->place[slot & (n->config.results_max - 1)];
+	if (p->slot != slot || p->lsn > n->lsn_durable)
+		return NULL;
+	struct node_read read = {.lsn = p->lsn,
+				 .group = g->number,
+				 .slot = slot,
+				 .voter = PAXOS_NO_VOTER,
+				 .session = session};
+	if (s->read_handle == PAXOS_NO_VALUE && !pool_take(n->pool, &s->read_handle))
+		return NULL;
+	s->read_slot = slot;
+	s->reading = node_read_begin(n, &read, p->bytes);
+	if (!s->reading)
+		s->read_slot = 0;
+	return NULL;
+}
+
+void
+node_attend_read_done(struct node *n, const struct node_read *read, const uint8_t *value,
+		      uint32_t bytes)
+{
+	struct node_session *s = &n->session[read->session];
+
+	if (!s->reading || s->read_slot != read->slot)
+		return;
+	s->reading = false;
+	if (!value || bytes > n->config.value_bytes_max) {
+		s->read_slot = 0;
+		return;
+	}
+	memcpy((uint8_t *)pool_at(n->pool, s->read_handle) + NODE_HEAD_BYTES, value, bytes);
+}
+
+/* The rows of the view as it is now. */
+static uint32_t
+view_rows(struct node *n, const struct node_group *g, uint8_t *out, uint32_t capacity)
+{
+	struct writer w = writer_over(out, capacity);
+
+	(void)n;
+	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {
+		const struct group_member *m = group_member_at(g->state, i);
+
+		if (!m || !group_member_alive(m))
+			continue;
+		writer_raw(&w, m->server_uuid, UUID_BYTES);
+		writer_u64(&w, m->incarnation);
+		writer_u32(&w, m->mysql_version);
+		writer_u16(&w, m->port);
+		writer_u8(&w, m->state == MEMBER_ONLINE);
+		writer_u8(&w, m->host_bytes);
+		writer_raw(&w, m->host, m->host_bytes);
+	}
+	must(!w.bad);
+	return (uint32_t)w.bytes;
+}
+
+static bool
+feed_view(struct node *n, struct node_group *g, int session, uint64_t index)
+{
+	uint8_t rows[GROUP_MEMBERS_MAX * (UUID_BYTES + 16 + HOST_BYTES_MAX + 1)];
+	const struct node_session *s = &n->session[session];
+	struct protocol_message m = {
+		.kind = PROTOCOL_VIEW,
+		.group = g->number,
+		.sequence = group_view(g->state),
+		.index = index,
+		.previous = s->feed_previous,
+		.own = s->feed_own,
+		.data = rows,
+	};
+
+	m.bytes = view_rows(n, g, rows, sizeof rows);
+	return feed_say(n, session, &m);
+}
+
+static bool
+feed_entry(struct node *n, struct node_group *g, int session, uint64_t index)
+{
+	const struct node_result *r = node_group_result(n, g, index);
+	const struct node_session *s = &n->session[session];
+	const uint8_t *value = feed_value(n, g, session, r->slot);
+	struct protocol_message m = {
+		.kind = PROTOCOL_ENTRY,
+		.group = g->number,
+		.incarnation = r->incarnation,
+		.index = index,
+		.previous = s->feed_previous,
+		.own = s->feed_own,
+		.dependency = r->dependency,
+		.flags = r->flags,
+		.gtid = r->gtid,
+		.bytes = r->bytes,
+	};
+
+	if (!value)
+		return false;
+	m.data = value + r->offset;
+	return feed_say(n, session, &m);
+}
+
+/* Sends what comes next to one member, as far as its stream has room. An own
+ * outcome goes another way; it is only counted here, so that each message can
+ * name the highest one below it. */
+void
+node_attend_feed(struct node *n, int session)
+{
+	struct node_session *s = &n->session[session];
+	struct node_group *g = node_group_by_number(n, s->group);
+	uint64_t last = group_applied(g->state);
+	uint64_t first = node_group_first_result(n, g);
+
+	if (s->feed_next < first) {
+		ended(n, g, s->incarnation, GROUP_EXPELLED); /* it lags behind the log */
+		return;
+	}
+	for (uint32_t i = 0; i < NODE_FEED_BURST && s->feed_next <= last; i++) {
+		const struct node_result *r = node_group_result(n, g, s->feed_next);
+		bool own = r->incarnation == s->incarnation &&
+			   (r->kind == RESULT_OUTCOME || r->kind == RESULT_ACCEPTED);
+
+		if (own)
+			s->feed_own = s->feed_next;
+		else if (r->kind == RESULT_ACCEPTED && !feed_entry(n, g, session, s->feed_next))
+			return;
+		else if (r->kind == RESULT_VIEW && s->feed_next == g->last_view &&
+			 !feed_view(n, g, session, s->feed_next))
+			return;
+		s->feed_next++;
+	}
+	if (s->feed_next > last && s->feed_told < last)
+		feed_say(n, session,
+			 &(struct protocol_message){.kind = PROTOCOL_THROUGH,
+						    .group = g->number,
+						    .index = last,
+						    .previous = s->feed_previous,
+						    .own = s->feed_own});
+}
+
+/* ---- the conversation ---- */
+
+static void
+attach(struct node *n, int session, const struct protocol_message *m)
+{
+	struct node_session *s = &n->session[session];
+	struct node_group *g = node_group_by_number(n, s->group);
+
+	if (s->group == 0 || !g || !node_group_leads(n, g)) {
+		say_group(n, session);
+		return;
+	}
+	const struct group_member *member = group_member(g->state, m->incarnation);
+	if (member && memcmp(member->server_uuid, s->server_uuid, UUID_BYTES) != 0) {
+		n->dropped_undecodable++;
+		return;
+	}
+	s->incarnation = m->incarnation;
+	s->session = m->session;
+	s->floor = m->sequence;
+	if (!member || !group_member_alive(member)) {
+		/* Only a node that has delivered the entry that ended it may say so, and
+		 * what was decided before: one that has not heard of the incarnation
+		 * yet waits for its log. */
+		if (m->incarnation <= group_applied(g->state) && say_outcomes(n, g, session))
+			say_ended(n, g, session, GROUP_EXPELLED);
+		return;
+	}
+	s->stage = SESSION_ATTACHING;
+	s->feed_next = m->index;
+	s->feed_previous = m->index > 0 ? m->index - 1 : 0;
+	node_group_submit_entry(n, g,
+				&(struct entry){.kind = ENTRY_ATTACH,
+						.attach = {.incarnation = m->incarnation,
+							   .session = m->session,
+							   .node = n->config.self}});
+}
+
+static void
+progress(struct node *n, int session, const struct protocol_message *m)
+{
+	struct node_session *s = &n->session[session];
+	struct node_group *g = node_group_by_number(n, s->group);
+
+	if (s->stage != SESSION_ATTACHED || m->incarnation != s->incarnation)
+		return;
+	bool was_ready = s->ready;
+	s->floor = m->sequence > s->floor ? m->sequence : s->floor;
+	s->mark_low = m->mark > s->mark_low ? m->mark : s->mark_low;
+	s->committed = m->index > s->committed ? m->index : s->committed;
+	s->ready = m->flags & PROTOCOL_READY;
+	if (s->ready && !was_ready && g->duty_ns > n->now_ns)
+		g->duty_ns = n->now_ns; /* to be ONLINE soon is worth an entry at once */
+}
+
+static void
+leave(struct node *n, int session, const struct protocol_message *m)
+{
+	struct node_session *s = &n->session[session];
+	struct node_group *g = node_group_by_number(n, s->group);
+
+	if (s->stage != SESSION_ATTACHED || m->incarnation != s->incarnation)
+		return;
+	if (!node_group_leads(n, g)) {
+		say_group(n, session);
+		return;
+	}
+	node_group_submit_entry(
+		n, g,
+		&(struct entry){.kind = ENTRY_LEAVE, .leave = {.incarnation = m->incarnation}});
+}
+
+void
+node_attend_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,
+		    uint32_t bytes)
+{
+	struct node_session *s = &n->session[session];
+	struct protocol_message m;
+
+	if (!protocol_decode(&m, frame, data, bytes)) {
+		n->dropped_undecodable++;
+		return;
+	}
+	switch (m.kind) {
+	case PROTOCOL_OPEN:
+		memcpy(s->group_uuid, m.uuid, UUID_BYTES);
+		if (s->stage == SESSION_OPEN)
+			s->stage = SESSION_GROUP;
+		say_group(n, session);
+		break;
+	case PROTOCOL_JOIN:
+		join(n, session, &m);
+		break;
+	case PROTOCOL_ATTACH:
+		attach(n, session, &m);
+		break;
+	case PROTOCOL_SUBMIT:
+	case PROTOCOL_ABANDON:
+		submit(n, session, &m);
+		break;
+	case PROTOCOL_PROGRESS:
+		progress(n, session, &m);
+		break;
+	case PROTOCOL_LEAVE:
+		leave(n, session, &m);
+		break;
+	default:
+		n->dropped_undecodable++;
+		break;
+	}
+}

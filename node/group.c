@@ -1,0 +1,666 @@
+/*
+ * One group at this node: its replica, the values that wait for a slot, what was
+ * delivered, and the state machine that reads it.
+ *
+ * A value is a row of entries, each behind its length (u32). An empty value, which
+ * a takeover proposes where it found nothing, holds none.
+ */
+#include "node/internal.h"
+
+#include "base/must.h"
+
+static struct paxos_config
+paxos_config_of(const struct node_config *c)
+{
+	return (struct paxos_config){
+		.voter_count = c->node_count,
+		.self = c->self,
+		.leader = c->leader,
+		.horizon = c->horizon,
+		.reserve_slots = 16 * c->horizon,
+		.takeover_ns = c->takeover_ns,
+		.retry_ns = c->retry_ns,
+		.tail_trust_ns = c->tail_trust_ns,
+	};
+}
+
+static struct group_config
+group_config_of(const struct node_config *c)
+{
+	return (struct group_config){
+		.block_size = 1000000,
+		.index_hashes_max = c->index_hashes_max,
+		.inflight_max = c->inflight_max,
+		.members_max = c->members_max,
+		.protocol = PROTOCOL_VERSION,
+	};
+}
+
+static size_t
+line_up(size_t bytes)
+{
+	return (bytes + 63) / 64 * 64;
+}
+
+size_t
+node_group_memory_bytes(const struct node_config *c)
+{
+	struct paxos_config paxos = paxos_config_of(c);
+	struct group_config group = group_config_of(c);
+
+	return line_up(paxos_size(&paxos)) + line_up(group_size(&group)) +
+	       line_up(c->results_max * sizeof(struct node_place)) +
+	       line_up(c->results_max * sizeof(struct node_result));
+}
+
+struct node_group *
+node_group_by_number(struct node *n, uint32_t number)
+{
+	return number < n->group_count ? &n->group[number] : NULL;
+}
+
+struct node_group *
+node_group_by_uuid(struct node *n, const uint8_t *uuid)
+{
+	for (uint32_t i = 1; i < n->group_count; i++)
+		if (memcmp(n->group[i].uuid, uuid, UUID_BYTES) == 0)
+			return &n->group[i];
+	return NULL;
+}
+
+/* Numbers are dense: group 0's log says which is next, and every node reads it. */
+struct node_group *
+node_group_create(struct node *n, uint32_t number, const uint8_t *uuid)
+{
+	must(number == n->group_count);
+	must(number <= n->config.groups_max);
+
+	struct paxos_config paxos = paxos_config_of(&n->config);
+	struct group_config group = group_config_of(&n->config);
+	struct node_group *g = &n->group[number];
+	uint8_t *memory = n->group_memory + number * n->group_memory_bytes;
+
+	g->used = true;
+	g->number = number;
+	memcpy(g->uuid, uuid, UUID_BYTES);
+	g->leader = PAXOS_NO_VOTER;
+	g->replica_timer_ns = UINT64_MAX;
+	g->duty_ns = UINT64_MAX;
+	g->replica = paxos_init(memory, &paxos);
+	memory += line_up(paxos_size(&paxos));
+	if (number > 0)
+		g->state = group_init(memory, &group);
+	memory += line_up(group_size(&group));
+	g->place = (struct node_place *)(void *)memory;
+	memory += line_up(n->config.results_max * sizeof(struct node_place));
+	g->result = (struct node_result *)(void *)memory;
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++)
+		g->recent[i].value.handle = PAXOS_NO_VALUE;
+	n->group_count++;
+	return g;
+}
+
+void
+node_group_start(struct node *n, struct node_group *g)
+{
+	must(n->started);
+	g->duty_ns = n->now_ns + n->config.retry_ns;
+	node_group_paxos(n, g,
+			 &(struct paxos_input){
+				 .kind = PAXOS_IN_START,
+				 .process = n->process,
+				 .nonce = hash_fold(n->nonce, g->number),
+				 .tail = n->tail,
+			 });
+	for (uint8_t i = 0; i < n->config.node_count; i++)
+		if (n->link_up >> i & 1)
+			node_group_paxos(n, g,
+					 &(struct paxos_input){
+						 .kind = PAXOS_IN_LINK, .from = i, .up = true});
+}
+
+bool
+node_group_leads(const struct node *n, const struct node_group *g)
+{
+	return n->started && !n->log_failed && paxos_is_leader(g->replica);
+}
+
+/* ---- values ---- */
+
+static uint8_t *
+value_data(const struct node *n, uint32_t handle)
+{
+	return (uint8_t *)pool_at(n->pool, handle) + NODE_HEAD_BYTES;
+}
+
+static void
+value_release(struct node *n, struct paxos_value *value)
+{
+	if (value->handle != PAXOS_NO_VALUE)
+		pool_release(n->pool, value->handle);
+	*value = (struct paxos_value){.handle = PAXOS_NO_VALUE};
+}
+
+/* The frame of a message, around its value where it lies in the pool. */
+static uint8_t *
+frame_around(struct node *n, const struct paxos_message *m)
+{
+	uint8_t *frame = n->scratch;
+
+	must(m->value.handle != PAXOS_NO_VALUE || m->value.bytes == 0);
+	if (m->value.handle != PAXOS_NO_VALUE)
+		frame = pool_at(n->pool, m->value.handle);
+	paxos_encode(m, frame + FRAME_HEADER_BYTES);
+	return frame;
+}
+
+/* ---- what the replica says ---- */
+
+static void
+out_log(struct node *n, struct node_group *g, const struct paxos_output_item *item)
+{
+	const struct paxos_message *m = &item->message;
+	uint32_t bytes = paxos_frame_bytes(m);
+
+	must(!n->log_failed);
+	must(item->lsn == n->lsn_next + bytes);
+	node_log(n, frame_around(n, m), bytes, m->kind, g->number);
+	if (m->kind == PAXOS_ACCEPT || m->kind == PAXOS_LEARNED)
+		g->place[m->slot & (n->config.results_max - 1)] =
+			(struct node_place){.slot = m->slot, .lsn = n->lsn_next, .bytes = bytes};
+}
+
+static int
+session_of_node(const struct node *n, uint8_t node)
+{
+	for (uint32_t i = 0; i < n->session_count; i++)
+		if (n->session[i].stage == SESSION_NODE && n->session[i].node == node)
+			return (int)i;
+	return NODE_NO_SESSION;
+}
+
+static void
+out_send(struct node *n, struct node_group *g, const struct paxos_output_item *item)
+{
+	int session = session_of_node(n, item->to);
+	uint8_t *frame = frame_around(n, &item->message);
+	struct frame header = {
+		.frame_bytes = paxos_frame_bytes(&item->message),
+		.kind = item->message.kind,
+		.group = g->number,
+		.source = n->config.self,
+		.incarnation = n->process,
+	};
+
+	if (session == NODE_NO_SESSION)
+		return; /* as if lost: the replica's timers send it again */
+	memcpy(header.epoch, n->config.epoch, EPOCH_BYTES);
+	frame_encode(&header, frame);
+	/* No room is a loss too; the consensus stream holds a whole horizon. */
+	wire_send(n->wire, session, WIRE_CONSENSUS,
+		  &(struct wire_slice){.data = frame, .bytes = header.frame_bytes}, 1,
+		  item->after_lsn);
+}
+
+static void
+out_deliver(struct node *n, struct node_group *g, const struct paxos_output_item *item)
+{
+	struct node_recent *r = &g->recent[item->slot & (PAXOS_WINDOW_SLOTS - 1)];
+
+	must(item->slot == g->delivered_slot + 1);
+	while (r->slot > g->applied_slot) {
+		/* Group 0 is never behind: creating a group steps a replica, which must
+		 * not happen while another one's outputs are being read. */
+		must(g->state);
+		node_group_apply(n, g, UINT32_MAX);
+	}
+	value_release(n, &r->value);
+	r->slot = item->slot;
+	r->value = item->value;
+	if (r->value.handle != PAXOS_NO_VALUE)
+		pool_retain(n->pool, r->value.handle);
+	g->delivered_slot = item->slot;
+	node_emit(n, &(struct node_output){
+			     .kind = NODE_OUT_DELIVER,
+			     .group = g->number,
+			     .slot = item->slot,
+			     .data = r->value.bytes > 0 ? value_data(n, r->value.handle) : NULL,
+			     .bytes = r->value.bytes,
+		     });
+}
+
+static void
+out_read(struct node *n, struct node_group *g, const struct paxos_output_item *item)
+{
+	const struct node_place *p = &g->place[item->slot & (n->config.results_max - 1)];
+	struct node_read read = {
+		.group = g->number, .slot = item->slot, .voter = item->to, .lsn = p->lsn};
+
+	/* An unanswered read is asked again by who wanted it. */
+	if (p->slot == item->slot && p->lsn <= n->lsn_durable)
+		node_read_begin(n, &read, p->bytes);
+}
+
+static void
+drop_batches(struct node *n, struct node_group *g)
+{
+	for (uint32_t i = 0; i < g->batch_count; i++)
+		pool_release(n->pool, g->batch[(g->batch_first + i) % NODE_BATCHES_MAX].handle);
+	g->batch_count = 0;
+}
+
+static void
+out_leader(struct node *n, struct node_group *g, const struct paxos_output_item *item)
+{
+	g->leader = item->to;
+	if (g->leader != n->config.self)
+		drop_batches(n, g); /* nobody has logged them: their members submit again */
+	if (n->started)
+		node_attend_leader(n, g);
+}
+
+static void
+take_output(struct node *n, struct node_group *g, const struct paxos_output_item *item)
+{
+	struct paxos_value value = item->value;
+
+	switch (item->kind) {
+	case PAXOS_OUT_SEND:
+		out_send(n, g, item);
+		break;
+	case PAXOS_OUT_LOG:
+		out_log(n, g, item);
+		break;
+	case PAXOS_OUT_DELIVER:
+		out_deliver(n, g, item);
+		break;
+	case PAXOS_OUT_READ:
+		out_read(n, g, item);
+		break;
+	case PAXOS_OUT_RELEASE:
+		value_release(n, &value);
+		break;
+	case PAXOS_OUT_LEADER:
+		out_leader(n, g, item);
+		break;
+	}
+}
+
+/* Steps the replica and does what it says. The outputs are finished before the
+ * next step begins, so one struct serves every group. */
+void
+node_group_paxos(struct node *n, struct node_group *g, const struct paxos_input *input)
+{
+	struct paxos_output *out = &n->paxos_out;
+	struct paxos_input in = *input;
+
+	for (uint32_t round = 0; round < 16; round++) {
+		in.now_ns = n->now_ns;
+		in.lsn_next = n->lsn_next;
+		in.pressure = n->pool->free_count < n->pool->object_count / 4;
+		out->count = 0;
+		out->more = false;
+		out->timer_ns = UINT64_MAX;
+		paxos_step(g->replica, &in, out);
+		for (uint32_t i = 0; i < out->count; i++)
+			take_output(n, g, &out->item[i]);
+		g->replica_timer_ns = out->timer_ns;
+		if (!out->more)
+			return;
+		in = (struct paxos_input){.kind = PAXOS_IN_TICK};
+	}
+	g->replica_timer_ns = n->now_ns;
+}
+
+/* ---- what comes in for the replica ---- */
+
+/* Takes a value from bytes into the pool. False: there is no object free. */
+static bool
+value_copy(struct node *n, struct paxos_message *m, const uint8_t *value)
+{
+	m->value.handle = PAXOS_NO_VALUE;
+	if (m->value.bytes == 0)
+		return true;
+	if (m->value.bytes > n->config.value_bytes_max || !pool_take(n->pool, &m->value.handle)) {
+		n->dropped_no_value++;
+		return false;
+	}
+	memcpy(value_data(n, m->value.handle), value, m->value.bytes);
+	return true;
+}
+
+void
+node_group_record(struct node *n, const struct frame *frame, const uint8_t *data)
+{
+	struct node_group *g = node_group_by_number(n, frame->group);
+	struct paxos_input in = {.kind = PAXOS_IN_RECORD, .lsn = n->lsn_next};
+	const uint8_t *value = NULL;
+
+	must(g);
+	must(paxos_decode(&in.message, frame->kind, data + FRAME_HEADER_BYTES,
+			  frame->frame_bytes - FRAME_HEADER_BYTES, &value));
+	/* Replay must not run out: apply and forget before taking more. */
+	if (n->pool->free_count < n->pool->object_count / 4)
+		for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++)
+			if (g->recent[i].slot <= g->applied_slot)
+				value_release(n, &g->recent[i].value);
+	must(value_copy(n, &in.message, value));
+	if (frame->kind == PAXOS_ACCEPT || frame->kind == PAXOS_LEARNED)
+		g->place[in.message.slot & (n->config.results_max - 1)] = (struct node_place){
+			.slot = in.message.slot, .lsn = n->lsn_next, .bytes = frame->frame_bytes};
+	node_group_paxos(n, g, &in);
+	node_group_apply(n, g, UINT32_MAX);
+}
+
+void
+node_group_message(struct node *n, uint8_t from, const struct frame *frame, const uint8_t *data)
+{
+	struct node_group *g = node_group_by_number(n, frame->group);
+	struct paxos_input in = {.kind = PAXOS_IN_MESSAGE, .from = from};
+	const uint8_t *value = NULL;
+
+	if (!g) {
+		n->dropped_unknown_group++;
+		return;
+	}
+	if (frame->kind >= PAXOS_RECORD_START ||
+	    !paxos_decode(&in.message, frame->kind, data + FRAME_HEADER_BYTES,
+			  frame->frame_bytes - FRAME_HEADER_BYTES, &value)) {
+		n->dropped_undecodable++;
+		return;
+	}
+	if (value_copy(n, &in.message, value))
+		node_group_paxos(n, g, &in);
+}
+
+/* ---- proposals ---- */
+
+static struct node_batch *
+batch_last(struct node_group *g)
+{
+	must(g->batch_count > 0);
+	return &g->batch[(g->batch_first + g->batch_count - 1) % NODE_BATCHES_MAX];
+}
+
+bool
+node_group_has_room(const struct node *n, const struct node_group *g, uint32_t bytes)
+{
+	uint32_t last = (g->batch_first + g->batch_count - 1) % NODE_BATCHES_MAX;
+
+	if (NODE_ENTRY_HEAD_BYTES + bytes > n->config.value_bytes_max)
+		return false;
+	if (g->batch_count > 0 &&
+	    g->batch[last].bytes + NODE_ENTRY_HEAD_BYTES + bytes <= n->config.value_bytes_max)
+		return true;
+	/* A quarter of the pool is left to what other nodes send. */
+	return g->batch_count < NODE_BATCHES_MAX && n->pool->free_count > n->pool->object_count / 4;
+}
+
+bool
+node_group_submit(struct node *n, struct node_group *g, const uint8_t *entry, uint32_t bytes)
+{
+	uint32_t whole = NODE_ENTRY_HEAD_BYTES + bytes;
+
+	must(bytes > 0);
+	if (!node_group_leads(n, g) || !node_group_has_room(n, g, bytes))
+		return false;
+	if (g->batch_count == 0 || batch_last(g)->bytes + whole > n->config.value_bytes_max) {
+		struct node_batch fresh = {0};
+
+		if (!pool_take(n->pool, &fresh.handle))
+			return false;
+		g->batch_count++;
+		*batch_last(g) = fresh;
+	}
+	struct node_batch *b = batch_last(g);
+	uint8_t *at = value_data(n, b->handle) + b->bytes;
+	bytes_put_u32(at, bytes);
+	memcpy(at + NODE_ENTRY_HEAD_BYTES, entry, bytes);
+	b->bytes += whole;
+	must(b->bytes <= n->config.value_bytes_max);
+	return true;
+}
+
+bool
+node_group_submit_entry(struct node *n, struct node_group *g, const struct entry *entry)
+{
+	struct writer w = writer_over(n->scratch, n->config.value_bytes_max);
+
+	entry_encode(entry, &w);
+	return !w.bad && node_group_submit(n, g, n->scratch, (uint32_t)w.bytes);
+}
+
+void
+node_group_flush(struct node *n, struct node_group *g)
+{
+	for (uint32_t i = 0; i < NODE_BATCHES_MAX; i++) {
+		if (g->batch_count == 0 || n->log_failed || !paxos_can_propose(g->replica))
+			return;
+		struct node_batch *b = &g->batch[g->batch_first];
+		struct paxos_input in = {
+			.kind = PAXOS_IN_PROPOSE,
+			.value = {.handle = b->handle, .bytes = b->bytes},
+		};
+		g->batch_first = (g->batch_first + 1) % NODE_BATCHES_MAX;
+		g->batch_count--;
+		node_group_paxos(n, g, &in);
+	}
+}
+
+/* ---- delivery ---- */
+
+uint64_t
+node_group_first_result(const struct node *n, const struct node_group *g)
+{
+	uint64_t last = group_applied(g->state);
+	return last > n->config.results_max ? last - n->config.results_max + 1 : 1;
+}
+
+const struct node_result *
+node_group_result(const struct node *n, const struct node_group *g, uint64_t index)
+{
+	must(index <= group_applied(g->state));
+	must(index >= node_group_first_result(n, g));
+	return &g->result[index & (n->config.results_max - 1)];
+}
+
+/* Group 0's own entries: a uuid that becomes the next group. One that exists, or
+ * that finds no room, is void. */
+static void
+apply_directory(struct node *n, const uint8_t *data, uint32_t bytes)
+{
+	if (bytes != UUID_BYTES || node_group_by_uuid(n, data) ||
+	    n->group_count > n->config.groups_max)
+		return;
+	uint32_t number = n->group_count;
+	struct node_group *g = node_group_create(n, number, data);
+	if (!n->started)
+		return;
+	if (!n->log_failed) {
+		/* Before its first record: replay meets groups in the order of the log,
+		 * while group 0's delivery of this entry may be logged much later. */
+		memcpy(n->scratch + FRAME_HEADER_BYTES, data, UUID_BYTES);
+		node_log(n, n->scratch, FRAME_HEADER_BYTES + UUID_BYTES, NODE_RECORD_GROUP, number);
+	}
+	node_group_start(n, g);
+}
+
+static void
+note_result(struct node *n, struct node_group *g, const struct node_recent *r)
+{
+	const struct group_effect *e = group_effect(g->state);
+	struct node_result *result = &g->result[e->index & (n->config.results_max - 1)];
+
+	*result = (struct node_result){
+		.slot = r->slot,
+		.incarnation = e->incarnation,
+		.dependency = e->outcome.dependency,
+		.gtid = e->outcome.gtid,
+	};
+	if (e->kind == GROUP_VIEW && e->change != GROUP_JOIN_AGAIN &&
+	    e->change != GROUP_JOIN_VOID && e->change != GROUP_ATTACHED) {
+		result->kind = RESULT_VIEW;
+		g->last_view = e->index;
+	}
+	if (e->kind == GROUP_VERDICT && e->verdict != GROUP_VOID && !e->repeated) {
+		const struct entry_submit *s = &g->entry.submit;
+
+		result->kind = RESULT_OUTCOME;
+		if (e->verdict != GROUP_ABANDONED)
+			g->certified++;
+		if (e->verdict == GROUP_REFUSED || e->verdict == GROUP_REFUSED_STALE)
+			g->conflicts++;
+		if (e->verdict == GROUP_ACCEPTED && !e->outcome.again) {
+			result->kind = RESULT_ACCEPTED;
+			result->flags = s->flags;
+			result->bytes = s->payload_bytes;
+			if (s->payload_bytes > 0)
+				result->offset =
+					(uint32_t)(s->payload - value_data(n, r->value.handle));
+		}
+	}
+}
+
+/* The entry that stands at `apply_offset` is whole; on to the next. */
+static void
+entry_done(struct node *n, struct node_group *g, struct node_recent *r)
+{
+	const struct group_effect *e = group_effect(g->state);
+
+	note_result(n, g, r);
+	node_emit(n, &(struct node_output){
+			     .kind = NODE_OUT_RESULT,
+			     .group = g->number,
+			     .slot = r->slot,
+			     .index = e->index,
+			     .digest = group_digest(g->state),
+		     });
+	if (n->started)
+		node_attend_effect(n, g, e);
+}
+
+/* Applies the entries of one delivered value. True: the budget ran out first. */
+static bool
+apply_value(struct node *n, struct node_group *g, struct node_recent *r, uint32_t budget)
+{
+	const uint8_t *data = r->value.bytes > 0 ? value_data(n, r->value.handle) : NULL;
+
+	while (g->apply_offset + NODE_ENTRY_HEAD_BYTES <= r->value.bytes) {
+		uint32_t bytes = bytes_get_u32(data + g->apply_offset);
+		const uint8_t *at = data + g->apply_offset + NODE_ENTRY_HEAD_BYTES;
+
+		must(bytes <= r->value.bytes - g->apply_offset - NODE_ENTRY_HEAD_BYTES);
+		if (!g->state) {
+			apply_directory(n, at, bytes);
+		} else {
+			if (!g->applying) {
+				must(entry_decode(&g->entry, at, bytes));
+				group_apply_start(g->state, group_applied(g->state) + 1, &g->entry);
+				g->applying = true;
+			}
+			if (group_apply_step(g->state, budget) == GROUP_MORE)
+				return true;
+			g->applying = false;
+			entry_done(n, g, r);
+		}
+		g->apply_offset += NODE_ENTRY_HEAD_BYTES + bytes;
+	}
+	return false;
+}
+
+/* Applies what was delivered. True: there is more to do, soon. */
+bool
+node_group_apply(struct node *n, struct node_group *g, uint32_t budget)
+{
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++) {
+		if (g->applied_slot == g->delivered_slot)
+			return false;
+		struct node_recent *r =
+			&g->recent[(g->applied_slot + 1) & (PAXOS_WINDOW_SLOTS - 1)];
+
+		must(r->slot == g->applied_slot + 1);
+		if (apply_value(n, g, r, budget)) {
+			if (budget == UINT32_MAX)
+				continue;
+			return true;
+		}
+		g->apply_offset = 0;
+		g->applied_slot = r->slot;
+	}
+	return g->applied_slot < g->delivered_slot;
+}
+
+/* ---- what a leader does by the clock ---- */
+
+/* Expels a member whose session this node has not seen for too long. The entry
+ * names the session that was timed: if the member attached anew meanwhile, the
+ * entry is void, however late it is ordered. */
+static void
+watch_member(struct node *n, struct node_group *g, uint32_t slot, const struct group_member *m)
+{
+	if (node_attend_session_of(n, g, m->incarnation) != NODE_NO_SESSION ||
+	    g->absent_session[slot] != m->session || g->absent_ns[slot] == 0) {
+		g->absent_ns[slot] = n->now_ns;
+		g->absent_session[slot] = m->session;
+		return;
+	}
+	if (n->now_ns - g->absent_ns[slot] < n->config.expel_ns)
+		return;
+	struct entry expel = {
+		.kind = ENTRY_EXPEL,
+		.expel = {.incarnation = m->incarnation,
+			  .session = m->session,
+			  .reason = EXPEL_SILENT},
+	};
+	node_group_submit_entry(n, g, &expel);
+	g->absent_ns[slot] = n->now_ns;
+}
+
+static void
+log_progress(struct node *n, struct node_group *g, const struct group_member *m)
+{
+	int session = node_attend_session_of(n, g, m->incarnation);
+
+	if (session == NODE_NO_SESSION)
+		return;
+	const struct node_session *s = &n->session[session];
+	bool online = s->ready && m->state == MEMBER_RECOVERING;
+	if (!online && s->mark_low <= m->mark_low && s->committed <= m->committed)
+		return;
+	struct entry progress = {
+		.kind = ENTRY_PROGRESS,
+		.progress = {.incarnation = m->incarnation,
+			     .floor = s->floor > m->floor ? s->floor : m->floor,
+			     .mark_low = s->mark_low > m->mark_low ? s->mark_low : m->mark_low,
+			     .committed = s->committed > m->committed ? s->committed : m->committed,
+			     .ready = s->ready},
+	};
+	node_group_submit_entry(n, g, &progress);
+}
+
+void
+node_group_duties(struct node *n, struct node_group *g)
+{
+	g->duty_ns = n->now_ns + n->config.gc_ns;
+	if (!g->state)
+		return;
+	group_sweep(g->state, 4096);
+	if (!node_group_leads(n, g) || !group_created(g->state)) {
+		memset(g->absent_ns, 0, sizeof g->absent_ns);
+		return;
+	}
+	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {
+		const struct group_member *m = group_member_at(g->state, i);
+
+		if (!m || !group_member_alive(m)) {
+			g->absent_ns[i] = 0;
+			continue;
+		}
+		watch_member(n, g, i, m);
+		log_progress(n, g, m);
+	}
+	uint64_t wanted = group_horizon_wanted(g->state);
+	if (wanted > group_horizon(g->state))
+		node_group_submit_entry(
+			n, g, &(struct entry){.kind = ENTRY_HORIZON, .horizon = {.index = wanted}});
+}

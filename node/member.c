@@ -1,0 +1,609 @@
+#include "node/member_state.h"
+
+#include "base/must.h"
+
+static size_t
+line_up(size_t bytes)
+{
+	return (bytes + 63) / 64 * 64;
+}
+
+static uint32_t
+open_max_of(const struct member_config *c)
+{
+	uint32_t n = 16;
+
+	/* Twice what may be undecided: the others are on their way into the binlog. */
+	while (n < 2 * c->inflight_max && n < 2 * GROUP_INFLIGHT_MAX)
+		n *= 2;
+	return n;
+}
+
+static struct wire_config
+wire_config_of(const struct member_config *c)
+{
+	struct wire_config w = {
+		.sessions_max = 2,
+		.datagram_bytes_max = c->datagram_bytes_max,
+		.message_bytes_max = c->stream_bytes / 2 < WIRE_MESSAGE_BYTES_MAX
+					     ? c->stream_bytes / 2
+					     : WIRE_MESSAGE_BYTES_MAX,
+		.keepalive_ns = c->session_dead_ns / 5,
+		.dead_after_ns = c->session_dead_ns,
+		.connect_retry_ns = c->retry_ns,
+		.self = {.kind = WIRE_MEMBER, .version = PROTOCOL_VERSION},
+	};
+	for (uint32_t i = 0; i < WIRE_STREAMS; i++) {
+		w.stream_send_bytes[i] = c->stream_bytes;
+		w.stream_receive_bytes[i] = c->stream_bytes;
+	}
+	memcpy(w.self.uuid, c->server_uuid, WIRE_UUID_BYTES);
+	memcpy(w.self.epoch, c->epoch, EPOCH_BYTES);
+	return w;
+}
+
+static struct pool_config
+pool_config_of(const struct member_config *c)
+{
+	return (struct pool_config){
+		.object_count = c->submission_bytes / c->transaction_bytes_max,
+		.object_bytes = c->transaction_bytes_max,
+	};
+}
+
+static struct gtid_limits
+gtid_limits_of(const struct member_config *c)
+{
+	return (struct gtid_limits){.sources_max = 256, .intervals_max = c->gtid_intervals_max};
+}
+
+struct arena {
+	uint8_t *memory;
+	size_t used;
+};
+
+static void *
+arena_take(struct arena *a, size_t bytes)
+{
+	void *p = a->memory ? a->memory + a->used : NULL;
+	a->used += line_up(bytes);
+	return p;
+}
+
+static struct member *
+member_lay_out(struct arena *a, const struct member_config *c)
+{
+	struct wire_config w = wire_config_of(c);
+	struct pool_config p = pool_config_of(c);
+	struct gtid_limits g = gtid_limits_of(c);
+	uint32_t open_max = open_max_of(c);
+	struct member *m = arena_take(a, sizeof *m);
+	void *wire = arena_take(a, wire_size(&w));
+	void *pool = arena_take(a, pool_size(&p));
+	void *gtids = arena_take(a, gtid_set_size(g));
+	void *open = arena_take(a, open_max * sizeof(struct member_open));
+	void *table = arena_take(a, snapshot_table_size(c->snapshot_entries_max, open_max / 2));
+	void *scratch = arena_take(a, FRAME_BYTES_MAX);
+	void *held = arena_take(a, FRAME_BYTES_MAX);
+	void *join = arena_take(a, ENTRY_BYTES_MAX);
+
+	if (!m)
+		return NULL;
+	m->config = *c;
+	m->wire = wire;
+	m->pool = pool_init(pool, &p);
+	m->executed = gtid_set_init(gtids, g);
+	m->open = open;
+	m->open_max = open_max;
+	snapshot_table_init(&m->snapshots, table, c->snapshot_entries_max, open_max / 2);
+	m->scratch = scratch;
+	m->held = held;
+	m->join = join;
+	return m;
+}
+
+size_t
+member_size(const struct member_config *config)
+{
+	struct arena a = {0};
+	member_lay_out(&a, config);
+	return a.used;
+}
+
+struct member *
+member_init(void *memory, const struct member_config *config)
+{
+	must(memory);
+	must(config->node_count > 0 && config->node_count <= NODE_NODES_MAX);
+	must(config->transaction_bytes_max <= ENTRY_BYTES_MAX);
+	must(config->snapshot_entries_max >= 4 * open_max_of(config));
+
+	struct arena a = {.memory = memory};
+	struct member *m = member_lay_out(&a, config);
+	for (uint32_t i = 0; i < m->open_max; i++)
+		m->open[i].handle = MEMBER_NO_HANDLE;
+	m->session = MEMBER_NO_SESSION;
+	return m;
+}
+
+struct snapshot_table *
+member_snapshots(struct member *m)
+{
+	return &m->snapshots;
+}
+
+const struct member_stats *
+member_stats(const struct member *m)
+{
+	return &m->stats;
+}
+
+void
+member_emit(struct member *m, const struct member_output *output)
+{
+	must(m->sink);
+	m->sink->emit(m->sink->context, output);
+}
+
+bool
+member_say(struct member *m, enum wire_stream stream, const struct protocol_message *message)
+{
+	struct writer w = writer_over(m->scratch, FRAME_BYTES_MAX);
+	uint32_t bytes = protocol_encode(message, m->epoch, &w);
+	struct wire_slice slice = {.data = m->scratch, .bytes = bytes};
+
+	must(bytes > 0);
+	if (m->session == MEMBER_NO_SESSION || !m->opened)
+		return false;
+	return wire_send(m->wire, m->session, stream, &slice, 1, 0);
+}
+
+/* ---- the session ---- */
+
+static void
+detached(struct member *m)
+{
+	if (m->stage >= MEMBER_ATTACHED) {
+		m->stats.failovers++;
+		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_LINK});
+	}
+	if (m->stage > MEMBER_CONNECTING)
+		m->stage = MEMBER_CONNECTING;
+	m->opened = false;
+	member_open_detached(m);
+	member_feed_detached(m);
+}
+
+void
+member_reconnect(struct member *m, uint8_t node)
+{
+	if (m->session != MEMBER_NO_SESSION)
+		wire_close(m->wire, m->session);
+	m->session = MEMBER_NO_SESSION;
+	detached(m);
+	m->target = node;
+	m->session = wire_connect(m->wire, &m->config.endpoint[node], NULL, m->now_ns);
+	must(m->session >= 0);
+	m->retry_ns = m->now_ns + 4 * m->config.retry_ns;
+}
+
+static uint8_t
+next_node(const struct member *m)
+{
+	return (uint8_t)((m->target + 1) % m->config.node_count);
+}
+
+static void
+say_open(struct member *m)
+{
+	struct protocol_message open = {.kind = PROTOCOL_OPEN};
+
+	memcpy(open.uuid, m->group_uuid, UUID_BYTES);
+	member_say(m, WIRE_CONTROL, &open);
+}
+
+static void
+say_join(struct member *m)
+{
+	struct protocol_message join = {
+		.kind = PROTOCOL_JOIN,
+		.flags = m->bootstrap ? PROTOCOL_BOOTSTRAP : 0,
+		.mark = m->block_size,
+		.data = m->join,
+		.bytes = m->join_bytes,
+	};
+
+	memcpy(join.uuid, m->group_uuid, UUID_BYTES);
+	m->stage = MEMBER_JOINING;
+	member_say(m, WIRE_CONTROL, &join);
+}
+
+static void
+say_attach(struct member *m)
+{
+	/* A higher number than any before: what is still under way in an older
+	 * session is void behind this one. */
+	m->attach_session++;
+	m->stage = MEMBER_ATTACHING;
+	member_say(m, WIRE_CONTROL,
+		   &(struct protocol_message){.kind = PROTOCOL_ATTACH,
+					      .group = m->group,
+					      .incarnation = m->incarnation,
+					      .session = m->attach_session,
+					      .sequence = m->snapshots.floor,
+					      .index = m->feed_through + 1});
+}
+
+static void
+say_leave(struct member *m)
+{
+	m->stage = MEMBER_LEAVING;
+	member_say(m, WIRE_CONTROL,
+		   &(struct protocol_message){.kind = PROTOCOL_LEAVE,
+					      .group = m->group,
+					      .incarnation = m->incarnation});
+}
+
+static void
+end(struct member *m)
+{
+	if (m->session != MEMBER_NO_SESSION)
+		wire_close(m->wire, m->session);
+	m->session = MEMBER_NO_SESSION;
+	m->stage = MEMBER_IDLE;
+	m->opened = false;
+	m->held_bytes = 0;
+	m->retry_ns = UINT64_MAX;
+}
+
+/* ---- what a node says ---- */
+
+static void
+on_group(struct member *m, const struct protocol_message *message)
+{
+	bool here = message->flags & PROTOCOL_LEADER_HERE;
+
+	if (!here) {
+		uint8_t node = message->node < m->config.node_count ? message->node : next_node(m);
+
+		if (node == m->target)
+			return; /* it will lead soon; asked again by the clock */
+		member_reconnect(m, node);
+		return;
+	}
+	if (message->flags & PROTOCOL_GROUP_EXISTS)
+		m->group = message->group;
+	if (m->stage >= MEMBER_ATTACHING)
+		return;
+	m->retry_ns = m->now_ns + m->config.retry_ns;
+	if (m->incarnation != 0)
+		say_attach(m);
+	else
+		say_join(m);
+}
+
+static void
+on_joined(struct member *m, const struct protocol_message *message)
+{
+	if (m->stage != MEMBER_JOINING || memcmp(message->nonce, m->nonce, NONCE_BYTES) != 0)
+		return;
+	if (message->reason != MEMBER_REFUSED_NONE) {
+		end(m);
+		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_STARTED,
+						       .incarnation = message->incarnation,
+						       .refusal = message->reason});
+		return;
+	}
+	must(message->index > 0);
+	m->incarnation = message->incarnation;
+	m->group = message->group;
+	m->attach_session = 0;
+	m->feed_through = message->index - 1;
+	m->feed_previous = m->feed_through;
+	m->own_through = 0;
+	snapshot_table_reset(&m->snapshots, m->feed_through);
+	m->retry_ns = m->now_ns + m->config.retry_ns;
+	say_attach(m);
+}
+
+static void
+on_attached(struct member *m, const struct protocol_message *message)
+{
+	if (m->stage != MEMBER_ATTACHING || message->incarnation != m->incarnation ||
+	    message->session != m->attach_session)
+		return;
+	m->stage = MEMBER_ATTACHED;
+	if (message->index > m->own_through)
+		m->own_through = message->index;
+	m->progress_due = true;
+	if (!m->started_told) {
+		m->started_told = true;
+		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_STARTED,
+						       .incarnation = m->incarnation});
+	}
+	member_emit(m, &(struct member_output){.kind = MEMBER_OUT_LINK, .connected = true});
+	if (m->stopping)
+		say_leave(m);
+	else
+		member_send_open(m);
+}
+
+static void
+on_ended(struct member *m, const struct protocol_message *message)
+{
+	bool left = m->stopping;
+
+	if (message->incarnation != m->incarnation || m->stage < MEMBER_CONNECTING)
+		return;
+	member_open_ended(m);
+	end(m);
+	member_emit(m, &(struct member_output){
+			       .kind = left ? MEMBER_OUT_STOPPED : MEMBER_OUT_EXPELLED,
+			       .incarnation = m->incarnation,
+		       });
+}
+
+static void
+on_message(struct member *m, const struct wire_event *event)
+{
+	struct frame frame;
+	struct protocol_message message;
+
+	if (!frame_decode(&frame, event->data, event->bytes) ||
+	    !protocol_decode(&message, &frame, event->data, event->bytes) ||
+	    memcmp(frame.epoch, m->epoch, EPOCH_BYTES) != 0)
+		return;
+	switch (message.kind) {
+	case PROTOCOL_GROUP:
+		on_group(m, &message);
+		break;
+	case PROTOCOL_JOINED:
+		on_joined(m, &message);
+		break;
+	case PROTOCOL_ATTACHED:
+		on_attached(m, &message);
+		break;
+	case PROTOCOL_VERDICT:
+		if (message.incarnation == m->incarnation)
+			member_verdict(m, &message);
+		member_feed_held(m);
+		break;
+	case PROTOCOL_ENTRY:
+	case PROTOCOL_THROUGH:
+	case PROTOCOL_VIEW:
+		if (m->stage >= MEMBER_ATTACHED)
+			member_feed(m, &message, event->data, event->bytes);
+		break;
+	case PROTOCOL_ENDED:
+		on_ended(m, &message);
+		break;
+	default:
+		break;
+	}
+}
+
+void
+member_take_events(struct member *m)
+{
+	struct wire_event event;
+
+	while (m->stage != MEMBER_IDLE && wire_next_event(m->wire, &event)) {
+		if (event.session != m->session)
+			continue;
+		switch (event.kind) {
+		case WIRE_OPENED:
+			m->opened = true;
+			memcpy(m->epoch, event.peer.epoch, EPOCH_BYTES);
+			m->retry_ns = m->now_ns + m->config.retry_ns;
+			say_open(m);
+			break;
+		case WIRE_MESSAGE:
+			on_message(m, &event);
+			break;
+		case WIRE_CLOSED:
+			member_reconnect(m, next_node(m));
+			break;
+		case WIRE_ROOM:
+			member_send_open(m);
+			break;
+		case WIRE_REFUSED:
+			break;
+		}
+	}
+}
+
+/* ---- the clock ---- */
+
+static void
+retry(struct member *m)
+{
+	m->retry_ns = m->now_ns + m->config.retry_ns;
+	switch (m->stage) {
+	case MEMBER_CONNECTING:
+		if (m->opened)
+			say_open(m);
+		else
+			member_reconnect(m, next_node(m));
+		break;
+	case MEMBER_JOINING:
+		say_join(m);
+		break;
+	case MEMBER_ATTACHING:
+		say_attach(m);
+		break;
+	case MEMBER_LEAVING:
+		say_leave(m);
+		break;
+	case MEMBER_ATTACHED:
+		member_send_open(m);
+		break;
+	case MEMBER_IDLE:
+		break;
+	}
+}
+
+static void
+report(struct member *m)
+{
+	uint64_t low = snapshot_mark_low(&m->snapshots);
+	bool ready = m->snapshots.mark >= m->incarnation;
+	struct protocol_message progress = {
+		.kind = PROTOCOL_PROGRESS,
+		.group = m->group,
+		.incarnation = m->incarnation,
+		.flags = ready ? PROTOCOL_READY : 0,
+		.sequence = m->snapshots.floor,
+		.index = m->snapshots.mark,
+		.mark = low,
+	};
+
+	if (m->stage != MEMBER_ATTACHED || !m->progress_due)
+		return;
+	m->stats.mark = m->snapshots.mark;
+	m->progress_due = !member_say(m, WIRE_PROGRESS, &progress);
+	m->progress_ns = m->now_ns + m->config.progress_ns;
+}
+
+static void
+finish(struct member *m)
+{
+	struct wire_packet p;
+	uint64_t timer_ns = UINT64_MAX;
+
+	if (m->stage != MEMBER_IDLE) {
+		if (m->now_ns >= m->retry_ns)
+			retry(m);
+		if (m->now_ns >= m->progress_ns)
+			report(m);
+		member_take_events(m);
+	}
+	while (wire_next_packet(m->wire, &p, m->now_ns))
+		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_SEND,
+						       .to = p.to,
+						       .data = p.data,
+						       .bytes = (uint32_t)p.bytes});
+	if (m->stage != MEMBER_IDLE) {
+		timer_ns = m->retry_ns;
+		if (m->progress_due && m->progress_ns < timer_ns)
+			timer_ns = m->progress_ns;
+	}
+	if (wire_timer_ns(m->wire) < timer_ns)
+		timer_ns = wire_timer_ns(m->wire);
+	member_emit(m, &(struct member_output){.kind = MEMBER_OUT_TIMER, .at_ns = timer_ns});
+}
+
+static void
+start(struct member *m, const struct member_start *s)
+{
+	struct wire_config w = wire_config_of(&m->config);
+	struct writer out = writer_over(m->join, ENTRY_BYTES_MAX);
+	struct entry e = {.kind = ENTRY_JOIN,
+			  .join = {.last_incarnation = s->last_incarnation,
+				   .host_bytes = (uint8_t)strnlen(s->host, HOST_BYTES_MAX),
+				   .host = s->host,
+				   .port = s->port,
+				   .mysql_version = s->version,
+				   .flags = s->bootstrap ? JOIN_BOOTSTRAP : 0,
+				   .executed = s->executed}};
+
+	must(m->stage == MEMBER_IDLE);
+	must(m->random_given);
+	memcpy(e.join.nonce, s->nonce, NONCE_BYTES);
+	memcpy(e.join.server_uuid, m->config.server_uuid, UUID_BYTES);
+	entry_encode(&e, &out);
+	must(!out.bad);
+	m->join_bytes = (uint32_t)out.bytes;
+	gtid_set_clear(m->executed);
+	must(s->executed.bytes == 0 || gtid_set_decode(m->executed, s->executed) == GTID_SET_ADDED);
+	memcpy(m->group_uuid, s->group_uuid, UUID_BYTES);
+	memcpy(m->nonce, s->nonce, NONCE_BYTES);
+	m->block_size = s->block_size;
+	m->bootstrap = s->bootstrap;
+	m->stopping = false;
+	m->started_told = false;
+	m->incarnation = 0;
+	m->group = 0;
+	m->progress_ns = 0;
+	member_open_forget(m);
+	snapshot_table_reset(&m->snapshots, 0);
+	w.self.process = s->process;
+	m->wire = wire_init(m->wire, &w);
+	wire_random(m->wire, m->random, m->random_bytes);
+	m->stage = MEMBER_CONNECTING;
+	m->session = MEMBER_NO_SESSION;
+	member_reconnect(m, 0);
+}
+
+static void
+stop(struct member *m)
+{
+	if (m->stage == MEMBER_IDLE || m->incarnation == 0) {
+		end(m);
+		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_STOPPED});
+		return;
+	}
+	m->stopping = true;
+	if (m->stage == MEMBER_ATTACHED)
+		say_leave(m);
+}
+
+static void
+take_random(struct member *m, const struct member_input *in)
+{
+	m->random_bytes = in->bytes < sizeof m->random ? in->bytes : sizeof m->random;
+	memcpy(m->random, in->data, m->random_bytes);
+	m->random_given = m->random_bytes >= 32;
+}
+
+void
+member_step(struct member *m, const struct member_input *in, const struct member_sink *sink)
+{
+	must(m && in && sink);
+	must(in->now_ns >= m->now_ns);
+	m->sink = sink;
+	m->now_ns = in->now_ns;
+
+	bool awake = m->stage != MEMBER_IDLE;
+	switch (in->kind) {
+	case MEMBER_IN_START:
+		start(m, in->start);
+		awake = true;
+		break;
+	case MEMBER_IN_STOP:
+		stop(m);
+		break;
+	case MEMBER_IN_PACKET:
+		if (awake)
+			wire_receive(m->wire, &in->from, in->data, in->bytes, in->now_ns);
+		break;
+	case MEMBER_IN_RANDOM:
+		take_random(m, in);
+		break;
+	case MEMBER_IN_SUBMIT:
+		member_submit(m, in->submission);
+		break;
+	case MEMBER_IN_ABANDON:
+		member_abandon(m, in->sequence);
+		break;
+	case MEMBER_IN_COMMITTED:
+		member_committed(m, in->gtid);
+		member_feed_held(m);
+		break;
+	case MEMBER_IN_LOCAL_FAILED:
+		member_local_failed(m, in->sequence);
+		member_requeue(m);
+		member_feed_held(m);
+		break;
+	case MEMBER_IN_TICK:
+		if (awake)
+			wire_tick(m->wire, in->now_ns);
+		break;
+	case MEMBER_IN_QUIT:
+		member_open_forget(m);
+		end(m);
+		break;
+	}
+	if (awake)
+		finish(m);
+	m->sink = NULL;
+}

@@ -1,0 +1,136 @@
+/*
+ * The order in which a member tells its server what others did. The feed of a
+ * node is in index order and each message names its predecessor; own verdicts
+ * come by another stream. So a message waits here until the own outcomes below it
+ * are known, and until no own accepted transaction that it depends on is still on
+ * its way into gtid_executed. While it waits, the stream is held and its credits
+ * stop the node: one message of memory is enough.
+ */
+#include "node/member_state.h"
+
+#include "base/must.h"
+
+static bool
+must_wait(const struct member *m, const struct protocol_message *message)
+{
+	if (message->own > m->own_through)
+		return true;
+	if (message->kind == PROTOCOL_ENTRY && message->dependency >= member_lowest_uncommitted(m))
+		return true;
+	/* Room is left for the own ones: an entry that is not in the table would
+	 * count as committed. */
+	return message->kind == PROTOCOL_ENTRY &&
+	       m->snapshots.count + m->open_max >= m->snapshots.capacity;
+}
+
+static void
+tell_entry(struct member *m, const struct protocol_message *message)
+{
+	if (gtid_set_contains(m->executed, &message->gtid))
+		return;
+	must(snapshot_table_add(&m->snapshots, message->index, &message->gtid));
+	m->stats.remote_queued++;
+	member_emit(m, &(struct member_output){
+			       .kind = MEMBER_OUT_QUEUE,
+			       .index = message->index,
+			       .gtid = &message->gtid,
+			       .dependency = message->dependency,
+			       .flags = message->flags,
+			       .data = message->data,
+			       .bytes = message->bytes,
+		       });
+}
+
+static bool
+read_row(struct reader *r, struct member_view_row *row)
+{
+	reader_raw(r, row->server_uuid, UUID_BYTES);
+	row->incarnation = reader_u64(r);
+	row->version = reader_u32(r);
+	row->port = reader_u16(r);
+	row->online = reader_u8(r) != 0;
+	row->reachable = true;
+	uint8_t host_bytes = reader_u8(r);
+	reader_raw(r, row->host, host_bytes);
+	row->host[host_bytes] = 0;
+	return !r->bad;
+}
+
+static void
+tell_view(struct member *m, const struct protocol_message *message)
+{
+	struct reader r = reader_over(message->data, message->bytes);
+	struct member_view *v = &m->view;
+
+	memset(v, 0, sizeof *v);
+	v->view_id = m->group;
+	v->view_counter = message->sequence;
+	v->index = message->index;
+	while (r.bytes > 0 && v->row_count < NODE_MEMBERS_MAX) {
+		if (!read_row(&r, &v->row[v->row_count]))
+			return;
+		v->row_count++;
+	}
+	member_emit(m, &(struct member_output){
+			       .kind = MEMBER_OUT_VIEW, .index = message->index, .view = v});
+}
+
+static void
+tell(struct member *m, const struct protocol_message *message)
+{
+	if (message->kind == PROTOCOL_ENTRY)
+		tell_entry(m, message);
+	if (message->kind == PROTOCOL_VIEW)
+		tell_view(m, message);
+	m->feed_through = message->index;
+	m->stats.delivered_index = message->index;
+	snapshot_table_through(&m->snapshots, message->index);
+	m->progress_due = true;
+	member_requeue(m);
+}
+
+void
+member_feed(struct member *m, const struct protocol_message *message, const uint8_t *data,
+	    uint32_t bytes)
+{
+	must(m->held_bytes == 0);
+	if (message->previous != m->feed_previous || message->index <= m->feed_previous) {
+		member_reconnect(m, m->target); /* the chain is broken: ask anew from here */
+		return;
+	}
+	m->feed_previous = message->index;
+	if (!must_wait(m, message)) {
+		tell(m, message);
+		return;
+	}
+	must(bytes <= FRAME_BYTES_MAX);
+	memcpy(m->held, data, bytes);
+	m->held_bytes = bytes;
+	wire_hold(m->wire, m->session, WIRE_FEED, true);
+}
+
+void
+member_feed_held(struct member *m)
+{
+	struct frame frame;
+	struct protocol_message message;
+
+	if (m->held_bytes == 0)
+		return;
+	must(frame_decode(&frame, m->held, m->held_bytes));
+	must(protocol_decode(&message, &frame, m->held, m->held_bytes));
+	if (must_wait(m, &message))
+		return;
+	m->held_bytes = 0;
+	tell(m, &message);
+	if (m->session != MEMBER_NO_SESSION)
+		wire_hold(m->wire, m->session, WIRE_FEED, false);
+}
+
+/* What is held came by the lost session; the next one sends it again. */
+void
+member_feed_detached(struct member *m)
+{
+	m->held_bytes = 0;
+	m->feed_previous = m->feed_through;
+}

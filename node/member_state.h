@@ -1,0 +1,124 @@
+/*
+ * node/member_state.h - what the files of the member's side share behind member.h.
+ *
+ * member.c         memory, the switch over inputs, the session and its stages
+ * member_submit.c  open submissions: taken, sent, sent again, decided
+ * member_feed.c    the order in which remote transactions and views are told
+ */
+#ifndef NODE_MEMBER_STATE_H
+#define NODE_MEMBER_STATE_H
+
+#include "certify/group.h"
+#include "certify/gtid.h"
+#include "node/member.h"
+#include "node/protocol.h"
+#include "ring/pool.h"
+#include "wire/wire.h"
+
+#define MEMBER_NO_SESSION (-1)
+#define MEMBER_NO_HANDLE  0xffffffffu
+
+enum member_stage {
+	MEMBER_IDLE = 0,       /* before START, and after its end */
+	MEMBER_CONNECTING = 1, /* no session, or it was not told yet who leads */
+	MEMBER_JOINING = 2,
+	MEMBER_ATTACHING = 3,
+	MEMBER_ATTACHED = 4,
+	MEMBER_LEAVING = 5, /* attached, and LEAVE was sent */
+};
+
+enum open_stage {
+	OPEN_FREE = 0,
+	OPEN_UNDECIDED = 1,
+	OPEN_ACCEPTED = 2, /* and not in gtid_executed yet */
+	OPEN_REQUEUE = 3,  /* accepted, the server could not commit it: to be applied */
+	OPEN_REQUEUED = 4, /* the same, told; still not in gtid_executed */
+};
+
+/* One submission, from SUBMIT to its commit or refusal. */
+struct member_open {
+	enum open_stage stage;
+	bool sent;      /* in this attachment */
+	bool ever_sent; /* the log may hold it */
+	bool abandon;
+	bool abandon_sent;
+	uint64_t sequence;
+	uint64_t index; /* accepted: of the deciding entry */
+	uint64_t dependency;
+	struct gtid gtid;
+	uint32_t flags;
+	uint32_t handle; /* the entry's bytes */
+	uint32_t bytes;
+	uint32_t payload_offset;
+	uint32_t payload_bytes;
+};
+
+struct member {
+	struct member_config config;
+	struct wire *wire;
+	struct pool *pool;
+	struct snapshot_table snapshots;
+	struct gtid_set *executed; /* at START: what is not to be queued again */
+	struct member_open *open;  /* ring over sequence */
+	uint32_t open_max;         /* power of two */
+	struct member_view view;
+	struct member_stats stats;
+	uint8_t *scratch; /* FRAME_BYTES_MAX */
+	uint8_t *join;    /* encoded JOIN entry */
+	uint32_t join_bytes;
+	uint8_t *held; /* one feed message that has to wait */
+	uint32_t held_bytes;
+
+	enum member_stage stage;
+	uint64_t now_ns;
+	uint64_t retry_ns;    /* when to say again what got no answer */
+	uint64_t progress_ns; /* when to report next */
+	bool progress_due;
+	bool random_given;
+	uint8_t random[64];
+	uint32_t random_bytes;
+	uint8_t epoch[EPOCH_BYTES];
+	uint8_t group_uuid[UUID_BYTES];
+	uint8_t nonce[NONCE_BYTES];
+	uint64_t block_size;
+	bool bootstrap;
+	bool stopping;
+	bool started_told;
+	int session;
+	uint8_t target; /* node that the session goes to */
+	bool opened;
+	uint32_t group;
+	uint64_t incarnation;
+	uint64_t attach_session; /* number of the last attachment asked for */
+	uint64_t own_through;    /* every own outcome up to it is known */
+	uint64_t feed_through;   /* every message of the feed up to it was told */
+	uint64_t feed_previous;  /* index of the last message of the feed */
+	const struct member_sink *sink;
+};
+
+/* member.c */
+void member_emit(struct member *m, const struct member_output *output);
+bool member_say(struct member *m, enum wire_stream stream, const struct protocol_message *message);
+void member_reconnect(struct member *m, uint8_t node);
+void member_take_events(struct member *m);
+
+/* member_submit.c */
+void member_submit(struct member *m, const struct member_submission *s);
+void member_abandon(struct member *m, uint64_t sequence);
+void member_committed(struct member *m, const struct gtid *gtid);
+void member_local_failed(struct member *m, uint64_t sequence);
+void member_verdict(struct member *m, const struct protocol_message *message);
+void member_send_open(struct member *m);
+void member_open_detached(struct member *m);
+void member_open_ended(struct member *m);
+void member_open_forget(struct member *m);
+void member_requeue(struct member *m);
+uint64_t member_lowest_uncommitted(const struct member *m);
+
+/* member_feed.c */
+void member_feed(struct member *m, const struct protocol_message *message, const uint8_t *data,
+		 uint32_t bytes);
+void member_feed_held(struct member *m);
+void member_feed_detached(struct member *m);
+
+#endif /* NODE_MEMBER_STATE_H */

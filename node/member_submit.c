@@ -1,0 +1,336 @@
+/*
+ * Open submissions. The bytes of one are kept from SUBMIT until it is refused, or
+ * committed: it may have to be sent again to another node, or to be applied here
+ * when the server could not commit what the group accepted.
+ */
+#include "node/member_state.h"
+
+#include "base/must.h"
+
+/* Where the session's number stands in an encoded SUBMIT: behind the kind and the
+ * incarnation. A resubmission carries the first one's bytes but for this. */
+#define SUBMIT_SESSION_OFFSET 9
+
+static struct member_open *
+open_at(struct member *m, uint64_t sequence)
+{
+	return &m->open[sequence & (m->open_max - 1)];
+}
+
+static struct member_open *
+open_find(struct member *m, uint64_t sequence)
+{
+	struct member_open *o = open_at(m, sequence);
+	return o->stage != OPEN_FREE && o->sequence == sequence ? o : NULL;
+}
+
+static void
+open_free(struct member *m, struct member_open *o)
+{
+	if (o->handle != MEMBER_NO_HANDLE)
+		pool_release(m->pool, o->handle);
+	*o = (struct member_open){.handle = MEMBER_NO_HANDLE};
+}
+
+static void
+tell(struct member *m, uint64_t sequence, enum member_verdict verdict)
+{
+	snapshot_close(&m->snapshots, sequence);
+	member_emit(m, &(struct member_output){
+			       .kind = MEMBER_OUT_VERDICT,
+			       .sequence = sequence,
+			       .verdict = verdict,
+		       });
+}
+
+static bool
+encode(struct member *m, const struct member_submission *s, struct member_open *o)
+{
+	struct writer w = writer_over(pool_at(m->pool, o->handle), m->config.transaction_bytes_max);
+	struct entry e = {
+		.kind = ENTRY_SUBMIT,
+		.submit = {.incarnation = m->incarnation,
+			   .session = m->attach_session,
+			   .sequence = s->sequence,
+			   .floor = m->snapshots.floor,
+			   .flags = s->flags,
+			   .gtid_spec = s->gtid_spec,
+			   .assigned = s->assigned,
+			   .snapshot = *s->snapshot,
+			   .hash_count = s->hash_count,
+			   .hashes = (const uint8_t *)s->hashes,
+			   .payload_bytes = s->payload_bytes,
+			   .payload = s->payload},
+	};
+
+	if (s->payload_bytes > m->config.transaction_bytes_max ||
+	    s->hash_count > m->config.transaction_bytes_max / ENTRY_HASH_BYTES)
+		return false;
+	entry_encode(&e, &w);
+	if (w.bad)
+		return false;
+	o->bytes = (uint32_t)w.bytes;
+	o->payload_bytes = s->payload_bytes;
+	must(o->bytes >= s->payload_bytes);
+	o->payload_offset = o->bytes - s->payload_bytes; /* the payload is the last field */
+	return true;
+}
+
+void
+member_submit(struct member *m, const struct member_submission *s)
+{
+	struct member_open *o = open_at(m, s->sequence);
+	uint32_t handle = MEMBER_NO_HANDLE;
+
+	must(s->sequence < m->snapshots.sequence_next);
+	if (m->stage == MEMBER_IDLE || m->incarnation == 0 || m->stopping) {
+		tell(m, s->sequence, MEMBER_ENDED);
+		return;
+	}
+	if (o->stage != OPEN_FREE || !pool_take(m->pool, &handle)) {
+		tell(m, s->sequence, MEMBER_NO_ROOM);
+		return;
+	}
+	*o = (struct member_open){.stage = OPEN_UNDECIDED,
+				  .sequence = s->sequence,
+				  .flags = s->flags,
+				  .handle = handle};
+	if (!encode(m, s, o)) {
+		open_free(m, o);
+		tell(m, s->sequence, MEMBER_NO_ROOM);
+		return;
+	}
+	m->stats.proposed++;
+	member_send_open(m);
+}
+
+static bool
+send_one(struct member *m, struct member_open *o)
+{
+	struct protocol_message message = {
+		.kind = PROTOCOL_SUBMIT,
+		.group = m->group,
+		.incarnation = m->incarnation,
+		.data = pool_at(m->pool, o->handle),
+		.bytes = o->bytes,
+	};
+
+	bytes_put_u64((uint8_t *)pool_at(m->pool, o->handle) + SUBMIT_SESSION_OFFSET,
+		      m->attach_session);
+	if (!member_say(m, WIRE_SUBMIT, &message))
+		return false;
+	if (o->ever_sent)
+		m->stats.resubmitted++;
+	o->sent = true;
+	o->ever_sent = true;
+	return true;
+}
+
+static bool
+send_abandon(struct member *m, struct member_open *o)
+{
+	uint8_t bytes[64];
+	struct writer w = writer_over(bytes, sizeof bytes);
+	struct entry e = {.kind = ENTRY_ABANDON,
+			  .abandon = {.incarnation = m->incarnation,
+				      .session = m->attach_session,
+				      .sequence = o->sequence}};
+	struct protocol_message message = {.kind = PROTOCOL_ABANDON,
+					   .group = m->group,
+					   .incarnation = m->incarnation,
+					   .data = bytes};
+
+	entry_encode(&e, &w);
+	must(!w.bad);
+	message.bytes = (uint32_t)w.bytes;
+	o->abandon_sent = member_say(m, WIRE_SUBMIT, &message);
+	return o->abandon_sent;
+}
+
+/* Sends what this attachment has not carried yet, lowest sequence first, as far as
+ * the stream has room. */
+void
+member_send_open(struct member *m)
+{
+	if (m->stage != MEMBER_ATTACHED)
+		return;
+	for (uint64_t s = m->snapshots.floor; s < m->snapshots.sequence_next; s++) {
+		struct member_open *o = open_find(m, s);
+
+		if (!o || o->stage != OPEN_UNDECIDED)
+			continue;
+		if (!o->sent && !o->abandon && !send_one(m, o))
+			return;
+		if (o->abandon && !o->abandon_sent && !send_abandon(m, o))
+			return;
+	}
+}
+
+void
+member_open_detached(struct member *m)
+{
+	for (uint32_t i = 0; i < m->open_max; i++) {
+		m->open[i].sent = false;
+		m->open[i].abandon_sent = false;
+	}
+}
+
+void
+member_abandon(struct member *m, uint64_t sequence)
+{
+	struct member_open *o = open_find(m, sequence);
+
+	if (!o || o->stage != OPEN_UNDECIDED)
+		return; /* its verdict was told */
+	if (!o->ever_sent) {
+		open_free(m, o);
+		tell(m, sequence, MEMBER_ABANDONED);
+		return;
+	}
+	o->abandon = true;
+	member_send_open(m);
+}
+
+static enum member_verdict
+verdict_of(uint8_t verdict)
+{
+	switch (verdict) {
+	case GROUP_ACCEPTED:
+		return MEMBER_ACCEPTED;
+	case GROUP_REFUSED:
+		return MEMBER_CONFLICT;
+	case GROUP_REFUSED_STALE:
+		return MEMBER_STALE;
+	case GROUP_REFUSED_FULL:
+		return MEMBER_FULL;
+	case GROUP_REFUSED_GTID:
+		return MEMBER_GTID_REFUSED;
+	default:
+		must(verdict == GROUP_ABANDONED);
+		return MEMBER_ABANDONED;
+	}
+}
+
+/* The server commits an own transaction as soon as it is told: the table must know
+ * it before, so that no later snapshot takes it for refused. */
+void
+member_verdict(struct member *m, const struct protocol_message *message)
+{
+	struct member_open *o = open_find(m, message->sequence);
+	bool accepted = message->verdict == GROUP_ACCEPTED;
+
+	if (message->verdict < GROUP_ACCEPTED || message->verdict > GROUP_ABANDONED)
+		return;
+	if (message->index > m->own_through)
+		m->own_through = message->index;
+	if (!o || o->stage != OPEN_UNDECIDED)
+		return; /* told again behind a new attachment */
+	struct member_output out = {
+		.kind = MEMBER_OUT_VERDICT,
+		.sequence = o->sequence,
+		.verdict = verdict_of(message->verdict),
+		.index = message->index,
+		.dependency = message->dependency,
+		.gtid = accepted ? &message->gtid : NULL,
+		.winner = message->winner.gno != 0 ? &message->winner : NULL,
+		.winner_hash = message->winner_hash,
+	};
+	if (accepted) {
+		must(snapshot_table_add(&m->snapshots, message->index, &message->gtid));
+		o->stage = OPEN_ACCEPTED;
+		o->index = message->index;
+		o->dependency = message->dependency;
+		o->gtid = message->gtid;
+	} else {
+		m->stats.local_rolled_back++;
+		open_free(m, o);
+	}
+	snapshot_close(&m->snapshots, message->sequence);
+	m->progress_due = true;
+	member_emit(m, &out);
+}
+
+void
+member_committed(struct member *m, const struct gtid *gtid)
+{
+	if (snapshot_table_committed(&m->snapshots, gtid))
+		m->progress_due = true;
+	for (uint32_t i = 0; i < m->open_max; i++) {
+		struct member_open *o = &m->open[i];
+
+		if (o->stage >= OPEN_ACCEPTED && gtid_equal(&o->gtid, gtid))
+			open_free(m, o);
+	}
+}
+
+void
+member_local_failed(struct member *m, uint64_t sequence)
+{
+	struct member_open *o = open_find(m, sequence);
+
+	if (o && o->stage == OPEN_ACCEPTED)
+		o->stage = OPEN_REQUEUE;
+}
+
+/* An own transaction that the server could not commit is applied like a remote
+ * one, once everything below it was told. Until then, and until it is in
+ * gtid_executed, what depends on it waits. */
+void
+member_requeue(struct member *m)
+{
+	for (uint32_t i = 0; i < m->open_max; i++) {
+		struct member_open *o = &m->open[i];
+
+		if (o->stage != OPEN_REQUEUE || m->feed_through + 1 < o->index)
+			continue;
+		o->stage = OPEN_REQUEUED;
+		member_emit(m, &(struct member_output){
+				       .kind = MEMBER_OUT_QUEUE,
+				       .index = o->index,
+				       .gtid = &o->gtid,
+				       .dependency = o->dependency,
+				       .flags = o->flags,
+				       .data = (uint8_t *)pool_at(m->pool, o->handle) +
+					       o->payload_offset,
+				       .bytes = o->payload_bytes,
+			       });
+	}
+}
+
+/* An own accepted transaction that is not in gtid_executed, the lowest; those that
+ * were requeued are the applier's own business by now. */
+uint64_t
+member_lowest_uncommitted(const struct member *m)
+{
+	uint64_t lowest = UINT64_MAX;
+
+	for (uint32_t i = 0; i < m->open_max; i++) {
+		const struct member_open *o = &m->open[i];
+
+		if ((o->stage == OPEN_ACCEPTED || o->stage == OPEN_REQUEUE) && o->index < lowest)
+			lowest = o->index;
+	}
+	return lowest;
+}
+
+/* The incarnation ended, and every outcome it had was told: what is still open is
+ * in no log and never will be. */
+void
+member_open_ended(struct member *m)
+{
+	for (uint64_t s = m->snapshots.floor; s < m->snapshots.sequence_next; s++) {
+		struct member_open *o = open_find(m, s);
+
+		if (!o || o->stage != OPEN_UNDECIDED)
+			continue;
+		open_free(m, o);
+		tell(m, s, MEMBER_ENDED);
+	}
+}
+
+void
+member_open_forget(struct member *m)
+{
+	for (uint32_t i = 0; i < m->open_max; i++)
+		open_free(m, &m->open[i]);
+}

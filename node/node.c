@@ -1,0 +1,467 @@
+#include "node/internal.h"
+
+#include "base/must.h"
+
+static size_t
+line_up(size_t bytes)
+{
+	return (bytes + 63) / 64 * 64;
+}
+
+static uint32_t
+sessions_max(const struct node_config *c)
+{
+	return c->members_max * c->groups_max + c->node_count;
+}
+
+static struct wire_config
+wire_config_of(const struct node_config *c)
+{
+	struct wire_config w = {
+		.sessions_max = sessions_max(c),
+		.datagram_bytes_max = c->datagram_bytes_max,
+		.message_bytes_max = c->stream_bytes / 2 < WIRE_MESSAGE_BYTES_MAX
+					     ? c->stream_bytes / 2
+					     : WIRE_MESSAGE_BYTES_MAX,
+		.keepalive_ns = c->session_dead_ns / 5,
+		.dead_after_ns = c->session_dead_ns,
+		.connect_retry_ns = c->retry_ns,
+		.self = {.kind = WIRE_NODE, .node = c->self, .version = PROTOCOL_VERSION},
+	};
+	for (uint32_t i = 0; i < WIRE_STREAMS; i++) {
+		w.stream_send_bytes[i] = c->stream_bytes;
+		w.stream_receive_bytes[i] = c->stream_bytes;
+	}
+	memcpy(w.self.uuid, c->uuid[c->self], WIRE_UUID_BYTES);
+	memcpy(w.self.epoch, c->epoch, EPOCH_BYTES);
+	return w;
+}
+
+static struct pool_config
+pool_config_of(const struct node_config *c)
+{
+	return (struct pool_config){
+		.object_count = c->values_max,
+		.object_bytes = NODE_HEAD_BYTES + c->value_bytes_max,
+	};
+}
+
+static const struct gtid_limits scratch_limits = {.sources_max = 256, .intervals_max = 8192};
+
+/* A bump pointer over the one block; with no block it only counts. */
+struct arena {
+	uint8_t *memory;
+	size_t used;
+};
+
+static void *
+arena_take(struct arena *a, size_t bytes)
+{
+	void *p = a->memory ? a->memory + a->used : NULL;
+	a->used += line_up(bytes);
+	return p;
+}
+
+static struct node *
+node_lay_out(struct arena *a, const struct node_config *c)
+{
+	struct wire_config w = wire_config_of(c);
+	struct pool_config p = pool_config_of(c);
+	struct node *n = arena_take(a, sizeof *n);
+	void *wire = arena_take(a, wire_size(&w));
+	void *pool = arena_take(a, pool_size(&p));
+	void *groups = arena_take(a, (c->groups_max + 1) * sizeof(struct node_group));
+	void *sessions = arena_take(a, sessions_max(c) * sizeof(struct node_session));
+	void *gtids = arena_take(a, gtid_set_size(scratch_limits));
+	void *scratch = arena_take(a, FRAME_BYTES_MAX);
+	void *memory = arena_take(a, (c->groups_max + 1) * node_group_memory_bytes(c));
+
+	if (!n)
+		return NULL;
+	n->config = *c;
+	n->group = groups;
+	n->session = sessions;
+	n->session_count = sessions_max(c);
+	n->scratch_gtids = gtid_set_init(gtids, scratch_limits);
+	n->scratch = scratch;
+	n->group_memory = memory;
+	n->group_memory_bytes = node_group_memory_bytes(c);
+	n->pool = pool_init(pool, &p);
+	n->wire = wire; /* initialised at START, when the process number is known */
+	return n;
+}
+
+size_t
+node_size(const struct node_config *config)
+{
+	struct arena a = {0};
+	node_lay_out(&a, config);
+	return a.used;
+}
+
+struct node *
+node_init(void *memory, const struct node_config *config)
+{
+	static const uint8_t nobody[UUID_BYTES] = {0};
+
+	must(memory);
+	must(config->node_count <= NODE_NODES_MAX);
+	must(config->self < config->node_count);
+	must((config->results_max & (config->results_max - 1)) == 0);
+	must(config->results_max >= 2 * PAXOS_WINDOW_SLOTS);
+	must(config->value_bytes_max <= PAXOS_VALUE_BYTES_MAX);
+	must(config->value_bytes_max + NODE_HEAD_BYTES <= config->stream_bytes / 2);
+
+	struct arena a = {.memory = memory};
+	struct node *n = node_lay_out(&a, config);
+	for (uint32_t i = 0; i < n->session_count; i++)
+		n->session[i].read_handle = PAXOS_NO_VALUE;
+	node_group_create(n, 0, nobody);
+	return n;
+}
+
+void
+node_emit(struct node *n, const struct node_output *output)
+{
+	must(n->sink);
+	n->sink->emit(n->sink->context, output);
+}
+
+/* Completes the header of a frame whose body stands at frame + 64, and gives it
+ * to the log. */
+void
+node_log(struct node *n, uint8_t *frame, uint32_t frame_bytes, uint8_t kind, uint32_t group)
+{
+	struct frame header = {
+		.frame_bytes = frame_bytes,
+		.kind = kind,
+		.group = group,
+		.source = n->config.self,
+		.incarnation = n->process,
+		.lsn = n->lsn_next,
+	};
+	memcpy(header.epoch, n->config.epoch, EPOCH_BYTES);
+	frame_encode(&header, frame);
+	n->lsn_next += frame_bytes;
+	node_emit(n, &(struct node_output){
+			     .kind = NODE_OUT_LOG,
+			     .data = frame,
+			     .bytes = frame_bytes,
+			     .group = group,
+			     .lsn = n->lsn_next,
+		     });
+}
+
+bool
+node_read_begin(struct node *n, const struct node_read *read, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < NODE_READS_MAX; i++) {
+		if (n->read[i].lsn != 0)
+			continue;
+		n->read[i] = *read;
+		node_emit(n, &(struct node_output){
+				     .kind = NODE_OUT_READ,
+				     .lsn = read->lsn,
+				     .bytes = bytes,
+				     .group = read->group,
+				     .slot = read->slot,
+			     });
+		return true;
+	}
+	return false;
+}
+
+static void
+read_done(struct node *n, const struct node_input *in)
+{
+	struct frame frame;
+	struct paxos_message m = {0};
+	const uint8_t *value = NULL;
+	bool found = frame_decode(&frame, in->data, in->bytes) &&
+		     paxos_decode(&m, frame.kind, in->data + FRAME_HEADER_BYTES,
+				  frame.frame_bytes - FRAME_HEADER_BYTES, &value);
+
+	for (uint32_t i = 0; i < NODE_READS_MAX; i++) {
+		struct node_read read = n->read[i];
+
+		if (read.lsn == 0 || read.lsn != in->lsn)
+			continue;
+		n->read[i].lsn = 0;
+		bool good = found && m.slot == read.slot && frame.group == read.group;
+		if (read.voter == PAXOS_NO_VOTER) {
+			node_attend_read_done(n, &read, good ? value : NULL, m.value.bytes);
+			continue;
+		}
+		struct paxos_input answer = {
+			.kind = PAXOS_IN_READ_DONE,
+			.from = read.voter,
+			.slot = read.slot,
+			.found = good,
+			.value = {.handle = PAXOS_NO_VALUE},
+		};
+		if (good && m.value.bytes > 0) {
+			answer.found = pool_take(n->pool, &answer.value.handle);
+			if (answer.found) {
+				answer.value.bytes = m.value.bytes;
+				memcpy((uint8_t *)pool_at(n->pool, answer.value.handle) +
+					       NODE_HEAD_BYTES,
+				       value, m.value.bytes);
+			}
+		}
+		node_group_paxos(n, node_group_by_number(n, read.group), &answer);
+	}
+}
+
+static void
+start(struct node *n, const struct node_input *in)
+{
+	struct wire_config w = wire_config_of(&n->config);
+
+	must(!n->started);
+	must(in->bytes >= 64);
+	n->started = true;
+	n->process = in->process;
+	n->tail = in->tail;
+	n->nonce = bytes_get_u64(in->data);
+	w.self.process = n->process;
+	n->wire = wire_init(n->wire, &w);
+	wire_random(n->wire, in->data + 8, in->bytes - 8);
+	wire_durable(n->wire, n->lsn_durable);
+	for (uint8_t i = 0; i < n->config.node_count; i++) {
+		struct wire_identity peer = {.kind = WIRE_NODE, .node = i};
+
+		if (i <= n->config.self)
+			continue; /* that node connects to this one */
+		memcpy(peer.uuid, n->config.uuid[i], WIRE_UUID_BYTES);
+		must(wire_connect(n->wire, &n->config.endpoint[i], &peer, in->now_ns) >= 0);
+	}
+	for (uint32_t i = 0; i < n->group_count; i++)
+		node_group_start(n, &n->group[i]);
+}
+
+static void
+record(struct node *n, const struct node_input *in)
+{
+	struct frame frame;
+
+	must(!n->started);
+	must(frame_decode(&frame, in->data, in->bytes));
+	must(frame.frame_bytes == in->bytes);
+	must(frame.lsn == n->lsn_next);
+	n->lsn_next += in->bytes;
+	n->lsn_durable = n->lsn_next;
+	must(n->lsn_next == in->lsn);
+	if (frame.kind != NODE_RECORD_GROUP) {
+		node_group_record(n, &frame, in->data);
+		return;
+	}
+	must(in->bytes == FRAME_HEADER_BYTES + UUID_BYTES);
+	if (!node_group_by_number(n, frame.group))
+		node_group_create(n, frame.group, in->data + FRAME_HEADER_BYTES);
+}
+
+static void
+link_changed(struct node *n, uint8_t node, bool up)
+{
+	n->link_up = up ? n->link_up | 1u << node : n->link_up & ~(1u << node);
+	for (uint32_t i = 0; i < n->group_count; i++)
+		node_group_paxos(
+			n, &n->group[i],
+			&(struct paxos_input){.kind = PAXOS_IN_LINK, .from = node, .up = up});
+}
+
+static void
+opened(struct node *n, const struct wire_event *event)
+{
+	struct node_session *s = &n->session[event->session];
+	uint32_t peer = event->peer.node;
+
+	if (event->peer.kind != WIRE_NODE) {
+		node_attend_open(n, event->session, &event->peer);
+		return;
+	}
+	bool known = peer < n->config.node_count && peer != n->config.self &&
+		     memcmp(event->peer.uuid, n->config.uuid[peer], UUID_BYTES) == 0;
+	if (!known) {
+		wire_close(n->wire, event->session);
+		return;
+	}
+	s->stage = SESSION_NODE;
+	s->node = (uint8_t)peer;
+	link_changed(n, s->node, true);
+}
+
+static void
+closed(struct node *n, int session)
+{
+	struct node_session *s = &n->session[session];
+
+	if (s->stage == SESSION_NODE) {
+		s->stage = SESSION_NONE;
+		link_changed(n, s->node, false);
+	} else {
+		node_attend_close(n, session);
+	}
+}
+
+static void
+message(struct node *n, const struct wire_event *event)
+{
+	struct node_session *s = &n->session[event->session];
+	struct frame frame;
+
+	if (!frame_decode(&frame, event->data, event->bytes) || frame.frame_bytes != event->bytes) {
+		n->dropped_undecodable++;
+		return;
+	}
+	if (memcmp(frame.epoch, n->config.epoch, EPOCH_BYTES) != 0) {
+		n->dropped_epoch++;
+		return;
+	}
+	if (s->stage == SESSION_NODE)
+		node_group_message(n, s->node, &frame, event->data);
+	else if (s->stage != SESSION_NONE)
+		node_attend_message(n, event->session, &frame, event->data, event->bytes);
+}
+
+static void
+take_events(struct node *n)
+{
+	struct wire_event event;
+
+	while (wire_next_event(n->wire, &event)) {
+		switch (event.kind) {
+		case WIRE_OPENED:
+			opened(n, &event);
+			break;
+		case WIRE_CLOSED:
+			closed(n, event.session);
+			break;
+		case WIRE_MESSAGE:
+			message(n, &event);
+			break;
+		case WIRE_ROOM:
+		case WIRE_REFUSED:
+			break;
+		}
+	}
+}
+
+static void
+send_packets(struct node *n)
+{
+	struct wire_packet p;
+
+	while (wire_next_packet(n->wire, &p, n->now_ns)) {
+		must(p.after_lsn <= n->lsn_durable);
+		node_emit(n, &(struct node_output){
+				     .kind = NODE_OUT_SEND,
+				     .to = p.to,
+				     .data = p.data,
+				     .bytes = (uint32_t)p.bytes,
+				     .after_lsn = p.after_lsn,
+			     });
+	}
+}
+
+/* What every step ends with: proposals leave, deliveries are applied, members
+ * are fed, datagrams go out, and the next wake-up is named. */
+static void
+finish(struct node *n)
+{
+	uint64_t timer_ns = UINT64_MAX;
+
+	for (uint32_t i = 0; i < n->group_count; i++) {
+		struct node_group *g = &n->group[i];
+
+		if (n->now_ns >= g->replica_timer_ns)
+			node_group_paxos(n, g, &(struct paxos_input){.kind = PAXOS_IN_TICK});
+		if (n->now_ns >= g->duty_ns)
+			node_group_duties(n, g);
+		if (!n->hold_proposals)
+			node_group_flush(n, g);
+		if (g->submits_held &&
+		    node_group_has_room(n, g, n->config.value_bytes_max - NODE_ENTRY_HEAD_BYTES))
+			node_attend_hold(n, g, false);
+		if (node_group_apply(n, g, NODE_APPLY_HASHES))
+			timer_ns = n->now_ns;
+	}
+	for (uint32_t i = 0; i < n->session_count; i++)
+		if (n->session[i].stage == SESSION_ATTACHED)
+			node_attend_feed(n, (int)i);
+	take_events(n);
+	send_packets(n);
+	for (uint32_t i = 0; i < n->group_count; i++) {
+		if (n->group[i].replica_timer_ns < timer_ns)
+			timer_ns = n->group[i].replica_timer_ns;
+		if (n->group[i].duty_ns < timer_ns)
+			timer_ns = n->group[i].duty_ns;
+	}
+	if (wire_timer_ns(n->wire) < timer_ns)
+		timer_ns = wire_timer_ns(n->wire);
+	node_emit(n, &(struct node_output){.kind = NODE_OUT_TIMER, .at_ns = timer_ns});
+}
+
+static void
+durable(struct node *n, uint64_t lsn)
+{
+	must(lsn >= n->lsn_durable);
+	must(lsn <= n->lsn_next);
+	n->lsn_durable = lsn;
+	wire_durable(n->wire, lsn);
+	for (uint32_t i = 0; i < n->group_count; i++)
+		node_group_paxos(n, &n->group[i],
+				 &(struct paxos_input){.kind = PAXOS_IN_DURABLE, .lsn = lsn});
+}
+
+static void
+log_failed(struct node *n)
+{
+	n->log_failed = true;
+	for (uint32_t i = 0; i < n->group_count; i++)
+		node_group_paxos(n, &n->group[i],
+				 &(struct paxos_input){.kind = PAXOS_IN_LOG_FAILED});
+}
+
+void
+node_step(struct node *n, const struct node_input *in, const struct node_sink *sink)
+{
+	must(n && in && sink);
+	must(in->now_ns >= n->now_ns);
+	must(n->started || in->kind == NODE_IN_RECORD || in->kind == NODE_IN_START);
+	n->sink = sink;
+	n->now_ns = in->now_ns;
+	n->hold_proposals = in->more;
+
+	switch (in->kind) {
+	case NODE_IN_RECORD:
+		record(n, in);
+		n->sink = NULL;
+		return;
+	case NODE_IN_START:
+		start(n, in);
+		break;
+	case NODE_IN_PACKET:
+		wire_receive(n->wire, &in->from, in->data, in->bytes, in->now_ns);
+		take_events(n);
+		break;
+	case NODE_IN_DURABLE:
+		durable(n, in->lsn);
+		break;
+	case NODE_IN_LOG_FAILED:
+		log_failed(n);
+		break;
+	case NODE_IN_READ_DONE:
+		read_done(n, in);
+		break;
+	case NODE_IN_RANDOM:
+		wire_random(n->wire, in->data, in->bytes);
+		break;
+	case NODE_IN_TICK:
+		wire_tick(n->wire, in->now_ns);
+		take_events(n);
+		break;
+	}
+	finish(n);
+	n->sink = NULL;
+}

@@ -1,0 +1,100 @@
+/*
+ * node/protocol.h - what members and nodes say to each other, as bytes.
+ *
+ * Every message is a frame (base/frame.h) whose kind is enum protocol_kind, and
+ * whose body holds the fields that the kind has, in the order of the struct.
+ * One table says which kind has which; encoder and decoder both walk it, so
+ * they cannot disagree.
+ *
+ *     member                                node
+ *     OPEN(group uuid)              ->
+ *                                   <-      GROUP(number, leader's node)
+ *     JOIN(entry)                   ->      logs CREATE if need be, then JOIN
+ *                                   <-      JOINED(incarnation, first missing index)
+ *     ATTACH(incarnation, session)  ->      logs it
+ *                                   <-      VERDICT for every outcome known, ATTACHED
+ *     SUBMIT(entry), ABANDON(entry) ->      logs them
+ *                                   <-      VERDICT, on the control stream
+ *                                   <-      ENTRY, THROUGH, VIEW, on the feed stream
+ *     PROGRESS                      ->      logs it now and then
+ *     LEAVE                         ->      logs it
+ *                                   <-      ENDED
+ *
+ * Ownership  `data` of a decoded message points into the bytes given.
+ * Errors     protocol_decode() answers false for what is short, long, of another
+ *            kind, or out of a field's range.
+ */
+#ifndef NODE_PROTOCOL_H
+#define NODE_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/frame.h"
+#include "certify/entry.h"
+
+#define PROTOCOL_VERSION 1
+
+enum protocol_kind {
+	PROTOCOL_OPEN = 64,
+	PROTOCOL_GROUP = 65,
+	PROTOCOL_JOIN = 66,
+	PROTOCOL_JOINED = 67,
+	PROTOCOL_ATTACH = 68,
+	PROTOCOL_ATTACHED = 69,
+	PROTOCOL_SUBMIT = 70,
+	PROTOCOL_ABANDON = 71,
+	PROTOCOL_VERDICT = 72,
+	PROTOCOL_ENTRY = 73,
+	PROTOCOL_THROUGH = 74,
+	PROTOCOL_VIEW = 75,
+	PROTOCOL_PROGRESS = 76,
+	PROTOCOL_LEAVE = 77,
+	PROTOCOL_ENDED = 78,
+	PROTOCOL_END = 79,
+};
+
+enum protocol_flag {
+	PROTOCOL_BOOTSTRAP = 1,    /* JOIN */
+	PROTOCOL_GROUP_EXISTS = 1, /* GROUP */
+	PROTOCOL_LEADER_HERE = 2,  /* GROUP */
+	PROTOCOL_READY = 1,        /* PROGRESS */
+};
+
+struct protocol_message {
+	uint8_t kind;
+	uint32_t group;           /* every kind: the frame's */
+	uint64_t incarnation;     /* every kind: the frame's; 0 where there is none yet */
+	uint8_t node;             /* GROUP: the leader's, or PAXOS_NO_VOTER */
+	uint8_t reason;           /* JOINED: enum member_refusal; ENDED: enum group_view_change */
+	uint8_t verdict;          /* VERDICT: enum group_verdict */
+	uint32_t flags;           /* enum protocol_flag; ENTRY: enum submit_flag */
+	uint64_t session;         /* ATTACH, ATTACHED */
+	uint64_t sequence;        /* VERDICT; ATTACH, PROGRESS: floor; VIEW: the view's counter */
+	uint64_t index;           /* of the entry; JOINED: first missing; ATTACH: feed from here */
+	uint64_t previous;        /* ENTRY, THROUGH, VIEW: index of the message before it */
+	uint64_t own;             /* ENTRY, THROUGH, VIEW: highest own outcome below it */
+	uint64_t dependency;      /* VERDICT, ENTRY */
+	uint64_t mark;            /* PROGRESS: lowest; JOIN: GTID block size */
+	uint64_t winner_hash;     /* VERDICT */
+	uint8_t uuid[UUID_BYTES]; /* OPEN, JOIN: the group's */
+	uint8_t nonce[NONCE_BYTES]; /* JOINED */
+	struct gtid gtid;           /* VERDICT, ENTRY */
+	struct gtid winner;         /* VERDICT */
+	const uint8_t *data;        /* JOIN, SUBMIT, ABANDON, ENTRY, VIEW: the rest */
+	uint32_t bytes;
+};
+
+/* Writes the whole message to `out`; returns its bytes, 0 where they do not fit. */
+uint32_t protocol_encode(const struct protocol_message *message, const uint8_t *epoch,
+			 struct writer *out);
+
+/* `frame` was decoded from the start of `bytes` bytes at `data`, which it fills. */
+bool protocol_decode(struct protocol_message *message, const struct frame *frame,
+		     const uint8_t *data, size_t bytes);
+
+void protocol_write_gtid(struct writer *w, const struct gtid *gtid);
+void protocol_read_gtid(struct reader *r, struct gtid *gtid);
+
+#endif /* NODE_PROTOCOL_H */

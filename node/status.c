@@ -1,0 +1,102 @@
+/* What an administrator is shown; reads only. */
+#include "node/internal.h"
+
+#include "base/must.h"
+
+void
+node_status(const struct node *n, struct node_status *status)
+{
+	const struct wire_stats *w = n->started ? wire_stats(n->wire) : NULL;
+
+	*status = (struct node_status){
+		.self = n->config.self,
+		.process = n->process,
+		.voting = n->started && !n->log_failed,
+		.lsn_next = n->lsn_next,
+		.lsn_durable = n->lsn_durable,
+		.link_up = n->link_up,
+		.group_count = n->group_count,
+		.values_free = n->pool->free_count,
+		.dropped_undecodable = n->dropped_undecodable,
+		.dropped_epoch = n->dropped_epoch,
+		.dropped_no_value = n->dropped_no_value,
+		.dropped_unknown_group = n->dropped_unknown_group,
+	};
+	if (!w)
+		return;
+	status->datagrams_dropped = w->drop_size + w->drop_malformed + w->drop_epoch +
+				    w->drop_unknown + w->drop_duplicate + w->drop_old +
+				    w->drop_window + w->drop_ack + w->drop_handshake +
+				    w->drop_reply_queue + w->drop_refusal;
+	status->retransmitted = w->segments_resent;
+}
+
+bool
+node_group_status(const struct node *n, uint32_t position, struct node_group_status *status)
+{
+	if (position >= n->group_count)
+		return false;
+	const struct node_group *g = &n->group[position];
+
+	*status = (struct node_group_status){
+		.group = g->number,
+		.leader = g->leader,
+		.delivered_slot = g->delivered_slot,
+	};
+	memcpy(status->uuid, g->uuid, UUID_BYTES);
+	if (!g->state)
+		return true;
+	status->last_index = group_applied(g->state);
+	status->horizon_index = group_horizon(g->state);
+	status->certified = g->certified;
+	status->conflicts = g->conflicts;
+	status->index_hashes = group_index_hashes(g->state);
+	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {
+		const struct group_member *m = group_member_at(g->state, i);
+
+		if (m && group_member_alive(m))
+			status->member_count++;
+	}
+	return true;
+}
+
+static void
+fill_member(const struct node *n, const struct node_group *g, const struct group_member *m,
+	    struct node_member_status *status)
+{
+	must(m->host_bytes < sizeof status->host);
+	*status = (struct node_member_status){
+		.port = m->port,
+		.incarnation = m->incarnation,
+		.session = m->session,
+		.node = (uint8_t)m->node,
+		.online = m->state == MEMBER_ONLINE,
+		.connected = node_attend_session_of(n, g, m->incarnation) != NODE_NO_SESSION,
+		.committed_index = m->committed,
+		.mark_low = m->mark_low,
+	};
+	memcpy(status->uuid, m->server_uuid, UUID_BYTES);
+	memcpy(status->host, m->host, m->host_bytes);
+}
+
+bool
+node_member_status(const struct node *n, uint32_t group, uint32_t position,
+		   struct node_member_status *status)
+{
+	const struct node_group *g = group < n->group_count ? &n->group[group] : NULL;
+
+	if (!g || !g->state)
+		return false;
+	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {
+		const struct group_member *m = group_member_at(g->state, i);
+
+		if (!m || !group_member_alive(m))
+			continue;
+		if (position == 0) {
+			fill_member(n, g, m, status);
+			return true;
+		}
+		position--;
+	}
+	return false;
+}
