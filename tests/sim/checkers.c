@@ -1,0 +1,409 @@
+/*
+ * tests/sim/checkers.c - what must hold. It stands outside.
+ *
+ * It sees what leaves a node or a member, what truly lies on the disks (decoded from
+ * their bytes), and what clients and servers were told. Of the code under test it uses
+ * the formats only.
+ *
+ *  1. a slot has one value, at every node and in every life
+ *  2. when a slot is first delivered, a majority of the disks holds an acceptance of
+ *     that value in one ballot
+ *  3. a disk that holds a promise holds no later acceptance in a lower ballot
+ *  4. a node delivers slots in order, without a gap, in each of its lives
+ *  5. the state after an index is the same everywhere (digest)
+ *  6. an index holds one transaction with one GTID, for everybody who is told; a
+ *     transaction is at one index at most; one that was refused is at none
+ *  7. a member queues ascending, and misses nothing that it has not itself
+ *  8. at rest: every submission answered, every accepted transaction on every server,
+ *     equal rows, and so nothing that was acknowledged is lost
+ */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "paxos/codec.h"
+#include "tests/sim/sim.h"
+
+#define SLOTS_MAX 200000
+
+void
+check_reset(struct sim *s)
+{
+	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++) {
+		struct check_group *c = &s->check[g];
+		if (c->slot_count > 0)
+			memset(c->slot, 0, c->slot_count * sizeof *c->slot);
+		if (c->index_count > 0) {
+			memset(c->digest, 0, c->index_count * sizeof *c->digest);
+			memset(c->tx, 0, c->index_count * sizeof *c->tx);
+		}
+		c->slot_count = 0;
+		c->index_count = 0;
+		c->ballot_max = 0;
+		c->accepted = 0;
+		memset(c->promised, 0, sizeof c->promised);
+	}
+}
+
+static struct check_group *
+group_at(struct sim *s, uint32_t group)
+{
+	if (group < SIM_GROUP_NUMBERS)
+		return &s->check[group];
+	sim_fail(s, "group %u does not exist", group);
+	return NULL;
+}
+
+static struct check_slot *
+slot_at(struct sim *s, uint32_t group, uint64_t slot)
+{
+	struct check_group *c = group_at(s, group);
+
+	if (c == NULL || slot == 0 || slot > SLOTS_MAX) {
+		sim_fail(s, "group %u: slot %llu", group, (unsigned long long)slot);
+		return NULL;
+	}
+	if (slot >= c->slot_capacity) {
+		uint64_t capacity = c->slot_capacity ? c->slot_capacity : 1024;
+		while (capacity <= slot)
+			capacity *= 2;
+		c->slot = realloc(c->slot, capacity * sizeof *c->slot);
+		must(c->slot != NULL);
+		memset(c->slot + c->slot_capacity, 0,
+		       (capacity - c->slot_capacity) * sizeof *c->slot);
+		c->slot_capacity = capacity;
+	}
+	if (slot >= c->slot_count)
+		c->slot_count = slot + 1;
+	return &c->slot[slot];
+}
+
+static bool
+index_room(struct sim *s, struct check_group *c, uint64_t index)
+{
+	if (c == NULL || index == 0 || index > SLOTS_MAX) {
+		sim_fail(s, "index %llu", (unsigned long long)index);
+		return false;
+	}
+	if (index >= c->index_capacity) {
+		uint64_t old = c->index_capacity;
+		uint64_t capacity = old ? old : 1024;
+		while (capacity <= index)
+			capacity *= 2;
+		c->digest = realloc(c->digest, capacity * sizeof *c->digest);
+		c->tx = realloc(c->tx, capacity * sizeof *c->tx);
+		must(c->digest != NULL && c->tx != NULL);
+		memset(c->digest + old, 0, (capacity - old) * sizeof *c->digest);
+		memset(c->tx + old, 0, (capacity - old) * sizeof *c->tx);
+		c->index_capacity = capacity;
+	}
+	if (index >= c->index_count)
+		c->index_count = index + 1;
+	return true;
+}
+
+static uint64_t
+value_hash(const uint8_t *data, uint32_t bytes)
+{
+	return bytes == 0 ? 0 : hash_bytes(data, bytes, bytes);
+}
+
+/* Rule 2, for a slot that has just been decided. */
+static void
+check_majority(struct sim *s, uint32_t group, uint64_t slot, const struct check_slot *c)
+{
+	for (uint32_t node = 0; node < s->node_count; node++) {
+		for (uint32_t i = 0; i < c->count[node]; i++) {
+			uint32_t holders = 0;
+			if (c->vote[node][i].value != c->value)
+				continue;
+			for (uint32_t other = 0; other < s->node_count; other++) {
+				for (uint32_t k = 0; k < c->count[other]; k++)
+					holders += c->vote[other][k].ballot ==
+							   c->vote[node][i].ballot &&
+						   c->vote[other][k].value == c->value;
+			}
+			if (holders > s->node_count / 2)
+				return;
+		}
+	}
+	sim_fail(s, "group %u slot %llu is delivered, and no majority of disks has accepted it",
+		 group, (unsigned long long)slot);
+}
+
+void
+check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	struct check_slot *c = slot_at(s, out->group, out->slot);
+	uint64_t value = value_hash(out->data, out->bytes);
+
+	if (c == NULL)
+		return;
+	uint64_t *last = &s->node[node].delivered[out->group];
+	if (*last != 0 && out->slot != *last + 1)
+		sim_fail(s, "node %u group %u delivers slot %llu after %llu", node, out->group,
+			 (unsigned long long)out->slot, (unsigned long long)*last);
+	*last = out->slot;
+	if (c->delivered) {
+		if (c->value != value)
+			sim_fail(s, "node %u delivers another value in group %u slot %llu", node,
+				 out->group, (unsigned long long)out->slot);
+		return;
+	}
+	c->delivered = true;
+	c->value = value;
+	s->totals.decided++;
+	sim_trace(s, "node %u: delivers group %u slot %llu, %u bytes, first of all", node,
+		  out->group, (unsigned long long)out->slot, out->bytes);
+	check_majority(s, out->group, out->slot, c);
+}
+
+void
+check_result(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	struct check_group *c = group_at(s, out->group);
+
+	if (!index_room(s, c, out->index))
+		return;
+	if (c->digest[out->index] == 0)
+		c->digest[out->index] = out->digest;
+	else if (c->digest[out->index] != out->digest)
+		sim_fail(s, "node %u group %u: another state after index %llu", node, out->group,
+			 (unsigned long long)out->index);
+}
+
+static void
+note_vote(struct sim *s, uint8_t node, uint32_t group, const struct paxos_message *m,
+	  uint64_t value)
+{
+	struct check_slot *c = slot_at(s, group, m->slot);
+
+	if (c == NULL)
+		return;
+	for (uint32_t i = 0; i < c->count[node]; i++) {
+		if (c->vote[node][i].ballot != m->ballot)
+			continue;
+		if (c->vote[node][i].value != value)
+			sim_fail(s, "node %u group %u slot %llu: two values in ballot %llx", node,
+				 group, (unsigned long long)m->slot, (unsigned long long)m->ballot);
+		return;
+	}
+	/* Only the latest count for a majority that is still to come. */
+	if (c->count[node] == CHECK_VOTES_MAX) {
+		memmove(&c->vote[node][0], &c->vote[node][1],
+			(CHECK_VOTES_MAX - 1) * sizeof c->vote[node][0]);
+		c->count[node]--;
+	}
+	c->vote[node][c->count[node]++] = (struct check_vote){.ballot = m->ballot, .value = value};
+}
+
+/* A record that is on a disk, seen once, in the order of the log. */
+void
+check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data)
+{
+	struct paxos_message m;
+	const uint8_t *value;
+
+	if (frame->kind != PAXOS_ACCEPT && frame->kind != PAXOS_RECORD_PROMISE)
+		return;
+	struct check_group *c = group_at(s, frame->group);
+	if (c == NULL)
+		return;
+	if (!paxos_decode(&m, frame->kind, data + FRAME_HEADER_BYTES,
+			  frame->frame_bytes - FRAME_HEADER_BYTES, &value)) {
+		sim_fail(s, "node %u logs a record that does not decode", node);
+		return;
+	}
+	if (frame->kind == PAXOS_RECORD_PROMISE) {
+		if (m.ballot > c->promised[node])
+			c->promised[node] = m.ballot;
+		return;
+	}
+	if (m.ballot > c->ballot_max) {
+		c->ballot_max = m.ballot;
+		s->totals.takeovers++;
+		sim_trace(s, "group %u: node %llu leads in ballot %llx", frame->group,
+			  (unsigned long long)(m.ballot & 0xff), (unsigned long long)m.ballot);
+	}
+	note_vote(s, node, frame->group, &m, value_hash(value, m.value.bytes));
+}
+
+void
+check_accepted(struct sim *s, const struct sim_server *v, uint32_t number, uint64_t index,
+	       const struct gtid *gtid)
+{
+	struct check_group *c = &s->check[v->group + 1];
+	struct sim_tx *tx = &s->tx[number];
+
+	if (!index_room(s, c, index))
+		return;
+	if (tx->state == TX_REFUSED || !tx->submitted) {
+		sim_fail(s, "server %u: transaction %u at index %llu was refused before", v->number,
+			 number, (unsigned long long)index);
+		return;
+	}
+	if (tx->state == TX_OPEN && v->number == tx->server)
+		tx->state = TX_ACCEPTED;
+	if (tx->index == 0 && c->tx[index] == 0) {
+		tx->index = index;
+		tx->gtid = *gtid;
+		c->tx[index] = number + 1;
+		c->accepted++;
+		s->totals.accepted++;
+		for (uint32_t i = 0; i < s->tx_count; i++) {
+			const struct sim_tx *other = &s->tx[i];
+			if (other->index != 0 && i != number && other->group == tx->group &&
+			    gtid_equal(&other->gtid, gtid))
+				sim_fail(s, "transactions %u and %u have one GTID", i, number);
+		}
+		return;
+	}
+	if (tx->index != index || c->tx[index] != number + 1)
+		sim_fail(s, "server %u: transaction %u is told at index %llu, and was at %llu",
+			 v->number, number, (unsigned long long)index,
+			 (unsigned long long)tx->index);
+	else if (!gtid_equal(&tx->gtid, gtid))
+		sim_fail(s, "server %u: transaction %u is told with another GTID", v->number,
+			 number);
+}
+
+void
+check_refused(struct sim *s, const struct sim_server *v, uint32_t number,
+	      enum member_verdict verdict)
+{
+	struct sim_tx *tx = &s->tx[number];
+
+	if (tx->index != 0)
+		sim_fail(s,
+			 "server %u: transaction %u was accepted at %llu, and verdict %d is told",
+			 v->number, number, (unsigned long long)tx->index, verdict);
+
+	tx->state = TX_REFUSED;
+	bool known = verdict >= MEMBER_CONFLICT && verdict <= MEMBER_ENDED;
+	if (!known)
+		sim_fail(s, "server %u: verdict %d", v->number, verdict);
+}
+
+/* Rule 7. What some member was told below this index, and this one has neither
+ * committed nor accepted itself, should have been queued before. */
+void
+check_queue(struct sim *s, const struct sim_server *v, uint32_t number, uint64_t index)
+{
+	struct check_group *c = &s->check[v->group + 1];
+
+	if (index <= v->queued_index) {
+		sim_fail(s, "server %u: %llu is queued after %llu", v->number,
+			 (unsigned long long)index, (unsigned long long)v->queued_index);
+		return;
+	}
+	if (v->executed[number])
+		sim_fail(s, "server %u: %llu is queued, and is committed here", v->number,
+			 (unsigned long long)index);
+	for (uint64_t i = v->queued_index + 1; i < index && i < c->index_count; i++) {
+		if (c->tx[i] == 0)
+			continue;
+		uint32_t missed = c->tx[i] - 1;
+		const struct sim_tx *tx = &s->tx[missed];
+		bool own = tx->server == v->number && tx->incarnation == v->incarnation;
+		if (own && tx->state != TX_OPEN && !tx->returned)
+			continue;
+		if (!v->executed[missed])
+			sim_fail(s, "server %u: %llu is queued, and %llu before it was not told",
+				 v->number, (unsigned long long)index, (unsigned long long)i);
+	}
+}
+
+static bool
+server_at_rest(struct sim *s, const struct sim_server *v)
+{
+	if (!v->process.up || v->state != SERVER_ON || !server_quiet(v) || !v->view_self_online)
+		return false;
+	if (v->executed_count != s->check[v->group + 1].accepted)
+		return false;
+	for (uint32_t i = 0; i < v->client_count; i++) {
+		if (v->client[i].state != CLIENT_IDLE)
+			return false;
+	}
+	return true;
+}
+
+bool
+check_settled(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->node_count; i++) {
+		if (!s->node[i].process.up)
+			return false;
+	}
+	for (uint32_t i = 0; i < s->server_count; i++) {
+		if (!server_at_rest(s, &s->server[i]))
+			return false;
+	}
+	return s->now_ns > s->healed_ns + 4 * SEC;
+}
+
+void
+check_unsettled(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->server_count; i++) {
+		const struct sim_server *v = &s->server[i];
+		if (server_at_rest(s, v))
+			continue;
+		sim_fail(s,
+			 "server %u does not come to rest: state %d, open %u, executed %u of %u, "
+			 "queued up to %llu, online in its view %d",
+			 i, v->state, server_open(v), v->executed_count,
+			 s->check[v->group + 1].accepted, (unsigned long long)v->queued_index,
+			 v->view_self_online);
+		return;
+	}
+	sim_fail(s, "does not come to rest");
+}
+
+static void
+check_rows(struct sim *s, const struct sim_server *v)
+{
+	uint64_t writes[SIM_ROWS] = {0};
+
+	for (uint32_t i = 0; i < s->tx_count; i++) {
+		const struct sim_tx *tx = &s->tx[i];
+		if (tx->group != v->group)
+			continue;
+		if (tx->acked && !v->executed[i])
+			sim_fail(s, "transaction %u was acknowledged and is not on server %u", i,
+				 v->number);
+		if ((tx->index != 0) != (v->executed[i] != 0))
+			sim_fail(s, "server %u and transaction %u: executed %d, index %llu",
+				 v->number, i, v->executed[i], (unsigned long long)tx->index);
+		for (uint32_t k = 0; tx->index != 0 && k < tx->row_count; k++)
+			writes[tx->row[k]]++;
+	}
+	for (uint32_t r = 0; r < SIM_ROWS; r++) {
+		if (v->row[r].writes != writes[r])
+			sim_fail(s, "server %u row %u: written %llu times, %llu accepted",
+				 v->number, r, (unsigned long long)v->row[r].writes,
+				 (unsigned long long)writes[r]);
+	}
+}
+
+void
+check_final(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->server_count; i++) {
+		check_rows(s, &s->server[i]);
+		for (uint32_t k = 0; k < i; k++) {
+			if (s->server[k].group != s->server[i].group)
+				continue;
+			for (uint32_t r = 0; r < SIM_ROWS; r++) {
+				if (s->server[k].row[r].chain != s->server[i].row[r].chain)
+					sim_fail(s, "servers %u and %u differ in row %u", k, i, r);
+			}
+		}
+	}
+	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++) {
+		for (uint32_t i = 1; i < s->node_count; i++) {
+			if (s->node[i].delivered[g] + 64 < s->node[0].delivered[g] ||
+			    s->node[0].delivered[g] + 64 < s->node[i].delivered[g])
+				sim_fail(s, "nodes 0 and %u do not deliver alike in group %u", i,
+					 g);
+		}
+	}
+}

@@ -1,0 +1,381 @@
+/*
+ * tests/sim/client.c - clients of a server, a transaction each at a time.
+ *
+ * A client locks its rows one by one in the order of their numbers, each with a
+ * statement that takes time, and says COMMIT: under the commit lock, with its row
+ * locks held, the snapshot is taken; then the transaction goes into the mailbox. It
+ * waits for the verdict, and now and then is killed while it does.
+ */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "tests/sim/payload.h"
+#include "tests/sim/sim.h"
+
+static void
+later(struct sim *s, struct sim_server *v, uint32_t client, uint8_t kind, uint64_t delay_ns)
+{
+	struct sim_client *c = &v->client[client];
+	uint32_t generation = ++c->generation & 0xffffffu;
+
+	sim_push(s, delay_ns, kind, sim_server_process(v->number), client | generation << 8);
+}
+
+static void
+think(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	v->client[client].state = CLIENT_IDLE;
+	later(s, v, client, EVENT_CLIENT, random_mean(&s->random, s->think_ns));
+}
+
+static uint32_t
+tx_new(struct sim *s, const struct sim_server *v)
+{
+	if (s->tx_count == s->tx_capacity) {
+		s->tx_capacity = s->tx_capacity ? 2 * s->tx_capacity : 1024;
+		s->tx = realloc(s->tx, s->tx_capacity * sizeof *s->tx);
+		must(s->tx != NULL);
+	}
+	must(s->tx_count < SIM_GTIDS_MAX);
+	s->tx[s->tx_count] = (struct sim_tx){
+		.group = v->group,
+		.server = v->number,
+		.state = TX_OPEN,
+	};
+	return s->tx_count++;
+}
+
+/* Rows ascend, so that two clients never wait for each other in a ring. */
+static void
+choose_rows(struct sim *s, struct sim_tx *tx)
+{
+	uint32_t want = (uint32_t)random_between(&s->random, 1, SIM_TX_ROWS_MAX);
+	uint32_t chosen = 0;
+
+	if (random_chance(&s->random, 15000)) {
+		tx->fence = true;
+		return;
+	}
+	if (random_chance(&s->random, 15000))
+		return; /* an empty transaction */
+	for (uint32_t i = 0; i < want; i++) {
+		bool hot = random_chance(&s->random, 400000);
+		chosen |= 1u << random_below(&s->random, hot ? SIM_ROWS_HOT : SIM_ROWS);
+	}
+	for (uint8_t r = 0; r < SIM_ROWS; r++) {
+		if (chosen & 1u << r)
+			tx->row[tx->row_count++] = r;
+	}
+}
+
+static void
+rolled_back(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	server_unlock(s, v, (int32_t)client);
+	think(s, v, client);
+}
+
+static void
+lock_next(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	struct sim_client *c = &v->client[client];
+	struct sim_row *row = &v->row[s->tx[c->tx].row[c->at]];
+
+	if (row->owner != SIM_NOBODY) {
+		c->state = CLIENT_ROW_WAIT;
+		c->wait_order = ++v->wait_order;
+		c->generation++;
+		return;
+	}
+	row->owner = (int32_t)client;
+	client_granted(s, v, client);
+}
+
+/* The row is the client's: its statement reads and changes it. */
+void
+client_granted(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	struct sim_client *c = &v->client[client];
+
+	c->state = CLIENT_LOCKING;
+	later(s, v, client, EVENT_CLIENT, random_between(&s->random, 20 * US, 800 * US));
+}
+
+static bool
+executed_here(void *context, const struct gtid *gtid)
+{
+	struct sim *s = ((void **)context)[0];
+	struct sim_server *v = ((void **)context)[1];
+
+	/* From the newest: what is asked for is what was just accepted. */
+	for (uint32_t i = v->binlog_count; i > 0; i--) {
+		uint32_t tx = v->binlog[i - 1];
+		if (gtid_equal(&s->tx[tx].gtid, gtid))
+			return v->executed[tx] != 0;
+	}
+	return false;
+}
+
+/* COMMIT: snapshot and sequence in one critical section, row locks held. */
+static void
+commit(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	struct sim_client *c = &v->client[client];
+	void *context[2] = {s, v};
+	struct snapshot_executed executed = {.context = context, .contains = executed_here};
+
+	if (v->commit_lock) {
+		c->state = CLIENT_COMMIT_WAIT;
+		c->generation++;
+		return;
+	}
+	if (v->state != SERVER_ON ||
+	    !snapshot_take(member_snapshots(v->member), &executed, c->taken)) {
+		s->tx[c->tx].state = TX_NEVER;
+		rolled_back(s, v, client);
+		return;
+	}
+	s->tx[c->tx].incarnation = v->incarnation;
+	s->tx[c->tx].sequence = c->taken->sequence;
+	c->state = CLIENT_MAILBOX;
+	later(s, v, client, EVENT_SUBMIT, random_between(&s->random, US, 300 * US));
+}
+
+static void
+statement_done(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	struct sim_client *c = &v->client[client];
+	struct sim_tx *tx = &s->tx[c->tx];
+
+	if (c->at < tx->row_count) {
+		uint64_t before = v->row[tx->row[c->at]].chain;
+		tx->before[c->at] = before;
+		tx->after[c->at] = hash_fold(before, c->tx + 1u);
+		c->at++;
+	}
+	if (c->at < tx->row_count)
+		lock_next(s, v, client);
+	else
+		commit(s, v, client);
+}
+
+static void
+begin(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	struct sim_client *c = &v->client[client];
+
+	if (v->state != SERVER_ON || (s->healed && s->now_ns > s->healed_ns + 2 * SEC)) {
+		if (!s->healed || s->now_ns < s->healed_ns + 3 * SEC)
+			later(s, v, client, EVENT_CLIENT, 50 * MS);
+		return;
+	}
+	c->tx = tx_new(s, v);
+	c->at = 0;
+	c->killed = false;
+	c->abandoned = false;
+	choose_rows(s, &s->tx[c->tx]);
+	if (s->tx[c->tx].row_count == 0)
+		client_granted(s, v, client);
+	else
+		lock_next(s, v, client);
+}
+
+/* KILL while it waits for its verdict: an entry decides which of the two was first. */
+static void
+abandon(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	struct sim_client *c = &v->client[client];
+
+	if (c->abandoned)
+		return;
+	c->abandoned = true;
+	s->totals.abandoned++;
+	sim_trace(s, "server %u: transaction %u is abandoned", v->number, c->tx);
+	struct member_input in = {.kind = MEMBER_IN_ABANDON, .sequence = s->tx[c->tx].sequence};
+	sim_member_feed(s, v->number, &in);
+}
+
+void
+client_step(struct sim *s, uint8_t server, uint32_t slot)
+{
+	struct sim_server *v = &s->server[server];
+	uint32_t client = slot & 0xff;
+	struct sim_client *c = &v->client[client];
+
+	if ((c->generation & 0xffffffu) != slot >> 8)
+		return;
+	switch (c->state) {
+	case CLIENT_IDLE:
+		begin(s, v, client);
+		break;
+	case CLIENT_LOCKING:
+		statement_done(s, v, client);
+		break;
+	case CLIENT_SUBMITTED:
+		abandon(s, v, client);
+		break;
+	case CLIENT_FAILING: {
+		struct member_input in = {.kind = MEMBER_IN_LOCAL_FAILED};
+		in.sequence = s->tx[c->tx].sequence;
+		think(s, v, client);
+		if (v->state != SERVER_OFF)
+			sim_member_feed(s, server, &in);
+		break;
+	}
+	default:
+		break;
+	}
+}
+
+void
+client_submit(struct sim *s, uint8_t server, uint32_t slot)
+{
+	struct sim_server *v = &s->server[server];
+	uint32_t client = slot & 0xff;
+	struct sim_client *c = &v->client[client];
+	uint8_t payload[PAYLOAD_BYTES_MAX];
+	uint64_t hashes[SIM_TX_ROWS_MAX];
+
+	if ((c->generation & 0xffffffu) != slot >> 8 || c->state != CLIENT_MAILBOX)
+		return;
+	struct sim_tx *tx = &s->tx[c->tx];
+	for (uint32_t i = 0; i < tx->row_count; i++)
+		hashes[i] = hash_fold(v->group + 1u, tx->row[i]) & ~ENTRY_HASH_SHARED;
+	struct member_submission submission = {
+		.sequence = tx->sequence,
+		.snapshot = &c->taken->snapshot,
+		.gtid_spec = GTID_AUTOMATIC,
+		.flags = tx->fence            ? SUBMIT_FENCE
+			 : tx->row_count == 0 ? SUBMIT_EMPTY
+					      : 0,
+		.hashes = hashes,
+		.hash_count = tx->row_count,
+		.payload = payload,
+		.payload_bytes = payload_write(s, c->tx, payload),
+	};
+	tx->submitted = true;
+	s->submitted++;
+	sim_trace(s, "server %u: submits transaction %u, sequence %llu, seen up to %llu", server,
+		  c->tx, (unsigned long long)tx->sequence,
+		  (unsigned long long)c->taken->snapshot.mark);
+	c->state = CLIENT_SUBMITTED;
+	c->since_ns = s->now_ns;
+	c->generation++;
+	if (random_chance(&s->random, 50000))
+		later(s, v, client, EVENT_CLIENT, random_mean(&s->random, 2 * MS));
+	struct member_input in = {.kind = MEMBER_IN_SUBMIT, .submission = &submission};
+	sim_member_feed(s, server, &in);
+	if (v->process.up && v->state == SERVER_ABANDONING && c->state == CLIENT_SUBMITTED)
+		abandon(s, v, client);
+}
+
+static void
+accepted(struct sim *s, struct sim_server *v, uint32_t client, const struct member_output *out)
+{
+	struct sim_client *c = &v->client[client];
+
+	check_accepted(s, v, c->tx, out->index, out->gtid);
+	if (c->killed)
+		sim_fail(s,
+			 "server %u: transaction %u is accepted, and the applier has already "
+			 "overwritten its rows",
+			 v->number, c->tx);
+	if (s->failed)
+		return;
+	if (random_chance(&s->random, 5000)) {
+		sim_trace(s, "server %u: transaction %u fails to commit here", v->number, c->tx);
+		s->tx[c->tx].returned = true;
+		c->state = CLIENT_FAILING;
+		server_unlock(s, v, (int32_t)client);
+		later(s, v, client, EVENT_CLIENT, US);
+		return;
+	}
+	c->state = CLIENT_COMMITTING;
+	server_commit(s, v, (struct sim_commit){.slot = client, .tx = c->tx});
+}
+
+void
+client_verdict(struct sim *s, struct sim_server *v, const struct member_output *out)
+{
+	uint32_t client = 0;
+
+	while (client < v->client_count && (v->client[client].state != CLIENT_SUBMITTED ||
+					    s->tx[v->client[client].tx].sequence != out->sequence))
+		client++;
+	if (client == v->client_count) {
+		sim_fail(s, "server %u: verdict %d for sequence %llu, which is not open", v->number,
+			 out->verdict, (unsigned long long)out->sequence);
+		return;
+	}
+	struct sim_client *c = &v->client[client];
+	sim_trace(s, "server %u: transaction %u, sequence %llu: verdict %d at %llu", v->number,
+		  c->tx, (unsigned long long)out->sequence, out->verdict,
+		  (unsigned long long)out->index);
+	c->generation++;
+	if (out->verdict == MEMBER_ACCEPTED) {
+		accepted(s, v, client, out);
+	} else {
+		s->totals.conflicts += out->verdict == MEMBER_CONFLICT;
+		check_refused(s, v, c->tx, out->verdict);
+		rolled_back(s, v, client);
+	}
+	if (v->state == SERVER_ABANDONING && server_open(v) == 0)
+		sim_push(s, 0, EVENT_STOP_GO_ON, sim_server_process(v->number), 0);
+}
+
+/* The applier took a row of it. */
+void
+client_killed(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	struct sim_client *c = &v->client[client];
+
+	sim_trace(s, "server %u: the applier kills transaction %u", v->number, c->tx);
+	if (c->state == CLIENT_SUBMITTED || c->state == CLIENT_MAILBOX) {
+		c->killed = true;
+		server_unlock(s, v, (int32_t)client);
+		return;
+	}
+	s->tx[c->tx].state = TX_NEVER;
+	rolled_back(s, v, client);
+}
+
+void
+client_committed(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	s->tx[v->client[client].tx].acked = true;
+	think(s, v, client);
+}
+
+/* The server, or its incarnation, ended before the verdict. */
+void
+client_unknown(struct sim *s, struct sim_server *v)
+{
+	for (uint32_t i = 0; i < v->client_count; i++) {
+		struct sim_client *c = &v->client[i];
+
+		if (c->state != CLIENT_SUBMITTED && c->state != CLIENT_MAILBOX)
+			continue;
+		s->tx[c->tx].state = s->tx[c->tx].submitted ? TX_UNKNOWN : TX_NEVER;
+		rolled_back(s, v, i);
+	}
+}
+
+void
+client_commit_lock_free(struct sim *s, struct sim_server *v)
+{
+	for (uint32_t i = 0; i < v->client_count && v->process.up; i++) {
+		if (v->client[i].state == CLIENT_COMMIT_WAIT)
+			commit(s, v, i);
+	}
+}
+
+void
+client_abandon_all(struct sim *s, struct sim_server *v)
+{
+	for (uint32_t i = 0; i < v->client_count && v->process.up; i++) {
+		if (v->client[i].state == CLIENT_SUBMITTED)
+			abandon(s, v, i);
+	}
+	if (v->process.up && v->state == SERVER_ABANDONING && server_open(v) == 0)
+		sim_push(s, 0, EVENT_STOP_GO_ON, sim_server_process(v->number), 0);
+}

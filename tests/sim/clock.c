@@ -1,0 +1,203 @@
+/* tests/sim/clock.c - see sim.h: generator, event heap, local clocks. */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "tests/sim/sim.h"
+
+/* xoshiro256**, seeded by splitmix64: public domain algorithms by Blackman and
+ * Vigna, chosen because the sequence is the same on every machine. */
+static uint64_t
+splitmix(uint64_t *x)
+{
+	uint64_t z = *x += UINT64_C(0x9e3779b97f4a7c15);
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+void
+random_seed(struct sim_random *r, uint64_t seed)
+{
+	for (int i = 0; i < 4; i++)
+		r->state[i] = splitmix(&seed);
+}
+
+static uint64_t
+rotate(uint64_t x, int k)
+{
+	return x << k | x >> (64 - k);
+}
+
+uint64_t
+random_u64(struct sim_random *r)
+{
+	uint64_t *s = r->state;
+	uint64_t result = rotate(s[1] * 5, 7) * 9;
+	uint64_t t = s[1] << 17;
+
+	s[2] ^= s[0];
+	s[3] ^= s[1];
+	s[1] ^= s[2];
+	s[0] ^= s[3];
+	s[2] ^= t;
+	s[3] = rotate(s[3], 45);
+	return result;
+}
+
+uint64_t
+random_below(struct sim_random *r, uint64_t n)
+{
+	must(n > 0);
+	return random_u64(r) % n;
+}
+
+uint64_t
+random_between(struct sim_random *r, uint64_t low, uint64_t high)
+{
+	must(low <= high);
+	return low + random_below(r, high - low + 1);
+}
+
+bool
+random_chance(struct sim_random *r, uint32_t per_million)
+{
+	return random_below(r, 1000000) < per_million;
+}
+
+/* Without floating point, so that no compiler option changes a run: half of the
+ * draws lie in 0..mean, a quarter in mean..2*mean, and so on. */
+uint64_t
+random_mean(struct sim_random *r, uint64_t mean)
+{
+	uint64_t base = 0;
+
+	if (mean == 0)
+		return 0;
+	for (int i = 0; i < 6 && (random_u64(r) & 1); i++)
+		base += mean;
+	return base + random_below(r, mean);
+}
+
+static bool
+earlier(const struct sim_event *a, const struct sim_event *b)
+{
+	if (a->at_ns != b->at_ns)
+		return a->at_ns < b->at_ns;
+	return a->order < b->order;
+}
+
+void
+heap_push(struct sim_heap *h, struct sim_event event)
+{
+	if (h->count == h->capacity) {
+		h->capacity = h->capacity ? 2 * h->capacity : 1024;
+		h->event = realloc(h->event, h->capacity * sizeof *h->event);
+		must(h->event != NULL);
+	}
+	event.order = ++h->order;
+	uint32_t i = h->count++;
+	while (i > 0 && earlier(&event, &h->event[(i - 1) / 2])) {
+		h->event[i] = h->event[(i - 1) / 2];
+		i = (i - 1) / 2;
+	}
+	h->event[i] = event;
+}
+
+bool
+heap_pop(struct sim_heap *h, struct sim_event *event)
+{
+	if (h->count == 0)
+		return false;
+	*event = h->event[0];
+	struct sim_event last = h->event[--h->count];
+	uint32_t i = 0;
+	for (;;) {
+		uint32_t child = 2 * i + 1;
+		if (child >= h->count)
+			break;
+		if (child + 1 < h->count && earlier(&h->event[child + 1], &h->event[child]))
+			child++;
+		if (!earlier(&h->event[child], &last))
+			break;
+		h->event[i] = h->event[child];
+		i = child;
+	}
+	if (h->count > 0)
+		h->event[i] = last;
+	return true;
+}
+
+bool
+sim_is_node(uint8_t process)
+{
+	return process < SIM_NODES_MAX;
+}
+
+uint8_t
+sim_server_process(uint8_t server)
+{
+	return (uint8_t)(SIM_NODES_MAX + server);
+}
+
+struct sim_process *
+sim_process(struct sim *s, uint8_t process)
+{
+	must(process < SIM_PROCESSES_MAX);
+	if (sim_is_node(process))
+		return &s->node[process].process;
+	return &s->server[process - SIM_NODES_MAX].process;
+}
+
+/* Events of a process die with it, except those that are the world's. */
+void
+sim_push(struct sim *s, uint64_t delay_ns, uint8_t kind, uint8_t process, uint32_t slot)
+{
+	bool worldly = kind == EVENT_PACKET || kind == EVENT_RESTART || kind == EVENT_FAULT ||
+		       kind == EVENT_WATCH;
+	heap_push(&s->heap, (struct sim_event){
+				    .at_ns = s->now_ns + delay_ns,
+				    .life = worldly ? 0 : sim_process(s, process)->life,
+				    .slot = slot,
+				    .kind = kind,
+				    .process = process,
+			    });
+}
+
+/* The same for now and for later, so that a local clock never runs back. */
+uint64_t
+sim_local(const struct sim *s, const struct sim_process *p)
+{
+	int64_t drift = (int64_t)(s->now_ns / 1000) * p->clock_ppm / 1000;
+	return p->clock_offset_ns + s->now_ns + (uint64_t)drift;
+}
+
+void
+sim_timer(struct sim *s, uint8_t process, uint64_t at_local_ns)
+{
+	struct sim_process *p = sim_process(s, process);
+	uint64_t local = sim_local(s, p);
+
+	if (at_local_ns == UINT64_MAX) {
+		p->timer_ns = UINT64_MAX;
+		return;
+	}
+	uint64_t wait = at_local_ns > local ? at_local_ns - local : 0;
+	if (wait > 1000 * SEC)
+		wait = 1000 * SEC;
+	/* A slow clock needs longer to get there; 1 us keeps a step that wants to
+	 * be called at once from standing still in time. */
+	wait += wait / 1000 * (uint64_t)(p->clock_ppm < 0 ? -p->clock_ppm : 0) / 900 + US;
+	p->timer_ns = s->now_ns + wait;
+	if (p->timer_ns < p->timer_pushed_ns) {
+		p->timer_pushed_ns = p->timer_ns;
+		sim_push(s, wait, EVENT_TIMER, process, ++p->timer_generation);
+	}
+}
+
+bool
+sim_output_kills(struct sim *s, struct sim_process *p)
+{
+	if (p->crash_after == 0 || s->healed)
+		return false;
+	return --p->crash_after == 0;
+}

@@ -1,0 +1,374 @@
+/*
+ * tests/sim/disk.c - the log's bytes on a disk that tears.
+ *
+ * One batch is under way at a time, as in hw/uring_log: what is appended meanwhile
+ * gathers in the next one. A write takes time; when it is reported, it is on the
+ * disk for good. A crash finds the batch under way in any state: gone, whole, cut at
+ * a sector, or with sectors missing in between, and whole without ever having been
+ * reported. The bytes are paxos/log_format's, and its scan judges what is left.
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/must.h"
+#include "tests/sim/sim.h"
+
+#define SECTOR_BYTES 512
+#define IMAGE_BYTES  ((size_t)SIM_SEGMENTS_MAX * SIM_SEGMENT_BYTES)
+
+static uint8_t *
+segment_image(const struct sim_disk *d, uint32_t number)
+{
+	return d->image + (size_t)number * SIM_SEGMENT_BYTES;
+}
+
+static struct log_segment
+segment_header(const struct sim_disk *d, enum log_segment_state state)
+{
+	struct log_segment segment = {
+		.state = state,
+		.number = d->segment,
+		.segment_bytes = SIM_SEGMENT_BYTES,
+		.generation = d->segment + 1u,
+		.first_lsn = d->append_lsn - d->pending_bytes,
+		.first_ordinal = d->ordinal,
+		.oldest_generation = 1,
+	};
+	memcpy(segment.disk, d->disk_id, sizeof segment.disk);
+	memcpy(segment.epoch, d->epoch, sizeof segment.epoch);
+	memcpy(segment.server, d->server, sizeof segment.server);
+	return segment;
+}
+
+static void
+used_at_least(struct sim_disk *d, size_t bytes)
+{
+	must(bytes <= IMAGE_BYTES);
+	if (bytes > d->used)
+		d->used = bytes;
+}
+
+/* The preparer's work: a spare header lies on disk long before it is needed. */
+static void
+segment_prepare(struct sim_disk *d)
+{
+	must(d->segment < SIM_SEGMENTS_MAX);
+	struct log_segment spare = segment_header(d, LOG_SEGMENT_SPARE);
+	uint8_t *image = segment_image(d, d->segment);
+
+	log_segment_encode(&spare, image);
+	used_at_least(d, (size_t)(image - d->image) + LOG_BLOCK_BYTES);
+	d->position = LOG_BLOCK_BYTES;
+	d->header_due = true;
+}
+
+void
+disk_format(struct sim *s, struct sim_disk *d, uint8_t node)
+{
+	if (d->image == NULL) {
+		d->image = mmap(NULL, IMAGE_BYTES, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		must(d->image != MAP_FAILED);
+		d->pending_capacity = LOG_BATCH_HEADER_BYTES + LOG_BATCH_BYTES_MAX;
+		d->pending = malloc(4 * LOG_BATCH_BYTES_MAX);
+		d->flight = malloc(LOG_BLOCK_BYTES + LOG_BATCH_BYTES_MAX);
+		must(d->pending != NULL && d->flight != NULL);
+	}
+	memset(d->image, 0, d->used);
+	d->used = 0;
+	for (int i = 0; i < LOG_ID_BYTES; i++)
+		d->disk_id[i] = (uint8_t)random_u64(&s->random);
+	memcpy(d->server, s->node[node].config.uuid[node], sizeof d->server);
+	memcpy(d->epoch, s->node[node].config.epoch, sizeof d->epoch);
+	d->segment = 0;
+	d->ordinal = 1;
+	d->append_lsn = 0;
+	d->durable_lsn = 0;
+	d->checked_lsn = 0;
+	d->failed = false;
+	d->writing = false;
+	d->slow_until_ns = 0;
+	d->pending_bytes = 0;
+	d->pending_count = 0;
+	d->place_count = 0;
+	segment_prepare(d);
+}
+
+void
+disk_append(struct sim_disk *d, const uint8_t *record, uint32_t bytes)
+{
+	must(d->pending_bytes + bytes <= 3 * LOG_BATCH_BYTES_MAX);
+	memcpy(d->pending + LOG_BATCH_HEADER_BYTES + d->pending_bytes, record, bytes);
+	d->pending_bytes += bytes;
+	d->pending_count++;
+	d->append_lsn += bytes;
+}
+
+/* Moves what is pending into `flight`, as the bytes of one write. */
+static void
+batch_build(struct sim_disk *d, uint16_t flags)
+{
+	uint32_t disk_bytes = log_batch_disk_bytes(d->pending_bytes);
+
+	if (d->position + disk_bytes > SIM_SEGMENT_BYTES) {
+		d->segment++;
+		segment_prepare(d);
+	}
+	struct log_batch batch = {
+		.flags = flags,
+		.record_bytes = d->pending_bytes,
+		.record_count = d->pending_count,
+		.first_lsn = d->append_lsn - d->pending_bytes,
+		.generation = d->segment + 1u,
+		.ordinal = d->ordinal,
+	};
+	memcpy(batch.epoch, d->epoch, sizeof batch.epoch);
+	size_t head = d->header_due ? LOG_BLOCK_BYTES : 0;
+	size_t base = (size_t)d->segment * SIM_SEGMENT_BYTES;
+	if (d->header_due) {
+		struct log_segment live = segment_header(d, LOG_SEGMENT_LIVE);
+		log_segment_encode(&live, d->flight);
+	}
+	memcpy(d->flight + head + LOG_BATCH_HEADER_BYTES, d->pending + LOG_BATCH_HEADER_BYTES,
+	       d->pending_bytes);
+	log_batch_encode(&batch, log_batch_seed(d->disk_id, d->segment), d->flight + head);
+	d->flight_position = base + d->position - head;
+	d->flight_bytes = head + disk_bytes;
+	d->flight_records = d->pending_bytes;
+	d->flight_records_at = base + d->position + LOG_BATCH_HEADER_BYTES;
+	d->position += disk_bytes;
+	d->header_due = false;
+	d->ordinal++;
+	d->pending_bytes = 0;
+	d->pending_count = 0;
+}
+
+void
+disk_submit(struct sim *s, uint8_t node)
+{
+	struct sim_disk *d = &s->node[node].disk;
+
+	if (d->failed || d->writing || d->pending_bytes == 0)
+		return;
+	must(d->pending_bytes <= LOG_RECORD_BYTES_MAX);
+	batch_build(d, 0);
+	d->writing = true;
+	uint64_t wait = d->write_ns + random_mean(&s->random, d->write_ns / 2);
+	if (d->slow_until_ns > s->now_ns)
+		wait += random_mean(&s->random, 60 * MS);
+	sim_push(s, wait, EVENT_WRITTEN, node, 0);
+}
+
+static void
+place_add(struct sim_disk *d, struct sim_batch_place place)
+{
+	if (d->place_count == d->place_capacity) {
+		d->place_capacity = d->place_capacity ? 2 * d->place_capacity : 256;
+		d->place = realloc(d->place, d->place_capacity * sizeof *d->place);
+		must(d->place != NULL);
+	}
+	d->place[d->place_count++] = place;
+}
+
+/* Shows the checkers what the disk holds now and had not held before. */
+static void
+show_records(struct sim *s, uint8_t node, struct sim_batch_place place)
+{
+	struct sim_disk *d = &s->node[node].disk;
+	struct reader r = reader_over(d->image + place.position, place.bytes);
+	uint64_t lsn = place.lsn;
+	struct frame frame;
+	const uint8_t *data;
+
+	while (log_record_next(&r, lsn, &frame, &data)) {
+		if (lsn >= d->checked_lsn)
+			check_record(s, node, &frame, data);
+		lsn += frame.frame_bytes;
+	}
+	if (r.bad)
+		sim_fail(s, "node %u logs a record whose LSN is not its place", node);
+	if (lsn > d->checked_lsn)
+		d->checked_lsn = lsn;
+}
+
+static void
+flight_lands(struct sim *s, uint8_t node)
+{
+	struct sim_disk *d = &s->node[node].disk;
+	struct sim_batch_place place = {
+		.lsn = d->durable_lsn,
+		.bytes = d->flight_records,
+		.position = d->flight_records_at,
+	};
+	memcpy(d->image + d->flight_position, d->flight, d->flight_bytes);
+	used_at_least(d, d->flight_position + d->flight_bytes);
+	d->writing = false;
+	d->durable_lsn += d->flight_records;
+	if (place.bytes > 0)
+		place_add(d, place);
+	show_records(s, node, place);
+}
+
+void
+disk_written(struct sim *s, uint8_t node)
+{
+	struct sim_disk *d = &s->node[node].disk;
+
+	if (!d->writing || d->failed)
+		return;
+	flight_lands(s, node);
+	struct node_input in = {.kind = NODE_IN_DURABLE, .lsn = d->durable_lsn};
+	sim_node_feed(s, node, &in);
+	disk_submit(s, node);
+}
+
+/* What the power left of the batch under way. */
+void
+disk_crash(struct sim *s, uint8_t node)
+{
+	struct sim_disk *d = &s->node[node].disk;
+	uint32_t sectors = (uint32_t)(d->flight_bytes / SECTOR_BYTES);
+	uint64_t kind = random_below(&s->random, 4);
+	uint64_t prefix = random_below(&s->random, sectors + 1u);
+
+	d->pending_bytes = 0;
+	d->pending_count = 0;
+	if (!d->writing)
+		return;
+	d->writing = false;
+	for (uint32_t i = 0; i < sectors; i++) {
+		bool kept = kind == 1 || (kind == 2 && i < prefix) ||
+			    (kind == 3 && random_chance(&s->random, 700000));
+		if (kept)
+			memcpy(d->image + d->flight_position + (size_t)i * SECTOR_BYTES,
+			       d->flight + (size_t)i * SECTOR_BYTES, SECTOR_BYTES);
+	}
+	used_at_least(d, d->flight_position + d->flight_bytes);
+	sim_trace(s, "disk %u: the batch under way is %s", node,
+		  kind == 0   ? "lost"
+		  : kind == 1 ? "whole"
+			      : "torn");
+}
+
+void
+disk_clean_stop(struct sim *s, uint8_t node)
+{
+	struct sim_disk *d = &s->node[node].disk;
+
+	if (d->failed)
+		return;
+	if (d->writing)
+		flight_lands(s, node);
+	if (d->pending_bytes > 0) {
+		batch_build(d, 0);
+		flight_lands(s, node);
+	}
+	batch_build(d, LOG_BATCH_CLEAN);
+	flight_lands(s, node);
+}
+
+/* The segment's header as recovery sees it; false: nothing is in it. */
+static bool
+segment_read(const struct sim_disk *d, uint32_t number, struct log_segment *segment)
+{
+	const uint8_t *image = segment_image(d, number);
+	bool readable = log_segment_decode(segment, image, SIM_SEGMENT_BYTES);
+
+	if (readable && segment->state == LOG_SEGMENT_LIVE)
+		return true;
+	memset(segment, 0, sizeof *segment);
+	memcpy(segment->disk, d->disk_id, sizeof segment->disk);
+	segment->number = number;
+	segment->segment_bytes = SIM_SEGMENT_BYTES;
+	segment->generation = log_segment_guess(segment, image, SIM_SEGMENT_BYTES);
+	segment->state = LOG_SEGMENT_LIVE;
+	return segment->generation > 0;
+}
+
+static void
+feed_records(struct sim *s, uint8_t node, const struct log_batch *batch, const uint8_t *records)
+{
+	struct reader r = reader_over(records, batch->record_bytes);
+	uint64_t lsn = batch->first_lsn;
+	struct frame frame;
+	const uint8_t *data;
+
+	while (log_record_next(&r, lsn, &frame, &data)) {
+		lsn += frame.frame_bytes;
+		struct node_input in = {.kind = NODE_IN_RECORD, .data = data, .lsn = lsn};
+		in.bytes = frame.frame_bytes;
+		sim_node_feed(s, node, &in);
+	}
+}
+
+enum paxos_tail
+disk_recover(struct sim *s, uint8_t node)
+{
+	struct sim_disk *d = &s->node[node].disk;
+	uint32_t segments = d->segment + 1;
+	uint64_t acknowledged = d->durable_lsn;
+	struct log_scan scan;
+	uint32_t end = LOG_BLOCK_BYTES;
+
+	d->failed = false;
+	d->place_count = 0;
+	log_scan_begin(&scan);
+	for (uint32_t i = 0; i < segments; i++) {
+		struct log_segment segment;
+		struct log_batch batch;
+		const uint8_t *records;
+
+		if (!segment_read(d, i, &segment))
+			break;
+		d->segment = i;
+		d->header_due = false;
+		log_scan_segment(&scan, &segment, segment_image(d, i));
+		while (log_scan_next(&scan, &batch, &records)) {
+			struct sim_batch_place place = {.lsn = batch.first_lsn};
+			place.bytes = batch.record_bytes;
+			place.position = (size_t)(records - d->image);
+			if (place.bytes > 0)
+				place_add(d, place);
+			show_records(s, node, place);
+			feed_records(s, node, &batch, records);
+		}
+		end = scan.end;
+	}
+	struct log_verdict verdict = log_scan_verdict(&scan);
+	if (verdict.end_lsn < acknowledged)
+		sim_fail(s, "disk %u: recovery lost acknowledged bytes", node);
+	/* Behind a cut nothing may stand that a later torn write could complete. */
+	size_t from = (size_t)d->segment * SIM_SEGMENT_BYTES + end;
+	if (d->used > from)
+		memset(d->image + from, 0, d->used - from);
+	d->position = end;
+	d->ordinal = verdict.next_ordinal;
+	d->append_lsn = verdict.end_lsn;
+	d->durable_lsn = verdict.end_lsn;
+	if (end == LOG_BLOCK_BYTES)
+		segment_prepare(d);
+	if (verdict.tail == LOG_TAIL_ROT)
+		return PAXOS_TAIL_ROTTEN;
+	bool clean = verdict.tail == LOG_TAIL_CLEAN || s->node[node].starts == 0;
+	return clean ? PAXOS_TAIL_CLEAN : PAXOS_TAIL_CUT;
+}
+
+const uint8_t *
+disk_find(const struct sim_disk *d, uint64_t end_lsn, uint32_t bytes)
+{
+	uint32_t low = 0;
+	uint32_t high = d->place_count;
+
+	if (end_lsn < bytes)
+		return NULL;
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+		if (d->place[middle].lsn + d->place[middle].bytes < end_lsn)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == d->place_count || d->place[low].lsn > end_lsn - bytes)
+		return NULL;
+	return d->image + d->place[low].position + (end_lsn - bytes - d->place[low].lsn);
+}

@@ -1,0 +1,232 @@
+/*
+ * tests/sim/main.c - synod-sim: seeds, one after the other.
+ *
+ *     synod-sim --seed S --runs N [--nodes 3|5] [--seconds T] [--submissions K]
+ *               [--jobs J] [--keep-going] [--trace]
+ *
+ * Ends with one line of totals, and 1 when a seed failed; before it, one line for
+ * that seed which replays it.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commit.h"
+#include "tests/sim/sim.h"
+
+#define JOBS_MAX 64
+
+struct plan {
+	struct sim_options options;
+	uint64_t runs;
+	uint32_t jobs;
+	bool keep_going;
+	bool verbose;
+};
+
+static char replay[256]; /* for the handler of a trap: the line that reproduces it */
+static size_t replay_bytes;
+
+static void
+trapped(int number)
+{
+	(void)number;
+	ssize_t n = write(STDOUT_FILENO, replay, replay_bytes);
+	_exit(n < 0 ? 2 : 1);
+}
+
+static void
+replay_line(const struct plan *plan)
+{
+	char nodes[32] = "";
+
+	if (plan->options.nodes)
+		snprintf(nodes, sizeof nodes, " --nodes %u", plan->options.nodes);
+	int n = snprintf(replay, sizeof replay,
+			 "failed: synod-sim --seed %llu --runs 1%s --seconds %llu "
+			 "--submissions %u   commit %s\n",
+			 (unsigned long long)plan->options.seed, nodes,
+			 (unsigned long long)(plan->options.duration_ns / SEC),
+			 plan->options.submissions, SIM_COMMIT);
+	replay_bytes = n > 0 ? (size_t)n : 0;
+}
+
+static struct sim_totals
+run_seeds(struct plan plan, uint32_t job)
+{
+	static struct sim sim;
+	uint64_t first = plan.options.seed;
+
+	for (uint64_t i = job; i < plan.runs; i += plan.jobs) {
+		plan.options.seed = first + i;
+		replay_line(&plan);
+		bool fine = sim_run(&sim, &plan.options);
+		if (!fine)
+			fputs(replay, stdout);
+		if (plan.verbose)
+			printf("seed %llu: %u nodes, %u servers, %u submitted, at %.3f s\n",
+			       (unsigned long long)plan.options.seed, sim.node_count,
+			       sim.server_count, sim.submitted, (double)sim.now_ns / 1e9);
+		fflush(stdout);
+		if (!fine && !plan.keep_going)
+			break;
+	}
+	return sim.totals;
+}
+
+static void
+totals_add(struct sim_totals *sum, const struct sim_totals *part)
+{
+	const uint64_t *from = (const uint64_t *)part;
+	uint64_t *to = (uint64_t *)sum;
+
+	for (size_t i = 0; i < sizeof *sum / sizeof *to; i++)
+		to[i] += from[i];
+}
+
+/* Each job is a process with its own share of the seeds. */
+static struct sim_totals
+run_jobs(const struct plan *plan)
+{
+	struct sim_totals sum = {0};
+	int result[JOBS_MAX][2];
+	pid_t child[JOBS_MAX];
+
+	fflush(stdout);
+	for (uint32_t i = 0; i < plan->jobs; i++) {
+		if (pipe(result[i]) != 0 || (child[i] = fork()) < 0) {
+			perror("synod-sim: fork");
+			exit(2);
+		}
+		if (child[i] == 0) {
+			struct sim_totals part = run_seeds(*plan, i);
+			ssize_t n = write(result[i][1], &part, sizeof part);
+			_exit(n == (ssize_t)sizeof part ? 0 : 2);
+		}
+		close(result[i][1]);
+	}
+	for (uint32_t i = 0; i < plan->jobs; i++) {
+		struct sim_totals part = {0};
+		int status = 0;
+		if (read(result[i][0], &part, sizeof part) != (ssize_t)sizeof part)
+			part.failures++;
+		waitpid(child[i], &status, 0);
+		totals_add(&sum, &part);
+	}
+	return sum;
+}
+
+static uint64_t
+number(const char *name, const char *text, uint64_t low, uint64_t high)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long long value = strtoull(text, &end, 10);
+	if (errno != 0 || *text == '\0' || *end != '\0' || value < low || value > high) {
+		fprintf(stderr, "synod-sim: --%s takes a number from %llu to %llu, not '%s'\n",
+			name, (unsigned long long)low, (unsigned long long)high, text);
+		exit(2);
+	}
+	return value;
+}
+
+static void
+usage(FILE *to)
+{
+	fputs("synod-sim: a whole appliance and its servers, simulated from a seed\n"
+	      "  --seed S         the first seed (1)\n"
+	      "  --runs N         seeds S to S+N-1 (1)\n"
+	      "  --nodes 3|5      else drawn from the seed\n"
+	      "  --seconds T      of trouble, virtual; healing comes on top (10)\n"
+	      "  --submissions K  at least so many in a run (100)\n"
+	      "  --jobs J         processes that share the seeds (1)\n"
+	      "  --keep-going     past a seed that fails\n"
+	      "  --trace          tell the story\n"
+	      "  --verbose        a line for each seed\n"
+	      "Ends with 1 when a seed failed, or when nothing was decided, no leader was\n"
+	      "replaced, or nothing crashed in more than 20 runs.\n",
+	      to);
+}
+
+static struct plan
+plan_read(int argc, char **argv)
+{
+	static const struct option option[] = {
+		{"seed", required_argument, NULL, 's'},
+		{"runs", required_argument, NULL, 'r'},
+		{"nodes", required_argument, NULL, 'n'},
+		{"seconds", required_argument, NULL, 't'},
+		{"submissions", required_argument, NULL, 'k'},
+		{"jobs", required_argument, NULL, 'j'},
+		{"keep-going", no_argument, NULL, 'g'},
+		{"trace", no_argument, NULL, 'v'},
+		{"verbose", no_argument, NULL, 'b'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	struct plan plan = {.runs = 1, .jobs = 1};
+	int c;
+
+	plan.options = (struct sim_options){.seed = 1, .submissions = 100, .duration_ns = 10 * SEC};
+	while ((c = getopt_long(argc, argv, "", option, NULL)) != -1) {
+		if (c == 's')
+			plan.options.seed = number("seed", optarg, 0, UINT64_MAX / 2);
+		else if (c == 'r')
+			plan.runs = number("runs", optarg, 1, 1000000000);
+		else if (c == 'n')
+			plan.options.nodes = (uint32_t)number("nodes", optarg, 3, 5) | 1;
+		else if (c == 't')
+			plan.options.duration_ns = number("seconds", optarg, 2, 60) * SEC;
+		else if (c == 'k')
+			plan.options.submissions = (uint32_t)number("submissions", optarg, 0, 2000);
+		else if (c == 'j')
+			plan.jobs = (uint32_t)number("jobs", optarg, 1, JOBS_MAX);
+		else if (c == 'g')
+			plan.keep_going = true;
+		else if (c == 'v')
+			plan.options.trace = true;
+		else if (c == 'b')
+			plan.verbose = true;
+		else {
+			usage(c == 'h' ? stdout : stderr);
+			exit(c == 'h' ? 0 : 2);
+		}
+	}
+	return plan;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct plan plan = plan_read(argc, argv);
+	struct timespec begin;
+	struct timespec end;
+
+	signal(SIGILL, trapped);
+	signal(SIGTRAP, trapped);
+	signal(SIGSEGV, trapped);
+	signal(SIGABRT, trapped);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	struct sim_totals t = plan.jobs > 1 ? run_jobs(&plan) : run_seeds(plan, 0);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	double wall =
+		(double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+	printf("submitted=%llu accepted=%llu conflicts=%llu abandoned=%llu stops=%llu "
+	       "restarts=%llu\n",
+	       (unsigned long long)t.submissions, (unsigned long long)t.accepted,
+	       (unsigned long long)t.conflicts, (unsigned long long)t.abandoned,
+	       (unsigned long long)t.stops, (unsigned long long)t.restarts);
+	printf("runs=%llu simulated_s=%.0f wall_s=%.1f decided=%llu takeovers=%llu crashes=%llu "
+	       "failures=%llu\n",
+	       (unsigned long long)t.runs, (double)t.simulated_ns / 1e9, wall,
+	       (unsigned long long)t.decided, (unsigned long long)t.takeovers,
+	       (unsigned long long)t.crashes, (unsigned long long)t.failures);
+	bool idle = plan.runs > 20 && (t.decided == 0 || t.takeovers == 0 || t.crashes == 0);
+	return t.failures > 0 || idle;
+}

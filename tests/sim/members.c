@@ -1,0 +1,136 @@
+/* tests/sim/members.c - see sim.h: a server's side of the appliance, member_step(). */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "tests/sim/sim.h"
+
+struct member_scope {
+	struct sim *sim;
+	struct sim_server *server;
+	uint8_t process;
+};
+
+void
+sim_member_setup(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+	struct member_config *c = &v->config;
+
+	memset(c, 0, sizeof *c);
+	c->node_count = (uint8_t)s->node_count;
+	for (uint8_t i = 0; i < s->node_count; i++)
+		c->endpoint[i] = net_endpoint(i);
+	memset(c->server_uuid, 0x50 + server, sizeof c->server_uuid);
+	c->inflight_max = 64;
+	c->transaction_bytes_max = 12000;
+	c->submission_bytes = 256 * 1024;
+	c->hold_bytes = 256 * 1024;
+	c->snapshot_entries_max = 4096;
+	c->gtid_intervals_max = 1024;
+	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
+	c->stream_bytes = 65536;
+	c->session_dead_ns = 150 * MS;
+	c->retry_ns = 30 * MS;
+	c->progress_ns = 20 * MS;
+	size_t bytes = (member_size(c) + 63) / 64 * 64;
+	if (bytes > v->memory_bytes) {
+		free(v->memory);
+		v->memory = aligned_alloc(64, bytes);
+		must(v->memory != NULL);
+		v->memory_bytes = bytes;
+	}
+}
+
+/* A member for one START: nothing of an earlier one is in its memory. */
+void
+sim_member_boot(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+	uint8_t entropy[64];
+
+	memset(v->memory, 0, member_size(&v->config));
+	v->member = member_init(v->memory, &v->config);
+	v->process.timer_ns = UINT64_MAX;
+	for (uint32_t i = 0; i < sizeof entropy; i++)
+		entropy[i] = (uint8_t)random_u64(&s->random);
+	struct member_input in = {.kind = MEMBER_IN_RANDOM, .data = entropy};
+	in.bytes = sizeof entropy;
+	sim_member_feed(s, server, &in);
+}
+
+static void
+member_views(struct sim *s, struct sim_server *v, const struct member_view *view)
+{
+	if (view->index < v->view_index)
+		sim_fail(s, "server %u: view %llu told after view %llu", v->number,
+			 (unsigned long long)view->index, (unsigned long long)v->view_index);
+	v->view_index = view->index;
+	v->view_rows = view->row_count;
+	v->view_online = 0;
+	v->view_self_online = false;
+	for (uint32_t i = 0; i < view->row_count; i++) {
+		v->view_online += view->row[i].online;
+		if (memcmp(view->row[i].server_uuid, v->config.server_uuid, UUID_BYTES) == 0)
+			v->view_self_online = view->row[i].online;
+	}
+	sim_trace(s, "server %u: view at %llu, %u of %u online", v->number,
+		  (unsigned long long)view->index, v->view_online, v->view_rows);
+}
+
+static void
+member_emits(void *context, const struct member_output *out)
+{
+	struct member_scope *scope = context;
+	struct sim *s = scope->sim;
+	struct sim_server *v = scope->server;
+
+	if (v->process.dying || s->failed)
+		return;
+	switch (out->kind) {
+	case MEMBER_OUT_SEND:
+		net_send(s, scope->process, &out->to, out->data, out->bytes);
+		break;
+	case MEMBER_OUT_STARTED:
+		server_started(s, v, out);
+		break;
+	case MEMBER_OUT_STOPPED:
+		server_ended(s, v, "stopped");
+		break;
+	case MEMBER_OUT_VERDICT:
+		client_verdict(s, v, out);
+		break;
+	case MEMBER_OUT_QUEUE:
+		applier_queue(s, v, out);
+		break;
+	case MEMBER_OUT_VIEW:
+		member_views(s, v, out->view);
+		break;
+	case MEMBER_OUT_EXPELLED:
+		server_ended(s, v, "expelled");
+		break;
+	case MEMBER_OUT_TIMER:
+		sim_timer(s, scope->process, out->at_ns);
+		return;
+	case MEMBER_OUT_LINK:
+		v->connected = out->connected;
+		break;
+	}
+	v->process.dying = sim_output_kills(s, &v->process);
+}
+
+void
+sim_member_feed(struct sim *s, uint8_t server, struct member_input *in)
+{
+	struct sim_server *v = &s->server[server];
+	struct member_scope scope = {.sim = s, .server = v, .process = sim_server_process(server)};
+	struct member_sink sink = {.context = &scope, .emit = member_emits};
+
+	if (!v->process.up || v->member == NULL || s->failed)
+		return;
+	if (v->process.crash_after == 0 && random_chance(&s->random, s->crash_ppm))
+		v->process.crash_after = (uint32_t)random_between(&s->random, 1, 12);
+	in->now_ns = sim_local(s, &v->process);
+	member_step(v->member, in, &sink);
+	if (v->process.dying)
+		server_crash(s, server, random_mean(&s->random, s->down_ns));
+}

@@ -1,0 +1,215 @@
+/* tests/sim/nodes.c - see sim.h: node processes around node_step(). */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "tests/sim/sim.h"
+
+/* What node_step() hands out while it runs; the order is the poll loop's. */
+struct node_scope {
+	struct sim *sim;
+	uint8_t node;
+};
+
+void
+sim_node_setup(struct sim *s, uint8_t node)
+{
+	struct sim_node *n = &s->node[node];
+	struct node_config *c = &n->config;
+
+	memset(c, 0, sizeof *c);
+	c->self = node;
+	c->node_count = (uint8_t)s->node_count;
+	memset(c->epoch, 0xe1, sizeof c->epoch);
+	for (uint8_t i = 0; i < s->node_count; i++) {
+		memset(c->uuid[i], 0xa0 + i, sizeof c->uuid[i]);
+		c->endpoint[i] = net_endpoint(i);
+	}
+	c->groups_max = SIM_GROUP_NUMBERS;
+	c->members_max = 8;
+	c->inflight_max = 64;
+	c->index_hashes_max = 1024;
+	c->results_max = 8192;
+	c->value_bytes_max = 16384;
+	c->horizon = 16;
+	c->values_max = SIM_GROUP_NUMBERS * 16 * 2 + 64;
+	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
+	c->stream_bytes = 65536;
+	c->takeover_ns = 60 * MS;
+	c->retry_ns = 15 * MS;
+	c->tail_trust_ns = 1500 * MS;
+	c->session_dead_ns = 150 * MS;
+	c->gc_ns = 100 * MS;
+	c->expel_ns = 2500 * MS;
+	size_t bytes = (node_size(c) + 63) / 64 * 64;
+	if (bytes > n->memory_bytes) {
+		free(n->memory);
+		n->memory = aligned_alloc(64, bytes);
+		must(n->memory != NULL);
+		n->memory_bytes = bytes;
+	}
+	memset(n->read, 0, sizeof n->read);
+	n->starts = 0;
+	n->restart_ns = 0;
+	n->process = (struct sim_process){.life = n->process.life + 1};
+	n->disk.write_ns = random_between(&s->random, 30 * US, 400 * US);
+	disk_format(s, &n->disk, node);
+}
+
+void
+sim_node_start(struct sim *s, uint8_t node)
+{
+	struct sim_node *n = &s->node[node];
+	struct sim_process *p = &n->process;
+	uint8_t entropy[64];
+
+	must(!p->up);
+	memset(n->memory, 0, node_size(&n->config));
+	memset(n->delivered, 0, sizeof n->delivered);
+	memset(n->read, 0, sizeof n->read);
+	*p = (struct sim_process){
+		.up = true,
+		.life = p->life + 1,
+		.clock_offset_ns = random_between(&s->random, SEC, 1000 * SEC),
+		.clock_ppm = (int32_t)random_below(&s->random, 40000) - 20000,
+		.timer_ns = UINT64_MAX,
+		.timer_pushed_ns = UINT64_MAX,
+	};
+	n->restart_ns = 0;
+	n->node = node_init(n->memory, &n->config);
+	for (uint32_t i = 0; i < sizeof entropy; i++)
+		entropy[i] = (uint8_t)random_u64(&s->random);
+	enum paxos_tail tail = disk_recover(s, node);
+	n->starts++;
+	s->totals.restarts += n->starts > 1;
+	sim_trace(s, "node %u: starts, log @%llu, tail %d", node,
+		  (unsigned long long)n->disk.durable_lsn, tail);
+	struct node_input in = {.kind = NODE_IN_START, .tail = tail, .process = n->starts};
+	in.data = entropy;
+	in.bytes = sizeof entropy;
+	sim_node_feed(s, node, &in);
+}
+
+void
+sim_node_crash(struct sim *s, uint8_t node, uint64_t down_ns)
+{
+	struct sim_node *n = &s->node[node];
+
+	if (!n->process.up)
+		return;
+	sim_trace(s, "node %u: crashes", node);
+	n->process.up = false;
+	n->process.life++;
+	s->totals.crashes++;
+	disk_crash(s, node);
+	n->restart_ns = s->now_ns + down_ns;
+	sim_push(s, down_ns, EVENT_RESTART, node, 0);
+}
+
+static void
+node_reads(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	struct sim_node *n = &s->node[node];
+
+	for (uint32_t i = 0; i < SIM_READS_MAX; i++) {
+		if (n->read[i].used)
+			continue;
+		n->read[i] = (struct sim_read){.used = true, .lsn = out->lsn};
+		n->read[i].bytes = out->bytes;
+		sim_push(s, random_between(&s->random, 20 * US, 300 * US), EVENT_READ, node, i);
+		return;
+	}
+	sim_fail(s, "node %u: more than %d reads in flight", node, SIM_READS_MAX);
+}
+
+void
+sim_node_read_done(struct sim *s, uint8_t node, uint32_t slot)
+{
+	struct sim_node *n = &s->node[node];
+	struct sim_read read = n->read[slot];
+	const uint8_t *data = disk_find(&n->disk, read.lsn, read.bytes);
+
+	if (data == NULL && read.lsn <= n->disk.append_lsn && read.lsn > n->disk.durable_lsn &&
+	    !n->disk.failed) {
+		sim_push(s, 200 * US, EVENT_READ, node, slot);
+		return;
+	}
+	n->read[slot].used = false;
+	struct node_input in = {.kind = NODE_IN_READ_DONE, .lsn = read.lsn, .data = data};
+	in.bytes = data != NULL ? read.bytes : 0;
+	sim_node_feed(s, node, &in);
+}
+
+static void
+node_sends(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	if (out->after_lsn > s->node[node].disk.durable_lsn)
+		sim_fail(s, "node %u sends what depends on @%llu, and @%llu is durable", node,
+			 (unsigned long long)out->after_lsn,
+			 (unsigned long long)s->node[node].disk.durable_lsn);
+	net_send(s, node, &out->to, out->data, out->bytes);
+}
+
+static void
+node_logs(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	struct sim_disk *d = &s->node[node].disk;
+
+	if (out->lsn != d->append_lsn + out->bytes)
+		sim_fail(s, "node %u logs a record at @%llu, the log ends at @%llu", node,
+			 (unsigned long long)out->lsn, (unsigned long long)d->append_lsn);
+	else
+		disk_append(d, out->data, out->bytes);
+}
+
+static void
+node_emits(void *context, const struct node_output *out)
+{
+	struct node_scope *scope = context;
+	struct sim *s = scope->sim;
+	struct sim_process *p = &s->node[scope->node].process;
+
+	if (p->dying || s->failed)
+		return;
+	switch (out->kind) {
+	case NODE_OUT_SEND:
+		node_sends(s, scope->node, out);
+		break;
+	case NODE_OUT_LOG:
+		node_logs(s, scope->node, out);
+		break;
+	case NODE_OUT_READ:
+		node_reads(s, scope->node, out);
+		break;
+	case NODE_OUT_DELIVER:
+		check_delivered(s, scope->node, out);
+		break;
+	case NODE_OUT_RESULT:
+		check_result(s, scope->node, out);
+		break;
+	case NODE_OUT_TIMER:
+		sim_timer(s, scope->node, out->at_ns);
+		return;
+	}
+	p->dying = sim_output_kills(s, p);
+}
+
+void
+sim_node_feed(struct sim *s, uint8_t node, struct node_input *in)
+{
+	struct sim_node *n = &s->node[node];
+	struct node_scope scope = {.sim = s, .node = node};
+	struct node_sink sink = {.context = &scope, .emit = node_emits};
+
+	if (!n->process.up || s->failed)
+		return;
+	if (in->kind != NODE_IN_RECORD && n->process.crash_after == 0 &&
+	    random_chance(&s->random, s->crash_ppm))
+		n->process.crash_after = (uint32_t)random_between(&s->random, 1, 12);
+	in->now_ns = sim_local(s, &n->process);
+	node_step(n->node, in, &sink);
+	if (n->process.dying) {
+		sim_node_crash(s, node, random_mean(&s->random, s->down_ns));
+		return;
+	}
+	disk_submit(s, node);
+}

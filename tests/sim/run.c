@@ -1,0 +1,257 @@
+/* tests/sim/run.c - see sim.h: one seed from its begin to its end. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/must.h"
+#include "tests/sim/sim.h"
+
+#define SETTLE_NS (40 * SEC) /* after healing, everything must have come to rest */
+#define REST_NS   (500 * MS) /* and stay so */
+
+static void
+print_line(const struct sim *s, const char *label, const char *format, va_list list)
+{
+	printf("[%12.6f] %s", (double)s->now_ns / 1e9, label);
+	vprintf(format, list);
+	putchar('\n');
+}
+
+void
+sim_fail(struct sim *s, const char *format, ...)
+{
+	if (s->failed)
+		return;
+	s->failed = true;
+	va_list list;
+	va_start(list, format);
+	print_line(s, "FAILED ", format, list);
+	va_end(list);
+}
+
+void
+sim_trace(const struct sim *s, const char *format, ...)
+{
+	if (!s->options.trace)
+		return;
+	va_list list;
+	va_start(list, format);
+	print_line(s, "", format, list);
+	va_end(list);
+}
+
+static void
+draw_world(struct sim *s)
+{
+	struct sim_random *r = &s->random;
+	struct sim_net *n = &s->net;
+
+	s->node_count = s->options.nodes ? s->options.nodes : random_chance(r, 600000) ? 3 : 5;
+	s->server_count = (uint32_t)random_between(r, 1, SIM_SERVERS_MAX);
+	s->group_count = s->server_count > 1 && random_chance(r, 300000) ? 2 : 1;
+	n->latency_ns = random_between(r, 5 * US, 300 * US);
+	n->jitter_ns = random_between(r, 1 * US, 500 * US);
+	n->drop_ppm = random_chance(r, 600000) ? (uint32_t)random_below(r, 50000) : 0;
+	n->duplicate_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 50000) : 0;
+	n->late_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 30000) : 0;
+	n->corrupt_ppm = random_chance(r, 300000) ? (uint32_t)random_below(r, 3000) : 0;
+	s->fault_mean_ns = random_between(r, 30 * MS, 700 * MS);
+	s->crash_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 400) : 0;
+	s->down_ns = random_between(r, 20 * MS, 1200 * MS);
+	s->think_ns = random_between(r, 30 * MS, 300 * MS);
+	s->fault_bits = (uint32_t)random_u64(r) | (uint32_t)random_u64(r);
+	for (uint32_t g = 0; g < SIM_GROUPS_MAX; g++) {
+		s->group_uuid[g][0] = random_u64(r);
+		s->group_uuid[g][1] = random_u64(r);
+		s->group_begun[g] = false;
+	}
+}
+
+static void
+begin(struct sim *s, const struct sim_options *options)
+{
+	s->options = *options;
+	s->heap.count = 0;
+	s->heap.order = 0;
+	s->now_ns = 0;
+	s->failed = false;
+	s->healed = false;
+	s->settled = false;
+	s->tx_count = 0;
+	s->submitted = 0;
+	random_seed(&s->random, options->seed);
+	draw_world(s);
+	net_reset(s);
+	check_reset(s);
+	for (uint8_t i = 0; i < s->node_count; i++) {
+		sim_node_setup(s, i);
+		sim_push(s, random_below(&s->random, 20 * MS), EVENT_RESTART, i, 0);
+	}
+	for (uint8_t i = 0; i < s->server_count; i++) {
+		s->server[i].group = (uint8_t)(i % s->group_count);
+		s->server[i].try_bootstrap = i < s->group_count;
+		sim_member_setup(s, i);
+		server_setup(s, i);
+		sim_push(s, random_below(&s->random, 50 * MS), EVENT_RESTART, sim_server_process(i),
+			 0);
+	}
+	sim_push(s, SEC, EVENT_FAULT, 0, 0);
+	sim_push(s, 50 * MS, EVENT_WATCH, 0, 0);
+}
+
+/* Ends the rough part, and then the run. */
+static void
+watch(struct sim *s)
+{
+	bool enough =
+		s->submitted >= s->options.submissions || s->now_ns > 5 * s->options.duration_ns;
+
+	if (!s->healed && s->now_ns >= s->options.duration_ns && enough)
+		fault_heal(s);
+	if (s->healed) {
+		if (!check_settled(s))
+			s->settled_since_ns = s->now_ns;
+		else if (s->now_ns - s->settled_since_ns >= REST_NS)
+			s->settled = true;
+		if (s->now_ns - s->healed_ns > SETTLE_NS && !s->settled)
+			check_unsettled(s);
+	}
+	sim_push(s, 50 * MS, EVENT_WATCH, 0, 0);
+}
+
+static void
+timer(struct sim *s, const struct sim_event *event)
+{
+	struct sim_process *p = sim_process(s, event->process);
+
+	if (event->slot != p->timer_generation)
+		return;
+	p->timer_pushed_ns = UINT64_MAX;
+	if (p->timer_ns == UINT64_MAX)
+		return;
+	if (p->timer_ns > s->now_ns) {
+		p->timer_pushed_ns = p->timer_ns;
+		sim_push(s, p->timer_ns - s->now_ns, EVENT_TIMER, event->process,
+			 ++p->timer_generation);
+		return;
+	}
+	p->timer_ns = UINT64_MAX;
+	if (sim_is_node(event->process)) {
+		struct node_input in = {.kind = NODE_IN_TICK};
+		sim_node_feed(s, event->process, &in);
+		return;
+	}
+	struct member_input in = {.kind = MEMBER_IN_TICK};
+	sim_member_feed(s, (uint8_t)(event->process - SIM_NODES_MAX), &in);
+}
+
+static void
+restart(struct sim *s, uint8_t process)
+{
+	if (sim_process(s, process)->up)
+		return;
+	if (sim_is_node(process))
+		sim_node_start(s, process);
+	else
+		server_boot(s, (uint8_t)(process - SIM_NODES_MAX));
+}
+
+static void
+server_event(struct sim *s, const struct sim_event *event)
+{
+	uint8_t server = (uint8_t)(event->process - SIM_NODES_MAX);
+
+	switch (event->kind) {
+	case EVENT_CLIENT:
+		client_step(s, server, event->slot);
+		break;
+	case EVENT_SUBMIT:
+		client_submit(s, server, event->slot);
+		break;
+	case EVENT_APPLIED:
+		applier_applied(s, server, event->slot);
+		break;
+	case EVENT_SYNCED:
+		server_synced(s, server);
+		break;
+	case EVENT_RELEASED:
+		server_released(s, server);
+		break;
+	case EVENT_START:
+		server_start_group(s, server);
+		break;
+	case EVENT_STOP_GO_ON:
+		server_stop_go_on(s, server);
+		break;
+	default:
+		must(event->kind == EVENT_STOP_LATE);
+		server_stop_late(s, server);
+		break;
+	}
+}
+
+static void
+dispatch(struct sim *s, const struct sim_event *event)
+{
+	struct sim_process *p = sim_process(s, event->process);
+
+	switch (event->kind) {
+	case EVENT_FAULT:
+		fault_next(s);
+		return;
+	case EVENT_WATCH:
+		watch(s);
+		return;
+	case EVENT_RESTART:
+		restart(s, event->process);
+		return;
+	default:
+		break;
+	}
+	if (event->life != 0 && event->life != p->life)
+		return;
+	if (p->up && p->stalled_until_ns > s->now_ns) {
+		struct sim_event again = *event;
+		again.at_ns = p->stalled_until_ns;
+		heap_push(&s->heap, again);
+		return;
+	}
+	switch (event->kind) {
+	case EVENT_PACKET:
+		net_arrive(s, event);
+		break;
+	case EVENT_TIMER:
+		timer(s, event);
+		break;
+	case EVENT_WRITTEN:
+		disk_written(s, event->process);
+		break;
+	case EVENT_READ:
+		sim_node_read_done(s, event->process, event->slot);
+		break;
+	default:
+		server_event(s, event);
+		break;
+	}
+}
+
+bool
+sim_run(struct sim *s, const struct sim_options *options)
+{
+	struct sim_event event;
+
+	begin(s, options);
+	while (!s->failed && !s->settled && heap_pop(&s->heap, &event)) {
+		must(event.at_ns >= s->now_ns);
+		s->now_ns = event.at_ns;
+		dispatch(s, &event);
+	}
+	if (!s->failed)
+		check_final(s);
+	if (!s->failed && s->submitted < s->options.submissions)
+		sim_fail(s, "only %u submissions", s->submitted);
+	s->totals.runs++;
+	s->totals.simulated_ns += s->now_ns;
+	s->totals.submissions += s->submitted;
+	s->totals.failures += s->failed;
+	return !s->failed;
+}

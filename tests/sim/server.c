@@ -1,0 +1,399 @@
+/*
+ * tests/sim/server.c - a model of the server behind a member.
+ *
+ * Rows with locks that are held until the commit stage; a binlog whose synced prefix
+ * survives a crash; a group commit in three stages. In the commit stage the locks go
+ * first and the GTIDs enter gtid_executed at its end: between the two a reader of
+ * gtid_executed sees too little, which is why a snapshot is taken under the commit
+ * lock. What a row holds is folded from every transaction that wrote it, in order.
+ */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "tests/sim/sim.h"
+
+#define GTID_LIMITS ((struct gtid_limits){.sources_max = 16, .intervals_max = 2048})
+#define GTID_BYTES  65536
+
+void
+server_setup(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+
+	if (v->apply == NULL) {
+		v->apply = calloc(SIM_APPLY_MAX, sizeof *v->apply);
+		v->binlog = calloc(SIM_GTIDS_MAX, sizeof *v->binlog);
+		v->executed = calloc(SIM_GTIDS_MAX, 1);
+		v->gtids = calloc(1, gtid_set_size(GTID_LIMITS));
+		v->gtid_bytes = calloc(1, GTID_BYTES);
+		must(v->apply && v->binlog && v->executed && v->gtids && v->gtid_bytes);
+		for (uint32_t i = 0; i < SIM_CLIENTS_MAX; i++) {
+			v->client[i].taken = calloc(1, sizeof *v->client[i].taken);
+			must(v->client[i].taken != NULL);
+		}
+	}
+	v->number = server;
+	v->binlog_count = 0;
+	v->binlog_synced = 0;
+	v->last_incarnation = 0;
+	v->write_ns = random_between(&s->random, 50 * US, 2 * MS);
+	v->workers = (uint32_t)random_between(&s->random, 1, 4);
+	v->client_count = (uint32_t)random_between(&s->random, 1, SIM_CLIENTS_MAX);
+	v->process = (struct sim_process){.life = v->process.life + 1};
+}
+
+/* Recovery of a server: rows and gtid_executed are what the binlog says. */
+static void
+replay_binlog(struct sim *s, struct sim_server *v)
+{
+	memset(v->executed, 0, SIM_GTIDS_MAX);
+	for (uint32_t i = 0; i < SIM_ROWS; i++)
+		v->row[i] = (struct sim_row){.owner = SIM_NOBODY};
+	for (uint32_t i = 0; i < v->binlog_count; i++) {
+		const struct sim_tx *tx = &s->tx[v->binlog[i]];
+		v->executed[v->binlog[i]] = 1;
+		for (uint32_t k = 0; k < tx->row_count; k++) {
+			v->row[tx->row[k]].chain = tx->after[k];
+			v->row[tx->row[k]].writes++;
+		}
+	}
+	v->executed_count = v->binlog_count;
+}
+
+void
+server_boot(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+
+	must(!v->process.up);
+	v->process = (struct sim_process){
+		.up = true,
+		.life = v->process.life + 1,
+		.clock_offset_ns = random_between(&s->random, SEC, 1000 * SEC),
+		.clock_ppm = (int32_t)random_below(&s->random, 40000) - 20000,
+		.timer_ns = UINT64_MAX,
+		.timer_pushed_ns = UINT64_MAX,
+	};
+	/* Some of what was flushed and not synced may have reached the disk too. */
+	uint32_t extra = v->binlog_count - v->binlog_synced;
+	v->binlog_count = v->binlog_synced + (uint32_t)random_below(&s->random, extra + 1u);
+	v->binlog_synced = v->binlog_count;
+	replay_binlog(s, v);
+	v->state = SERVER_OFF;
+	v->member = NULL;
+	v->connected = false;
+	v->incarnation = 0;
+	v->apply_first = 0;
+	v->apply_end = 0;
+	v->commit_first = 0;
+	v->commit_group = 0;
+	v->commit_end = 0;
+	v->commit_busy = false;
+	v->commit_lock = false;
+	uint8_t process = sim_server_process(server);
+	for (uint32_t i = 0; i < v->client_count; i++) {
+		struct sim_client *c = &v->client[i];
+		struct snapshot_taken *taken = c->taken;
+		*c = (struct sim_client){.state = CLIENT_IDLE, .taken = taken};
+		sim_push(s, random_mean(&s->random, s->think_ns), EVENT_CLIENT, process, i);
+	}
+	sim_trace(s, "server %u: up, %u transactions in its binlog", server, v->binlog_count);
+	sim_push(s, random_mean(&s->random, 30 * MS), EVENT_START, process, 0);
+}
+
+void
+server_crash(struct sim *s, uint8_t server, uint64_t down_ns)
+{
+	struct sim_server *v = &s->server[server];
+
+	if (!v->process.up)
+		return;
+	sim_trace(s, "server %u: crashes", server);
+	client_unknown(s, v);
+	v->process.up = false;
+	v->process.life++;
+	v->member = NULL;
+	s->totals.crashes++;
+	sim_push(s, down_ns, EVENT_RESTART, sim_server_process(server), 0);
+}
+
+/* Nothing of an earlier START is still on its way to the binlog. */
+bool
+server_quiet(const struct sim_server *v)
+{
+	return !v->commit_busy && v->commit_first == v->commit_end && server_open(v) == 0;
+}
+
+/* Clients whose transaction is with the member and has no verdict. */
+uint32_t
+server_open(const struct sim_server *v)
+{
+	uint32_t open = 0;
+
+	for (uint32_t i = 0; i < v->client_count; i++)
+		open += v->client[i].state == CLIENT_SUBMITTED ||
+			v->client[i].state == CLIENT_MAILBOX;
+	return open;
+}
+
+static struct gtid_bytes
+executed_bytes(struct sim *s, struct sim_server *v)
+{
+	struct gtid_set *set = gtid_set_init(v->gtids, GTID_LIMITS);
+
+	for (uint32_t i = 0; i < v->binlog_count; i++)
+		must(gtid_set_add(set, &s->tx[v->binlog[i]].gtid) == GTID_SET_ADDED);
+	struct writer w = writer_over(v->gtid_bytes, GTID_BYTES);
+	gtid_set_encode(set, &w);
+	must(!w.bad);
+	return (struct gtid_bytes){.data = v->gtid_bytes, .bytes = (uint32_t)w.bytes};
+}
+
+void
+server_start_group(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+	uint8_t process = sim_server_process(server);
+
+	if (v->state != SERVER_OFF)
+		return;
+	if (!server_quiet(v)) {
+		sim_push(s, 20 * MS, EVENT_START, process, 0);
+		return;
+	}
+	sim_member_boot(s, server);
+	if (!v->process.up)
+		return;
+	v->start_nonce = random_u64(&s->random);
+	struct member_start start = {
+		.bootstrap = v->try_bootstrap && !s->group_begun[v->group],
+		.process = random_u64(&s->random) | 1,
+		.last_incarnation = v->last_incarnation,
+		.host = "server",
+		.port = 3306,
+		.version = 90704,
+		.block_size = 1 + server * 3u,
+		.executed = executed_bytes(s, v),
+	};
+	start.block_size = 4;
+	memcpy(start.group_uuid, s->group_uuid[v->group], UUID_BYTES);
+	memcpy(start.nonce, &v->start_nonce, sizeof v->start_nonce);
+	v->state = SERVER_STARTING;
+	v->queued_index = 0;
+	v->view_index = 0;
+	v->view_self_online = false;
+	sim_trace(s, "server %u: START%s, %u executed", server,
+		  start.bootstrap ? " with bootstrap" : "", v->binlog_count);
+	struct member_input in = {.kind = MEMBER_IN_START, .start = &start};
+	sim_member_feed(s, server, &in);
+}
+
+void
+server_started(struct sim *s, struct sim_server *v, const struct member_output *out)
+{
+	uint8_t process = sim_server_process(v->number);
+
+	if (v->state != SERVER_STARTING) {
+		sim_fail(s, "server %u: STARTED, but it was not starting", v->number);
+		return;
+	}
+	if (out->refusal == MEMBER_REFUSED_NONE) {
+		v->state = SERVER_ON;
+		v->incarnation = out->incarnation;
+		v->last_incarnation = out->incarnation;
+		s->group_begun[v->group] = true;
+		sim_trace(s, "server %u: started, incarnation %llu", v->number,
+			  (unsigned long long)out->incarnation);
+		return;
+	}
+	sim_trace(s, "server %u: START is refused, reason %d", v->number, out->refusal);
+	if (out->refusal == MEMBER_REFUSED_INCARNATION)
+		v->last_incarnation = out->incarnation;
+	if (out->refusal == MEMBER_REFUSED_GROUP_EXISTS)
+		s->group_begun[v->group] = true;
+	bool wrong = out->refusal == MEMBER_REFUSED_EXTRA_GTIDS ||
+		     out->refusal == MEMBER_REFUSED_GAP || out->refusal == MEMBER_REFUSED_VERSION ||
+		     out->refusal == MEMBER_REFUSED_EPOCH || out->refusal == MEMBER_REFUSED_FULL ||
+		     out->refusal == MEMBER_REFUSED_BLOCK_SIZE;
+	if (wrong)
+		sim_fail(s, "server %u: START is refused for no reason: %d", v->number,
+			 out->refusal);
+	v->state = SERVER_OFF;
+	sim_push(s, random_between(&s->random, 20 * MS, 200 * MS), EVENT_START, process, 0);
+}
+
+/* The incarnation is over: STOPPED, EXPELLED, or a stop without a quorum. */
+void
+server_ended(struct sim *s, struct sim_server *v, const char *why)
+{
+	sim_trace(s, "server %u: %s", v->number, why);
+	v->state = SERVER_OFF;
+	v->connected = false;
+	applier_drop(s, v);
+	client_unknown(s, v);
+	sim_push(s, random_between(&s->random, 10 * MS, 300 * MS), EVENT_START,
+		 sim_server_process(v->number), 0);
+}
+
+/* STOP GROUP_REPLICATION: what is open is given up by an entry, then it leaves. */
+void
+server_stop_group(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+
+	if (v->state != SERVER_ON)
+		return;
+	sim_trace(s, "server %u: STOP", server);
+	s->totals.stops++;
+	v->state = SERVER_ABANDONING;
+	sim_push(s, random_between(&s->random, 500 * MS, 4 * SEC), EVENT_STOP_LATE,
+		 sim_server_process(server), 0);
+	client_abandon_all(s, v);
+}
+
+/* Every open transaction of a server that stops has its verdict: leave the group. */
+void
+server_stop_go_on(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+
+	if (v->state != SERVER_ABANDONING || server_open(v) != 0)
+		return;
+	v->state = SERVER_STOPPING;
+	struct member_input in = {.kind = MEMBER_IN_STOP};
+	sim_member_feed(s, server, &in);
+}
+
+/* The stop timeout: whatever has not been answered is not going to be. */
+void
+server_stop_late(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+
+	if (v->state != SERVER_ABANDONING && v->state != SERVER_STOPPING)
+		return;
+	struct member_input in = {.kind = MEMBER_IN_QUIT};
+	sim_member_feed(s, server, &in);
+	if (v->process.up && v->state != SERVER_OFF)
+		server_ended(s, v, "quits without a quorum");
+}
+
+/* Asks for the next group commit. */
+void
+server_commit(struct sim *s, struct sim_server *v, struct sim_commit commit)
+{
+	must(v->commit_end - v->commit_first < SIM_APPLY_MAX);
+	v->commit[v->commit_end++ % SIM_APPLY_MAX] = commit;
+	if (v->commit_busy)
+		return;
+	v->commit_busy = true;
+	sim_push(s, v->write_ns + random_mean(&s->random, v->write_ns), EVENT_SYNCED,
+		 sim_server_process(v->number), 0);
+	v->commit_group = v->commit_end;
+	v->binlog[v->binlog_count++] = commit.tx;
+	must(v->binlog_count < SIM_GTIDS_MAX);
+}
+
+/* The commit stage begins: rows change and their locks go, under the commit lock. */
+void
+server_synced(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+
+	v->binlog_synced = v->binlog_count;
+	v->commit_lock = true;
+	for (uint32_t i = v->commit_first; i != v->commit_group; i++) {
+		const struct sim_commit *c = &v->commit[i % SIM_APPLY_MAX];
+		const struct sim_tx *tx = &s->tx[c->tx];
+		for (uint32_t k = 0; k < tx->row_count; k++) {
+			struct sim_row *row = &v->row[tx->row[k]];
+			if (row->chain != tx->before[k])
+				sim_fail(s,
+					 "server %u: transaction %u overwrites row %u in the "
+					 "wrong order",
+					 server, c->tx, tx->row[k]);
+			row->chain = tx->after[k];
+			row->writes++;
+		}
+		server_unlock(s, v, c->applier ? SIM_APPLIER + (int32_t)c->slot : (int32_t)c->slot);
+	}
+	sim_push(s, random_between(&s->random, 5 * US, 200 * US), EVENT_RELEASED,
+		 sim_server_process(server), 0);
+}
+
+static void
+tell_committed(struct sim *s, struct sim_server *v, uint32_t tx)
+{
+	if (v->state == SERVER_OFF || v->state == SERVER_STARTING)
+		return;
+	struct gtid gtid = s->tx[tx].gtid;
+	struct member_input in = {.kind = MEMBER_IN_COMMITTED, .gtid = &gtid};
+	sim_member_feed(s, v->number, &in);
+}
+
+/* The commit stage ends: the GTIDs are executed, clients get their answer. */
+void
+server_released(struct sim *s, uint8_t server)
+{
+	struct sim_server *v = &s->server[server];
+	uint32_t first = v->commit_first;
+	uint32_t end = v->commit_group;
+
+	for (uint32_t i = first; i != end; i++) {
+		uint32_t tx = v->commit[i % SIM_APPLY_MAX].tx;
+		if (v->executed[tx])
+			sim_fail(s, "server %u commits transaction %u twice", server, tx);
+		v->executed[tx] = 1;
+		v->executed_count++;
+	}
+	v->commit_lock = false;
+	v->commit_first = end;
+	v->commit_busy = false;
+	for (uint32_t i = first; i != end && v->process.up; i++) {
+		struct sim_commit c = v->commit[i % SIM_APPLY_MAX];
+		tell_committed(s, v, c.tx);
+		if (!v->process.up)
+			return;
+		if (c.applier)
+			applier_committed(s, v, c.slot);
+		else
+			client_committed(s, v, c.slot);
+	}
+	client_commit_lock_free(s, v);
+	if (v->commit_first != v->commit_end && !v->commit_busy) {
+		v->commit_busy = true;
+		v->commit_group = v->commit_end;
+		for (uint32_t i = v->commit_first; i != v->commit_end; i++) {
+			must(v->binlog_count < SIM_GTIDS_MAX);
+			v->binlog[v->binlog_count++] = v->commit[i % SIM_APPLY_MAX].tx;
+		}
+		sim_push(s, v->write_ns + random_mean(&s->random, v->write_ns), EVENT_SYNCED,
+			 sim_server_process(server), 0);
+	}
+	applier_run(s, v);
+}
+
+/* Gives back every row that `owner` holds, to the oldest local waiter of each. The
+ * applier never waits for a row: it takes it (applier.c). */
+void
+server_unlock(struct sim *s, struct sim_server *v, int32_t owner)
+{
+	for (uint8_t r = 0; r < SIM_ROWS; r++) {
+		uint32_t next = UINT32_MAX;
+
+		if (v->row[r].owner != owner)
+			continue;
+		v->row[r].owner = SIM_NOBODY;
+		for (uint32_t i = 0; i < v->client_count; i++) {
+			const struct sim_client *c = &v->client[i];
+			if (c->state != CLIENT_ROW_WAIT || s->tx[c->tx].row[c->at] != r)
+				continue;
+			if (next == UINT32_MAX || c->wait_order < v->client[next].wait_order)
+				next = i;
+		}
+		if (next != UINT32_MAX) {
+			v->row[r].owner = (int32_t)next;
+			client_granted(s, v, next);
+		}
+	}
+}

@@ -1,0 +1,525 @@
+/*
+ * tests/sim/sim.h - a whole appliance with its servers, in one process, from a seed.
+ *
+ * The simulator drives node_step() and member_step(), nothing below them, in the
+ * order of the poll loop: packet, step, log submit, durable, step. Time is a
+ * number, the network and the disks are arrays, and every choice is drawn from
+ * one generator: a seed and a commit replay a run, bit for bit.
+ *
+ *     clock.c     generator, event heap, local clocks
+ *     net.c       datagrams: latency, loss, duplicates, reordering, cuts, forgeries
+ *     disk.c      the log's bytes on a disk that tears what it had not acknowledged
+ *     nodes.c     node processes: start, step, crash between two outputs
+ *     members.c   member processes: the same for member_step()
+ *     server.c    a model of the server: rows, locks, binlog, group commit, restart
+ *     applier.c   its applier: parallel by dependency, kills who is in its way
+ *     client.c    its clients: transactions of a few hot rows
+ *     faults.c    what goes wrong, and healing
+ *     checkers.c  what must hold; it stands outside and knows no internals
+ *     run.c       one seed from begin to end
+ *
+ * Units      virtual nanoseconds since the run began; `local` ones are a process's
+ *            own, with an offset and a drift.
+ * Ownership  one struct sim is used for many seeds; its memory is kept.
+ * Errors     a broken promise calls sim_fail() and ends the run.
+ * Threads    one. --jobs forks.
+ */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "certify/gtid.h"
+#include "node/member.h"
+#include "node/node.h"
+#include "paxos/log_format.h"
+
+#define SIM_NODES_MAX      5
+#define SIM_SERVERS_MAX    4
+#define SIM_GROUPS_MAX     2
+#define SIM_PROCESSES_MAX  (SIM_NODES_MAX + SIM_SERVERS_MAX)
+#define SIM_ROWS           24
+#define SIM_ROWS_HOT       4
+#define SIM_CLIENTS_MAX    5
+#define SIM_TX_ROWS_MAX    3
+#define SIM_DATAGRAM_BYTES 1400
+#define SIM_APPLY_MAX      8192 /* power of two: entries queued at one applier */
+#define SIM_GTIDS_MAX      16384
+#define SIM_GROUP_NUMBERS  (SIM_GROUPS_MAX + 1)
+#define SIM_SEGMENT_BYTES  (2u << 20)
+#define SIM_SEGMENTS_MAX   48
+
+#define US  UINT64_C(1000)
+#define MS  UINT64_C(1000000)
+#define SEC UINT64_C(1000000000)
+
+struct sim;
+
+/* ---- clock.c ---- */
+
+enum sim_event_kind {
+	EVENT_PACKET = 1,    /* slot: the datagram */
+	EVENT_TIMER = 2,     /* slot: generation of the timer */
+	EVENT_RESTART = 3,   /* a process comes back */
+	EVENT_WRITTEN = 5,   /* a disk's batch is on disk */
+	EVENT_READ = 6,      /* slot: the read that is done */
+	EVENT_CLIENT = 7,    /* slot: client | generation << 8 */
+	EVENT_SUBMIT = 8,    /* slot: client | generation << 8: out of the mailbox */
+	EVENT_APPLIED = 9,   /* slot: position in the applier's queue */
+	EVENT_SYNCED = 10,   /* binlog group is synced */
+	EVENT_RELEASED = 11, /* commit stage over: GTIDs are executed */
+	EVENT_START = 12,    /* START GROUP_REPLICATION */
+	EVENT_STOP_LATE = 13,
+	EVENT_FAULT = 14,
+	EVENT_WATCH = 15,
+	EVENT_STOP_GO_ON = 16,
+};
+
+struct sim_event {
+	uint64_t at_ns;
+	uint64_t order; /* equal times: first pushed, first popped */
+	uint64_t life;  /* of the process; a later life ignores it. 0: whichever */
+	uint32_t slot;
+	uint8_t kind;
+	uint8_t process;
+};
+
+struct sim_heap {
+	struct sim_event *event;
+	uint32_t count;
+	uint32_t capacity;
+	uint64_t order;
+};
+
+struct sim_random {
+	uint64_t state[4];
+};
+
+void random_seed(struct sim_random *r, uint64_t seed);
+uint64_t random_u64(struct sim_random *r);
+uint64_t random_below(struct sim_random *r, uint64_t n);
+uint64_t random_between(struct sim_random *r, uint64_t low, uint64_t high); /* inclusive */
+bool random_chance(struct sim_random *r, uint32_t per_million);
+uint64_t random_mean(struct sim_random *r, uint64_t mean); /* geometric tail, bounded */
+
+void heap_push(struct sim_heap *h, struct sim_event event);
+bool heap_pop(struct sim_heap *h, struct sim_event *event);
+
+/* ---- processes ---- */
+
+struct sim_process {
+	bool up;
+	bool dying; /* its crash budget ran out in this step */
+	uint64_t life;
+	uint32_t crash_after; /* outputs until it dies; 0: not armed */
+	uint64_t stalled_until_ns;
+	uint64_t clock_offset_ns;
+	int32_t clock_ppm;
+	uint64_t timer_ns; /* when the next TICK is wanted; UINT64_MAX none */
+	uint64_t timer_pushed_ns;
+	uint32_t timer_generation;
+};
+
+/* ---- disk.c ---- */
+
+struct sim_batch_place {
+	uint64_t lsn;
+	uint32_t bytes;
+	size_t position; /* of its records in the image */
+};
+
+struct sim_disk {
+	uint8_t *image; /* SIM_SEGMENTS_MAX segments, mapped once */
+	size_t used;    /* bytes of the image that may not be zero */
+	uint8_t disk_id[LOG_ID_BYTES];
+	uint8_t server[LOG_ID_BYTES];
+	uint8_t epoch[EPOCH_BYTES];
+	uint32_t segment;  /* number of the one in use */
+	uint32_t position; /* in it, of the next batch */
+	bool header_due;   /* the next write carries the LIVE header too */
+	uint64_t ordinal;
+	uint64_t append_lsn;
+	uint64_t durable_lsn;
+	uint64_t checked_lsn; /* the checkers have seen every record below */
+	bool failed;
+	bool writing;
+	uint64_t write_ns; /* mean time of a write */
+	uint64_t slow_until_ns;
+	uint8_t *pending; /* records not yet in a batch, behind room for a header */
+	uint32_t pending_bytes;
+	uint32_t pending_count;
+	uint32_t pending_capacity;
+	uint8_t *flight; /* bytes under way, and where they go */
+	size_t flight_bytes;
+	size_t flight_position;
+	uint32_t flight_records; /* bytes of records in it */
+	size_t flight_records_at;
+	struct sim_batch_place *place;
+	uint32_t place_count;
+	uint32_t place_capacity;
+};
+
+struct sim_read {
+	bool used;
+	uint64_t lsn;
+	uint32_t bytes;
+};
+
+#define SIM_READS_MAX 256
+
+struct sim_node {
+	struct sim_process process;
+	struct node *node;
+	void *memory;
+	size_t memory_bytes;
+	struct node_config config;
+	struct sim_disk disk;
+	struct sim_read read[SIM_READS_MAX];
+	uint64_t starts;
+	uint64_t delivered[SIM_GROUP_NUMBERS]; /* of this life: last slot, 0 none */
+	uint64_t restart_ns;                   /* 0: none is planned */
+};
+
+/* ---- server.c, applier.c, client.c ---- */
+
+enum sim_tx_state {
+	TX_OPEN = 1,
+	TX_ACCEPTED = 2,
+	TX_REFUSED = 3, /* a verdict other than accepted was told */
+	TX_UNKNOWN = 4, /* its server or incarnation ended first */
+	TX_NEVER = 5,   /* rolled back before it was submitted */
+};
+
+/* One transaction that a client ever began; the checkers' registry. */
+struct sim_tx {
+	uint8_t group;
+	uint8_t server;
+	uint8_t state;
+	uint8_t row_count;
+	bool fence;
+	bool submitted;
+	bool acked;
+	bool returned; /* LOCAL_FAILED: comes back by the applier */
+	uint8_t row[SIM_TX_ROWS_MAX];
+	uint64_t before[SIM_TX_ROWS_MAX];
+	uint64_t after[SIM_TX_ROWS_MAX];
+	uint64_t incarnation;
+	uint64_t sequence;
+	uint64_t index; /* 0: not known to be accepted */
+	struct gtid gtid;
+};
+
+struct sim_row {
+	uint64_t chain; /* folds every transaction that wrote it, in order */
+	uint64_t writes;
+	int32_t owner; /* client, SIM_APPLIER + queue position, or SIM_NOBODY */
+};
+
+#define SIM_NOBODY  (-1)
+#define SIM_APPLIER 1000
+
+enum sim_client_state {
+	CLIENT_IDLE = 1,
+	CLIENT_LOCKING = 2,     /* has `at` rows; a statement runs */
+	CLIENT_ROW_WAIT = 3,    /* waits for row[at] */
+	CLIENT_COMMIT_WAIT = 4, /* waits for the commit lock to take its snapshot */
+	CLIENT_MAILBOX = 5,     /* snapshot taken, not yet with the member */
+	CLIENT_SUBMITTED = 6,
+	CLIENT_COMMITTING = 7, /* accepted, in the group commit */
+	CLIENT_FAILING = 8,    /* accepted, and this server cannot commit it */
+};
+
+struct sim_client {
+	enum sim_client_state state;
+	uint32_t generation; /* a pending event of an older one is ignored */
+	uint32_t tx;
+	uint8_t at;
+	bool killed; /* the applier took its locks; the verdict must be a refusal */
+	bool abandoned;
+	uint64_t wait_order;
+	uint64_t since_ns;
+	struct snapshot_taken *taken;
+};
+
+enum sim_apply_state {
+	APPLY_QUEUED = 1,
+	APPLY_RUNNING = 2,
+	APPLY_READY = 3, /* applied, waits for its turn to commit */
+	APPLY_COMMITTING = 4,
+	APPLY_DONE = 5,
+};
+
+struct sim_apply {
+	uint64_t index;
+	uint64_t dependency;
+	uint32_t tx;
+	uint8_t state;
+};
+
+struct sim_commit {
+	bool applier;
+	uint32_t slot; /* client, or queue position */
+	uint32_t tx;
+};
+
+enum sim_server_state {
+	SERVER_OFF = 1, /* running, not in the group */
+	SERVER_STARTING = 2,
+	SERVER_ON = 3,
+	SERVER_ABANDONING = 4, /* STOP: waits for the verdicts of what is open */
+	SERVER_STOPPING = 5,   /* waits for MEMBER_OUT_STOPPED */
+};
+
+struct sim_server {
+	struct sim_process process;
+	struct member *member;
+	void *memory;
+	size_t memory_bytes;
+	struct member_config config;
+	uint8_t number;
+	uint8_t group;
+	enum sim_server_state state;
+	bool connected;
+	bool ever_bootstrapped; /* some START of the group has succeeded */
+	bool try_bootstrap;
+	uint64_t last_incarnation; /* survives a crash */
+	uint64_t incarnation;
+	uint64_t start_nonce;
+	uint64_t queued_index; /* highest told by MEMBER_OUT_QUEUE */
+	uint64_t view_index;
+	uint32_t view_online; /* rows online in the last view */
+	uint32_t view_rows;
+	bool view_self_online;
+	uint64_t write_ns;
+
+	struct sim_row row[SIM_ROWS];
+	uint32_t client_count;
+	struct sim_client client[SIM_CLIENTS_MAX];
+	uint64_t wait_order;
+
+	uint32_t *binlog; /* transactions in the order of their commit here */
+	uint32_t binlog_count;
+	uint32_t binlog_synced;
+	uint32_t binlog_capacity;
+	uint8_t *executed; /* by transaction: is its GTID in gtid_executed */
+	uint32_t executed_count;
+
+	struct sim_apply *apply; /* ring of SIM_APPLY_MAX */
+	uint32_t apply_first;
+	uint32_t apply_end;
+	uint32_t workers;
+
+	struct sim_commit commit[SIM_APPLY_MAX];
+	uint32_t commit_first; /* of the group that is being written */
+	uint32_t commit_group; /* its end */
+	uint32_t commit_end;   /* of all that wait */
+	bool commit_busy;
+	bool commit_lock;
+	void *gtids; /* memory for a gtid_set */
+	uint8_t *gtid_bytes;
+};
+
+/* ---- net.c ---- */
+
+struct sim_packet {
+	uint32_t next_free;
+	uint8_t from;
+	uint8_t to;
+	uint16_t bytes;
+	uint8_t data[SIM_DATAGRAM_BYTES];
+};
+
+struct sim_net {
+	struct sim_packet *packet;
+	uint32_t capacity;
+	uint32_t free; /* UINT32_MAX none */
+	uint32_t used;
+	uint64_t latency_ns;
+	uint64_t jitter_ns;
+	uint32_t drop_ppm;
+	uint32_t duplicate_ppm;
+	uint32_t late_ppm; /* a datagram that takes milliseconds */
+	uint32_t corrupt_ppm;
+	uint64_t cut_until_ns[SIM_PROCESSES_MAX][SIM_PROCESSES_MAX]; /* [from][to] */
+};
+
+/* ---- checkers.c ---- */
+
+#define CHECK_VOTES_MAX 4
+
+/* What one disk holds of one slot. */
+struct check_vote {
+	uint64_t ballot;
+	uint64_t value;
+};
+
+struct check_slot {
+	bool delivered;
+	uint64_t value; /* hash of the bytes */
+	uint8_t count[SIM_NODES_MAX];
+	struct check_vote vote[SIM_NODES_MAX][CHECK_VOTES_MAX];
+};
+
+struct check_group {
+	struct check_slot *slot;
+	uint64_t slot_count;
+	uint64_t slot_capacity;
+	uint64_t *digest; /* by index; 0 not seen */
+	uint32_t *tx;     /* by index; transaction + 1, 0 none */
+	uint64_t index_capacity;
+	uint64_t index_count;
+	uint64_t ballot_max; /* seen in an acceptance on disk */
+	uint64_t promised[SIM_NODES_MAX];
+	uint32_t accepted;
+};
+
+/* ---- the whole ---- */
+
+struct sim_options {
+	uint64_t seed;
+	uint32_t nodes;       /* 0: drawn */
+	uint32_t submissions; /* at least so many in a run */
+	uint64_t duration_ns;
+	bool trace;
+	bool trace_packets;
+};
+
+struct sim_totals {
+	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
+	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops;
+};
+
+struct sim {
+	struct sim_options options;
+	struct sim_totals totals;
+	struct sim_random random;
+	struct sim_heap heap;
+	uint64_t now_ns;
+	bool failed;
+	bool healed;
+	uint64_t healed_ns;
+	uint64_t settled_since_ns;
+	bool settled;
+	uint32_t node_count;
+	uint32_t server_count;
+	uint32_t group_count;
+	struct sim_node node[SIM_NODES_MAX];
+	struct sim_server server[SIM_SERVERS_MAX];
+	struct sim_net net;
+	struct sim_tx *tx;
+	uint32_t tx_count;
+	uint32_t tx_capacity;
+	uint32_t submitted;
+	uint64_t group_uuid[SIM_GROUPS_MAX][2];
+	bool group_begun[SIM_GROUPS_MAX]; /* some START has succeeded */
+	struct check_group check[SIM_GROUP_NUMBERS];
+	/* How rough this run is. */
+	uint64_t fault_mean_ns;
+	uint32_t crash_ppm; /* per step */
+	uint64_t think_ns;
+	uint64_t down_ns;
+	uint32_t fault_bits;
+};
+
+/* clock.c */
+void sim_push(struct sim *s, uint64_t delay_ns, uint8_t kind, uint8_t process, uint32_t slot);
+uint64_t sim_local(const struct sim *s, const struct sim_process *p);
+void sim_timer(struct sim *s, uint8_t process, uint64_t at_local_ns);
+struct sim_process *sim_process(struct sim *s, uint8_t process);
+bool sim_is_node(uint8_t process);
+uint8_t sim_server_process(uint8_t server);
+/* True once per armed budget: this output is the last one. */
+bool sim_output_kills(struct sim *s, struct sim_process *p);
+
+/* run.c */
+bool sim_run(struct sim *s, const struct sim_options *options);
+void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_trace(const struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* net.c */
+struct endpoint net_endpoint(uint8_t process);
+void net_reset(struct sim *s);
+void net_send(struct sim *s, uint8_t from, const struct endpoint *to, const void *data,
+	      uint32_t bytes);
+void net_arrive(struct sim *s, const struct sim_event *event);
+void net_forge(struct sim *s, uint8_t to);
+
+/* disk.c */
+void disk_format(struct sim *s, struct sim_disk *d, uint8_t node);
+void disk_append(struct sim_disk *d, const uint8_t *record, uint32_t bytes);
+void disk_submit(struct sim *s, uint8_t node);
+void disk_written(struct sim *s, uint8_t node);
+void disk_crash(struct sim *s, uint8_t node);
+void disk_clean_stop(struct sim *s, uint8_t node);
+/* Reads the log back into the node: NODE_IN_RECORD for each, and the tail's verdict. */
+enum paxos_tail disk_recover(struct sim *s, uint8_t node);
+const uint8_t *disk_find(const struct sim_disk *d, uint64_t end_lsn, uint32_t bytes);
+
+/* nodes.c */
+void sim_node_setup(struct sim *s, uint8_t node);
+void sim_node_start(struct sim *s, uint8_t node);
+void sim_node_crash(struct sim *s, uint8_t node, uint64_t down_ns);
+void sim_node_feed(struct sim *s, uint8_t node, struct node_input *in);
+void sim_node_read_done(struct sim *s, uint8_t node, uint32_t slot);
+
+/* members.c */
+void sim_member_setup(struct sim *s, uint8_t server);
+void sim_member_boot(struct sim *s, uint8_t server);
+void sim_member_feed(struct sim *s, uint8_t server, struct member_input *in);
+
+/* server.c */
+void server_setup(struct sim *s, uint8_t server);
+void server_boot(struct sim *s, uint8_t server);
+void server_crash(struct sim *s, uint8_t server, uint64_t down_ns);
+void server_start_group(struct sim *s, uint8_t server);
+void server_stop_group(struct sim *s, uint8_t server);
+void server_stop_go_on(struct sim *s, uint8_t server);
+void server_stop_late(struct sim *s, uint8_t server);
+void server_started(struct sim *s, struct sim_server *v, const struct member_output *out);
+void server_ended(struct sim *s, struct sim_server *v, const char *why);
+void server_commit(struct sim *s, struct sim_server *v, struct sim_commit commit);
+void server_synced(struct sim *s, uint8_t server);
+void server_released(struct sim *s, uint8_t server);
+void server_unlock(struct sim *s, struct sim_server *v, int32_t owner);
+bool server_quiet(const struct sim_server *v);
+uint32_t server_open(const struct sim_server *v);
+
+/* applier.c */
+void applier_queue(struct sim *s, struct sim_server *v, const struct member_output *out);
+void applier_run(struct sim *s, struct sim_server *v);
+void applier_applied(struct sim *s, uint8_t server, uint32_t position);
+void applier_committed(struct sim *s, struct sim_server *v, uint32_t position);
+void applier_drop(struct sim *s, struct sim_server *v);
+
+/* client.c */
+void client_step(struct sim *s, uint8_t server, uint32_t slot);
+void client_submit(struct sim *s, uint8_t server, uint32_t slot);
+void client_verdict(struct sim *s, struct sim_server *v, const struct member_output *out);
+void client_granted(struct sim *s, struct sim_server *v, uint32_t client);
+void client_killed(struct sim *s, struct sim_server *v, uint32_t client);
+void client_committed(struct sim *s, struct sim_server *v, uint32_t client);
+void client_unknown(struct sim *s, struct sim_server *v);
+void client_commit_lock_free(struct sim *s, struct sim_server *v);
+void client_abandon_all(struct sim *s, struct sim_server *v);
+
+/* faults.c */
+void fault_next(struct sim *s);
+void fault_heal(struct sim *s);
+
+/* checkers.c */
+void check_reset(struct sim *s);
+void check_delivered(struct sim *s, uint8_t node, const struct node_output *out);
+void check_result(struct sim *s, uint8_t node, const struct node_output *out);
+void check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data);
+void check_accepted(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_t index,
+		    const struct gtid *gtid);
+void check_refused(struct sim *s, const struct sim_server *v, uint32_t tx,
+		   enum member_verdict verdict);
+void check_queue(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_t index);
+bool check_settled(struct sim *s);
+void check_final(struct sim *s);
+void check_unsettled(struct sim *s); /* says what is missing */
+
+#endif /* TESTS_SIM_SIM_H */
