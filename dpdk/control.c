@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -120,6 +121,27 @@ accept_client(struct control *c)
 	close(fd);
 }
 
+static uint64_t
+clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void
+watch(struct control *c)
+{
+	uint64_t now_ms = clock_ms();
+
+	if (now_ms - c->watched_ms < CONTROL_WATCH_MS)
+		return;
+	c->watched_ms = now_ms;
+	if (loop_status_request(c->options.loop, CONTROL_ANSWER_MS))
+		c->options.watch(c->options.watch_context, c->options.loop->snapshot);
+}
+
 static void *
 serve(void *context)
 {
@@ -130,8 +152,9 @@ serve(void *context)
 	while ((fd[0].revents & POLLIN) == 0) {
 		for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
 			fd[2 + i] = (struct pollfd){.fd = c->client[i].fd, .events = POLLIN};
-		if (poll(fd, WAIT_FDS, -1) <= 0)
+		if (poll(fd, WAIT_FDS, CONTROL_WATCH_MS) < 0)
 			continue;
+		watch(c);
 		for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 			if (fd[2 + i].revents != 0)
 				serve_client(c, &c->client[i]);

@@ -24,13 +24,16 @@
 #define CONTROL_CLIENTS_MAX    16
 #define CONTROL_LINE_BYTES_MAX 4096
 #define CONTROL_ANSWER_MS      2000
-#define CONTROL_SOCKET         "/run/synod/synodd.sock"
+#define CONTROL_WATCH_MS       250
 
 struct control_options {
 	const char *path;
 	struct loop *loop;
 	struct status_facts facts;
 	cpu_set_t cpus; /* where the thread may run */
+	/* Called on the control thread every CONTROL_WATCH_MS with a fresh snapshot. */
+	void (*watch)(void *context, const struct loop_snapshot *snapshot);
+	void *watch_context;
 };
 
 struct control_client {
@@ -44,6 +47,7 @@ struct control {
 	int listen_fd;
 	int stop_fd;
 	bool runs;
+	uint64_t watched_ms;
 	pthread_t thread;
 	struct control_client client[CONTROL_CLIENTS_MAX];
 };

@@ -4,15 +4,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/must.h"
 
-#define MEMORY_ALIGN  64
 #define LOG_FULL_NS   1000000u /* how often a full log is tried again */
 #define SECOND_NS     1000000000u
 #define WAIT_FDS      3
@@ -29,15 +28,19 @@ clock_ns(void)
 	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
 }
 
+/* Zeroed pages that cost nothing before they are touched: limits are generous. */
 static void *
-aligned(size_t bytes)
+pages(size_t bytes)
 {
-	size_t rounded = (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
-	void *p = aligned_alloc(MEMORY_ALIGN, rounded);
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
 
+static void
+pages_free(void *p, size_t bytes)
+{
 	if (p)
-		memset(p, 0, rounded);
-	return p;
+		(void)munmap(p, bytes);
 }
 
 static bool
@@ -150,6 +153,7 @@ receive(struct loop *loop)
 				   .from = loop->received[i].from,
 				   .data = loop->received[i].data,
 				   .bytes = loop->received[i].bytes,
+				   .more = i + 1 < n,
 			   });
 	return loop->options.port->received_count > 0;
 }
@@ -456,15 +460,15 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 static int
 take_memory(struct loop *loop, struct hw_error *error)
 {
-	void *memory = aligned(node_size(loop->options.node));
+	void *memory = pages(node_size(loop->options.node));
 	bool good = memory != NULL;
 
 	loop->node = memory ? node_init(memory, loop->options.node) : NULL;
-	loop->backlog = aligned(LOOP_BACKLOG_BYTES);
-	loop->snapshot = aligned(sizeof *loop->snapshot);
+	loop->backlog = pages(LOOP_BACKLOG_BYTES);
+	loop->snapshot = pages(sizeof *loop->snapshot);
 	good = good && loop->backlog && loop->snapshot;
 	for (uint32_t i = 0; i < HW_LOG_READS_MAX; i++) {
-		loop->read_buffer[i] = aligned(FRAME_BYTES_MAX);
+		loop->read_buffer[i] = pages(FRAME_BYTES_MAX);
 		good = good && loop->read_buffer[i];
 	}
 	if (!good)
@@ -537,11 +541,11 @@ loop_close(struct loop *loop)
 							     : hw_log_clean_stop(loop->options.log);
 	}
 	hw_log_close(loop->options.log); /* first: it may still read into our buffers */
-	free(loop->node);
-	free(loop->backlog);
-	free(loop->snapshot);
+	pages_free(loop->node, node_size(loop->options.node));
+	pages_free(loop->backlog, LOOP_BACKLOG_BYTES);
+	pages_free(loop->snapshot, sizeof *loop->snapshot);
 	for (uint32_t i = 0; i < HW_LOG_READS_MAX; i++)
-		free(loop->read_buffer[i]);
+		pages_free(loop->read_buffer[i], FRAME_BYTES_MAX);
 	close(loop->wake_fd);
 	close(loop->status_done_fd);
 	return rc;

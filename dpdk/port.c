@@ -211,6 +211,20 @@ set_mtu(struct port *port, uint16_t wanted, char *why)
 }
 
 static int
+set_mac(struct port *port, const struct port_config *config, char *why)
+{
+	struct rte_ether_addr mac;
+
+	if (!config->mac_given)
+		return 0;
+	memcpy(mac.addr_bytes, config->mac, sizeof mac.addr_bytes);
+	int rc = rte_eth_dev_default_mac_addr_set(port->id, &mac);
+	if (rc != 0)
+		return failed(why, rc, "the port does not take another MAC address: give none");
+	return 0;
+}
+
+static int
 describe(struct port *port, char *why)
 {
 	struct rte_eth_dev_info info;
@@ -235,6 +249,8 @@ start_port(struct port *port, const struct port_config *config, char *why)
 		rc = set_up_queues(port, why);
 	if (rc == 0)
 		rc = set_mtu(port, config->mtu, why);
+	if (rc == 0)
+		rc = set_mac(port, config, why);
 	if (rc == 0)
 		rc = describe(port, why);
 	if (rc != 0)

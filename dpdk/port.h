@@ -39,6 +39,8 @@ struct port_config {
 	const char *eal_arguments; /* separated by blanks */
 	uint32_t frame_count;      /* in the pool, for both directions; 0: 4096 */
 	uint16_t mtu;              /* 0: the port's own */
+	bool mac_given;            /* else the port keeps its own */
+	uint8_t mac[FRAMES_MAC_BYTES];
 };
 
 struct port_frame {

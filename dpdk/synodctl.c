@@ -18,7 +18,7 @@
 
 #include <jansson.h>
 
-#define SOCKET_DEFAULT "/run/synod/synodd.sock"
+#define SOCKET_DEFAULT "/run/synod/control"
 #define ANSWER_S       5
 #define ANSWER_MAX     (4u << 20)
 
@@ -46,7 +46,7 @@ connect_to(const char *path)
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
 		fprintf(stderr,
 			"synodctl: no synodd answers on %s: %s. Is it running? The socket is "
-			"control_socket in its configuration\n",
+			"[control] socket in its configuration\n",
 			path, strerror(errno));
 		if (fd >= 0)
 			close(fd);

@@ -1,0 +1,216 @@
+/* What a synodd will do: see plan.h. */
+#include "dpdk/plan.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/must.h"
+#include "dpdk/status.h"
+#include "paxos/codec.h"
+
+#define MS               1000000u
+#define VALUE_BYTES      (64u * 1024) /* of one consensus value: a batch, or one transaction */
+#define VALUE_HEAD_BYTES 256u         /* what a pool keeps in front of one, rounded up */
+#define VALUES_SPARE     64u
+#define STREAM_BYTES     (4 * VALUE_BYTES) /* two messages of the longest kind each way */
+#define INFLIGHT         1024u
+#define RESULTS          65536u
+#define UDP_IPV4_BYTES   28u
+
+/* A shared host's scheduler may keep a healthy leader off its core for some ticks
+ * of 4 ms, and its disk for tens of ms: what is shorter elects for nothing. */
+struct pace {
+	uint64_t takeover_ns;
+	uint64_t retry_ns;
+	uint64_t session_dead_ns;
+};
+
+static const struct pace shared_pace = {
+	.takeover_ns = 150u * MS, .retry_ns = 20u * MS, .session_dead_ns = 500u * MS};
+static const struct pace dedicated_pace = {
+	.takeover_ns = 10u * MS, .retry_ns = 2u * MS, .session_dead_ns = 50u * MS};
+
+#define TAIL_TRUST_NS (5000ull * MS)
+#define EXPEL_NS      (10000ull * MS)
+#define GC_NS         (1000ull * MS)
+
+/* "synod-node" and the id: readable in a dump, equal on every node. */
+static void
+node_uuid(uint32_t id, uint8_t uuid[16])
+{
+	memset(uuid, 0, 16);
+	memcpy(uuid, "synod-node", 10);
+	for (int i = 0; i < 4; i++)
+		uuid[15 - i] = (uint8_t)(id >> 8 * i);
+}
+
+static int
+plan_nodes(struct plan *plan, struct hw_error *error)
+{
+	const struct hw_config *c = plan->config;
+	struct node_config *n = &plan->node;
+	bool found = false;
+
+	n->node_count = (uint8_t)c->nodes.count;
+	for (uint32_t i = 0; i < c->nodes.count; i++) {
+		uint32_t number = 0;
+		for (uint32_t k = 0; k < c->nodes.count; k++)
+			number += c->nodes.node[k].id < c->nodes.node[i].id;
+		must(number < NODE_NODES_MAX);
+		n->endpoint[number] = c->nodes.node[i].address;
+		node_uuid(c->nodes.node[i].id, n->uuid[number]);
+		if (!endpoint_is_ipv4(&c->nodes.node[i].address))
+			return hw_error_set(error, -EINVAL,
+					    "node %u has an IPv6 address: DPDK ports serve IPv4 so "
+					    "far; give all nodes IPv4 addresses",
+					    c->nodes.node[i].id);
+		if (c->nodes.node[i].id == c->id) {
+			n->self = (uint8_t)number;
+			found = true;
+		}
+	}
+	if (!found)
+		return hw_error_set(error, -EINVAL,
+				    "[appliance] nodes does not list this node's id %u", c->id);
+	return 0;
+}
+
+static int
+plan_address(struct plan *plan, struct hw_error *error)
+{
+	const struct hw_config *c = plan->config;
+	const struct endpoint *self = &plan->node.endpoint[plan->node.self];
+	struct endpoint gateway = {0};
+
+	plan->address.ipv4 = endpoint_ipv4(self);
+	plan->address.port = self->port;
+	plan->address.prefix_bits = (uint8_t)c->prefix_bits;
+	if (c->prefix_bits < 1 || c->prefix_bits > 32)
+		return hw_error_set(error, -EINVAL, "[port] prefix_bits is 1 to 32 for IPv4");
+	if (c->gateway.given) {
+		memcpy(gateway.address, c->gateway.byte, sizeof gateway.address);
+		if (!endpoint_is_ipv4(&gateway))
+			return hw_error_set(error, -EINVAL, "[port] gateway must be IPv4 so far");
+		plan->address.gateway = endpoint_ipv4(&gateway);
+	}
+	plan->port = (struct port_config){.eal_arguments = c->eal, .mtu = (uint16_t)c->mtu};
+	if (c->mac.given) {
+		plan->port.mac_given = true;
+		memcpy(plan->port.mac, c->mac.byte, sizeof plan->port.mac);
+	}
+	return 0;
+}
+
+static int
+plan_limits(struct plan *plan, struct hw_error *error)
+{
+	const struct hw_config *c = plan->config;
+	struct node_config *n = &plan->node;
+	const struct pace *pace = plan->profile == LOOP_DEDICATED ? &dedicated_pace : &shared_pace;
+
+	n->groups_max = c->groups_max;
+	n->members_max = c->members_max;
+	n->inflight_max = INFLIGHT;
+	n->index_hashes_max = (uint32_t)c->index_hashes_max;
+	n->results_max = RESULTS;
+	n->value_bytes_max = VALUE_BYTES;
+	n->horizon = c->event_horizon;
+	n->datagram_bytes_max = c->mtu - UDP_IPV4_BYTES;
+	n->stream_bytes = STREAM_BYTES;
+	n->takeover_ns = pace->takeover_ns;
+	n->retry_ns = pace->retry_ns;
+	n->session_dead_ns = pace->session_dead_ns;
+	n->tail_trust_ns = TAIL_TRUST_NS;
+	n->expel_ns = EXPEL_NS;
+	n->gc_ns = GC_NS;
+	uint64_t wanted = 2ull * (c->groups_max + 1) * c->event_horizon + VALUES_SPARE;
+	uint64_t values = c->pool_bytes / (VALUE_BYTES + VALUE_HEAD_BYTES);
+	if (values < wanted)
+		return hw_error_set(
+			error, -EINVAL,
+			"[memory] pool_bytes is too small for %u groups of %u rounds: at "
+			"least %lu MiB, or fewer groups_max or event_horizon",
+			c->groups_max, c->event_horizon,
+			wanted * (VALUE_BYTES + VALUE_HEAD_BYTES) / (1u << 20) + 1);
+	n->values_max = values > UINT32_MAX ? UINT32_MAX : (uint32_t)values;
+	return 0;
+}
+
+int
+plan_make(struct plan *plan, const struct hw_config *config, struct hw_error *error)
+{
+	*plan = (struct plan){.config = config};
+	/* `auto` is the profile that does no harm where nobody tuned the host. */
+	plan->profile = config->profile == HW_PROFILE_DEDICATED ? LOOP_DEDICATED : LOOP_SHARED;
+	int rc = plan_nodes(plan, error);
+	if (rc == 0)
+		rc = plan_address(plan, error);
+	if (rc == 0)
+		rc = plan_limits(plan, error);
+	if (rc != 0)
+		return rc;
+	plan->log = (struct hw_log_options){
+		.directory = config->directory,
+		.memory = config->durability == HW_DURABILITY_MEMORY,
+		.segment_bytes = config->segment_bytes,
+		.log_bytes_max = config->log_bytes_max,
+	};
+	memcpy(plan->log.server, plan->node.uuid[plan->node.self], sizeof plan->log.server);
+	memcpy(plan->log.epoch, config->epoch, sizeof plan->log.epoch);
+	return 0;
+}
+
+void
+plan_new_epoch(const struct plan *plan, uint8_t epoch[EPOCH_BYTES])
+{
+	static const uint8_t none[EPOCH_BYTES] = {0};
+	uint64_t half[2] = {0x796e6f64, 0x65706f63};
+
+	if (memcmp(plan->config->epoch, none, EPOCH_BYTES) != 0) {
+		memcpy(epoch, plan->config->epoch, EPOCH_BYTES);
+		return;
+	}
+	for (int h = 0; h < 2; h++) {
+		for (uint32_t i = 0; i < plan->node.node_count; i++) {
+			const struct endpoint *e = &plan->node.endpoint[i];
+			half[h] = hash_fold(half[h], hash_bytes(plan->node.uuid[i], 16, 0));
+			half[h] = hash_fold(half[h], hash_bytes(e->address, 16, 0));
+			half[h] = hash_fold(half[h], e->port);
+		}
+		bytes_put_u64(epoch + 8 * (size_t)h, half[h]);
+	}
+}
+
+void
+plan_print(const struct plan *plan, FILE *out)
+{
+	const struct hw_config *c = plan->config;
+	const struct node_config *n = &plan->node;
+
+	fprintf(out, "node       number %u of %u, id %u, \"%s\"\n", n->self, n->node_count, c->id,
+		c->name);
+	for (uint8_t i = 0; i < n->node_count; i++) {
+		char endpoint[STATUS_ENDPOINT_BYTES];
+		status_endpoint(&n->endpoint[i], endpoint);
+		fprintf(out, "           %u  %s%s%s\n", i, endpoint,
+			i == n->self ? "  this node" : "",
+			i == n->leader ? "  leads at first" : "");
+	}
+	fprintf(out, "port       %s\n           /%u, MTU %u, profile %s\n", c->eal, c->prefix_bits,
+		c->mtu, plan->profile == LOOP_DEDICATED ? "dedicated" : "shared");
+	if (plan->log.memory)
+		fprintf(out, "log        in memory: a power loss of a majority loses commits\n");
+	else
+		fprintf(out, "log        %s, %lu MiB at most in segments of %u MiB\n", c->directory,
+			c->log_bytes_max >> 20, c->segment_bytes >> 20);
+	fprintf(out, "memory     %zu MiB, of it %u values of %u bytes\n", node_size(n) >> 20,
+		n->values_max, n->value_bytes_max);
+	fprintf(out, "groups     %u of %u members and %u row hashes each\n", n->groups_max,
+		n->members_max, n->index_hashes_max);
+	fprintf(out,
+		"pace       takeover after %lu ms, sessions end after %lu ms, cut log trusted "
+		"after %lu ms\n",
+		n->takeover_ns / MS, n->session_dead_ns / MS, n->tail_trust_ns / MS);
+	fprintf(out, "control    %s\n", c->socket);
+}

@@ -1,0 +1,40 @@
+/*
+ * dpdk/plan.h - what a synodd will do, derived from its configuration alone.
+ *
+ * Nothing is opened: `synodd --check` makes a plan, prints it and exits, and a
+ * test can look at every decision. Numbers that a user does not set are chosen
+ * here, each with its reason.
+ *
+ * Nodes     number 0.. in the order of their ids, so that every node counts alike.
+ * Epoch     configured, or derived from the list of nodes when a log is made: the
+ *           nodes of one list agree on it without having met. A log that exists
+ *           says its own.
+ * Units     nanoseconds, bytes.
+ * Errors    -EINVAL and a sentence with the remedy.
+ * Threads   none of its own.
+ */
+#ifndef DPDK_PLAN_H
+#define DPDK_PLAN_H
+
+#include <stdio.h>
+
+#include "dpdk/loop.h"
+#include "hw/config.h"
+
+struct plan {
+	const struct hw_config *config; /* lent; its texts are used */
+	struct node_config node;        /* epoch: only once the log is open */
+	struct udp_address address;
+	struct port_config port;
+	struct hw_log_options log; /* epoch: the configured one, or zeros */
+	enum loop_profile profile;
+};
+
+int plan_make(struct plan *plan, const struct hw_config *config, struct hw_error *error);
+
+/* The epoch of a log that is made now. */
+void plan_new_epoch(const struct plan *plan, uint8_t epoch[EPOCH_BYTES]);
+
+void plan_print(const struct plan *plan, FILE *out);
+
+#endif /* DPDK_PLAN_H */

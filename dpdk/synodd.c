@@ -1,0 +1,325 @@
+/* synodd - one node of the appliance, as a process.
+ *
+ *     synodd --config FILE [--format | --check]
+ *
+ * Reads the configuration, opens the log, the port and the control socket, and
+ * turns the poll loop until SIGTERM or SIGINT. Log lines go to stderr with the
+ * time in front; the process stays in the foreground and writes no pid file, as
+ * a supervisor wants it. Exits with 0 after an orderly stop, 1 when something was
+ * refused, 2 when it was called wrongly. */
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "dpdk/control.h"
+#include "dpdk/plan.h"
+
+#define LINE_BYTES 1024
+
+static const char usage[] =
+	"usage: synodd --config FILE            run this node until SIGTERM\n"
+	"       synodd --config FILE --format   the same; makes the log of a new node first\n"
+	"       synodd --config FILE --check    print the plan and exit\n"
+	"       synodd --help | --version\n";
+
+struct arguments {
+	const char *config;
+	bool check;
+	bool format;
+};
+
+/* All that one process holds; static, because it is one and large. */
+struct appliance {
+	struct hw_config config;
+	struct plan plan;
+	struct hw_log *log;
+	struct port port;
+	struct udp udp;
+	struct loop loop;
+	struct control control;
+	struct loop_snapshot seen; /* the watch's: what it has told already */
+	bool watched;
+};
+
+static struct appliance appliance;
+static _Atomic bool stop_wanted;
+static _Atomic bool loop_there;
+
+__attribute__((format(printf, 1, 2))) static void
+say(const char *format, ...)
+{
+	char line[LINE_BYTES];
+	struct timespec now;
+	struct tm utc;
+	va_list list;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	size_t n = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
+	n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ synodd: ", now.tv_nsec / 1000000);
+	va_start(list, format);
+	(void)vsnprintf(line + n, sizeof line - n - 1, format, list);
+	va_end(list);
+	fprintf(stderr, "%s\n", line);
+}
+
+static int
+parse_arguments(struct arguments *a, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
+		{"format", no_argument, NULL, 'f'},       {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},      {0}};
+
+	for (int c = getopt_long(argc, argv, "", options, NULL); c != -1;
+	     c = getopt_long(argc, argv, "", options, NULL)) {
+		switch (c) {
+		case 'c':
+			a->config = optarg;
+			break;
+		case 'k':
+			a->check = true;
+			break;
+		case 'f':
+			a->format = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		case 'v':
+			printf("synodd %s\n", SYNOD_VERSION);
+			exit(0);
+		default:
+			return 2;
+		}
+	}
+	return a->config && optind == argc ? 0 : 2;
+}
+
+static void
+on_stop(int number)
+{
+	(void)number;
+	atomic_store(&stop_wanted, true);
+	if (atomic_load(&loop_there))
+		loop_stop(&appliance.loop);
+}
+
+static void
+catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_stop};
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static bool
+log_is_there(const char *directory)
+{
+	DIR *dir = opendir(directory);
+	bool there = false;
+
+	if (!dir)
+		return false;
+	for (struct dirent *e = readdir(dir); e && !there; e = readdir(dir))
+		there = e->d_name[0] != '.';
+	closedir(dir);
+	return there;
+}
+
+/* An empty log answers that this node never promised anything. Where it did, and
+ * its disk was lost, that answer can undo what a majority had agreed on: so a log
+ * is made only for whoever says that the node is new. */
+static int
+open_log(struct appliance *a, bool format, struct hw_error *error)
+{
+	struct hw_log_options *options = &a->plan.log;
+	bool there = !options->memory && log_is_there(options->directory);
+
+	if (!there && !options->memory && !format)
+		return hw_error_set(
+			error, -ENOENT,
+			"there is no log in %s. A new node makes one with --format. A "
+			"node that has lost its disk must not: it comes back under a new "
+			"id, after its old one was removed",
+			options->directory);
+	if (!there)
+		plan_new_epoch(&a->plan, options->epoch);
+	int rc = hw_log_open(options, &a->log, error);
+	if (rc != 0)
+		return rc;
+	struct hw_log_identity identity = hw_log_identity(a->log);
+	memcpy(a->plan.node.epoch, identity.epoch, EPOCH_BYTES);
+	say("log %s: %s", identity.formatted_now ? "made" : "found", hw_log_mode(a->log));
+	return 0;
+}
+
+static int
+open_port(struct appliance *a, struct hw_error *error)
+{
+	char why[PORT_WHY_BYTES];
+	int rc = port_open(&a->port, &a->plan.port, why);
+
+	if (rc != 0)
+		return hw_error_set(error, rc, "%s", why);
+	if (a->port.mtu < a->config.mtu)
+		return hw_error_set(
+			error, -EINVAL,
+			"the port's MTU is %u, the configuration says %u: set [port] mtu "
+			"= %u on every node, or raise the port's",
+			a->port.mtu, a->config.mtu, a->port.mtu);
+	udp_init(&a->udp, &a->port, &a->plan.address);
+	say("port %s %02x:%02x:%02x:%02x:%02x:%02x, MTU %u, link %s%s", a->port.driver,
+	    a->port.mac[0], a->port.mac[1], a->port.mac[2], a->port.mac[3], a->port.mac[4],
+	    a->port.mac[5], a->port.mtu, port_link_up(&a->port) ? "up" : "down",
+	    a->port.wait_fd < 0 ? "; it has no descriptor to wait on" : "");
+	return 0;
+}
+
+/* What a person wants to read later: changes, told by the control thread. */
+static void
+watch(void *context, const struct loop_snapshot *now)
+{
+	struct appliance *a = context;
+	const struct loop_snapshot *old = &a->seen;
+
+	for (uint8_t i = 0; i < a->plan.node.node_count; i++) {
+		bool up = (now->node.link_up >> i & 1) != 0;
+		if (up != ((old->node.link_up >> i & 1) != 0))
+			say("node %u %s", i, up ? "is connected" : "is lost");
+	}
+	if (!a->watched || now->node.voting != old->node.voting)
+		say("this node %s", now->node.voting ? "votes" : "does not vote");
+	for (uint32_t i = 0; i < now->group_count; i++) {
+		uint8_t leader = now->group[i].leader;
+		if (i < old->group_count && leader == old->group[i].leader)
+			continue;
+		if (leader == PAXOS_NO_VOTER)
+			say("group %u has no leader", now->group[i].group);
+		else
+			say("group %u is led by node %u", now->group[i].group, leader);
+	}
+	if (now->log.write_error != old->log.write_error)
+		say("the log failed and takes no more: %s. Stop this node, repair or replace its "
+		    "disk",
+		    strerror(-now->log.write_error));
+	if (now->log.space_error != old->log.space_error && now->log.space_error != 0)
+		say("no room for the log: %s. Free space in %s", strerror(now->log.space_error),
+		    a->config.directory);
+	if (now->frame_drop[FRAMES_DROP_CONFLICT] != old->frame_drop[FRAMES_DROP_CONFLICT])
+		say("another host claims this node's IPv4 address");
+	a->seen = *now;
+	a->watched = true;
+}
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int
+start_control(struct appliance *a, const cpu_set_t *cpus, struct hw_error *error)
+{
+	struct control_options options = {
+		.path = a->config.socket,
+		.loop = &a->loop,
+		.facts = {.node = &a->plan.node,
+			  .version = SYNOD_VERSION,
+			  .log_mode = hw_log_mode(a->log),
+			  .driver = a->port.driver,
+			  .profile = a->plan.profile,
+			  .started_ns = now_ns()},
+		.cpus = *cpus,
+		.watch = watch,
+		.watch_context = a,
+	};
+
+	return control_start(&a->control, &options, error);
+}
+
+/* The loop's thread from here on is DPDK's main one, on the core that DPDK gave
+ * it; log and control threads keep the CPUs that the process came with. */
+static int
+run(struct appliance *a, bool format, struct hw_error *error)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	(void)sched_getaffinity(0, sizeof cpus, &cpus);
+	int rc = open_log(a, format, error);
+	if (rc != 0)
+		return rc;
+	rc = open_port(a, error);
+	if (rc != 0) {
+		hw_log_close(a->log);
+		port_close(&a->port);
+		return rc;
+	}
+	rc = loop_start(&a->loop,
+			&(struct loop_options){.profile = a->plan.profile,
+					       .port = &a->port,
+					       .udp = &a->udp,
+					       .log = a->log,
+					       .node = &a->plan.node},
+			error);
+	if (rc == 0)
+		rc = start_control(a, &cpus, error);
+	if (rc == 0) {
+		atomic_store(&loop_there, true);
+		say("node %u of %u runs as process %lu, %lu records replayed", a->plan.node.self,
+		    a->plan.node.node_count, a->loop.process, a->loop.stats.replayed);
+		if (!atomic_load(&stop_wanted))
+			loop_run(&a->loop);
+		atomic_store(&loop_there, false);
+		control_stop(&a->control);
+	}
+	int mark = loop_close(&a->loop);
+	if (rc == 0 && mark != 0)
+		rc = hw_error_set(error, mark,
+				  "the log has no mark of an orderly stop: the next start settles "
+				  "its end with the other nodes");
+	udp_close(&a->udp);
+	port_close(&a->port);
+	return rc;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct arguments arguments = {0};
+	struct hw_error error = {0};
+
+	int rc = parse_arguments(&arguments, argc, argv);
+	if (rc != 0) {
+		fputs(usage, stderr);
+		return rc;
+	}
+	if (hw_config_load(&appliance.config, arguments.config, &error) != 0 ||
+	    plan_make(&appliance.plan, &appliance.config, &error) != 0) {
+		say("%s", error.text);
+		return 1;
+	}
+	if (arguments.check) {
+		plan_print(&appliance.plan, stdout);
+		return 0;
+	}
+	catch_signals();
+	if (run(&appliance, arguments.format, &error) != 0) {
+		say("%s", error.text);
+		return 1;
+	}
+	say("stopped in order");
+	return 0;
+}

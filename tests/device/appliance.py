@@ -1,0 +1,120 @@
+"""Three synodd on one bridge, one namespace each, for device tests.
+
+    with Bridge(3) as net, Appliance(net, SYNODD, SYNODCTL) as appliance:
+        appliance.start(0)
+        appliance.status(0)['groups'][0]['leader']
+
+Logs and sockets lie in a folder of their own that is removed at the end.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+EAL = '--no-pci --no-huge --no-shconf --no-telemetry -m 64 --vdev net_af_packet0,iface=port0'
+CONFIG = """[node]
+id = {id}
+name = node-{number}
+address = 10.77.0.{id}:4000
+[appliance]
+nodes = 1@10.77.0.1:4000, 2@10.77.0.2:4000, 3@10.77.0.3:4000
+[port]
+eal = {eal}
+[log]
+directory = {folder}/log{number}
+segment_bytes = 4 MiB
+log_bytes_max = 64 MiB
+[memory]
+pool_bytes = 64 MiB
+[groups]
+groups_max = 4
+index_hashes_max = 65536
+[control]
+socket = {folder}/control{number}
+"""
+
+
+class Appliance:
+    def __init__(self, net, synodd, synodctl):
+        self.net = net
+        self.synodd = synodd
+        self.synodctl = synodctl
+        self.process = [None, None, None]
+        self.folder = None
+
+    def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix='synod-device-')
+        for number in range(3):
+            with open(self.config(number), 'w', encoding='ascii') as file:
+                file.write(CONFIG.format(id=number + 1, number=number, folder=self.folder,
+                                         eal=EAL))
+        return self
+
+    def __exit__(self, kind, *_):
+        for process in self.process:
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()
+        if kind is not None:
+            for number in range(3):
+                print(f'--- node {number} said', self.said(number), sep='\n', flush=True)
+        shutil.rmtree(self.folder)
+
+    def config(self, number):
+        return f'{self.folder}/node{number}.conf'
+
+    def said(self, number):
+        path = f'{self.folder}/said{number}'
+        if not os.path.exists(path):
+            return ''
+        with open(path, encoding='utf-8') as file:
+            return file.read()
+
+    def start(self, number, *options):
+        with open(f'{self.folder}/said{number}', 'a', encoding='utf-8') as said:
+            self.process[number] = self.net.spaces[number].run(
+                [self.synodd, '--config', self.config(number), *options], stderr=said,
+                stdout=said)
+
+    def kill(self, number):
+        self.process[number].kill()
+        self.process[number].wait()
+
+    def stop(self, number):
+        self.process[number].send_signal(signal.SIGTERM)
+        return self.process[number].wait(timeout=10)
+
+    def ask(self, number, *options):
+        return subprocess.run([self.synodctl, 'status', '--socket',
+                               f'{self.folder}/control{number}', *options],
+                              capture_output=True, text=True, check=False)
+
+    def status(self, number):
+        """The status object, or None while the node does not answer."""
+        done = self.ask(number, '--json')
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def leader(self, number):
+        status = self.status(number)
+        return status['groups'][0]['leader'] if status else None
+
+
+def wait_for(condition, what, within_s=20):
+    """Waits for what must come; returns the seconds it took."""
+    begin = time.monotonic()
+    while not condition():
+        if time.monotonic() - begin > within_s:
+            raise AssertionError(f'not within {within_s} s: {what}')
+        time.sleep(0.02)
+    took_s = time.monotonic() - begin
+    print(f'ok {what} ({took_s:.2f} s)', flush=True)
+    return took_s
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+    print('ok', what, flush=True)
