@@ -167,6 +167,9 @@ step_learned(struct paxos_replica *r, const struct paxos_message *m)
 	} else if (m->slot >= window_end(r)) {
 		r->stats.beyond++;
 	} else {
+		/* Our own prepare would have found it: a higher ballot decided there. */
+		if (r->role == ROLE_LEADER && m->slot >= r->next_slot)
+			step_down(r);
 		accept_store(r, m->slot, BALLOT_LEARNED, m->value);
 		return;
 	}

@@ -225,7 +225,7 @@ adopt(struct paxos_replica *r)
 	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
 		struct paxos_report *report = &r->report[slot & WINDOW_MASK];
 		struct paxos_slot *w = window_find(r, slot);
-		if (report->slot != slot || (w && w->accepted >= report->ballot))
+		if (report->slot != slot || (w && (w->decided || w->accepted >= report->ballot)))
 			continue;
 		if (report->ballot != BALLOT_LEARNED)
 			r->seen = max_u64(r->seen, report->ballot);

@@ -71,6 +71,40 @@ end_node(struct run *run, uint8_t node)
 		restart(run, node, clean);
 }
 
+/* The schedule that unmasks a voter which trusts a cut log: the leader and it
+ * decide without the rest, it loses that, and the next leader asks it. */
+static void
+lose_a_vote(struct run *run)
+{
+	struct cluster *c = run->c;
+	int leader = cluster_leader(c);
+	if (leader < 0 || run->rotten < run->voter_count || down_count(run) > 0)
+		return;
+	uint8_t liar = (uint8_t)((leader + 1) % run->voter_count);
+	uint8_t quorum = run->voter_count / 2 + 1;
+	for (uint8_t i = quorum; i < run->voter_count; i++) {
+		for (uint8_t j = 0; j < quorum; j++)
+			cluster_cut(c, (uint8_t)((leader + j) % run->voter_count),
+				    (uint8_t)((leader + i) % run->voter_count));
+	}
+	submit_some(run);
+	cluster_run(c, 1 * MS + cluster_random(c, 2 * MS));
+	run->rotten = liar;
+	cluster_crash_lying(c, liar, 1 + (uint32_t)cluster_random(c, 12));
+	cluster_heal(c);
+	for (uint8_t i = 0; i < run->voter_count; i++) {
+		for (uint8_t j = 1; j < quorum && i != liar; j++) {
+			if (j != 1)
+				cluster_cut(c, (uint8_t)((leader + j) % run->voter_count), i);
+		}
+		if (i != leader)
+			cluster_cut(c, (uint8_t)leader, i);
+	}
+	restart(run, liar, false);
+	cluster_run(c, 20 * MS);
+	cluster_heal(c);
+}
+
 static void
 fault(struct run *run)
 {
@@ -105,6 +139,9 @@ fault(struct run *run)
 		break;
 	case 7:
 		cluster_pressure(c, a, cluster_random(c, 2));
+		break;
+	case 8:
+		lose_a_vote(run);
 		break;
 	default:
 		break;
