@@ -79,7 +79,9 @@ log_slot_header(const struct hw_log *log, const struct log_slot *slot, enum log_
 		.first_ordinal = slot->first_ordinal,
 	};
 	memcpy(header.disk, log->identity.disk, LOG_ID_BYTES);
-	memcpy(header.epoch, log->identity.epoch, EPOCH_BYTES);
+	/* A spare has none yet, and the preparer must not read what the owner may set. */
+	if (state == LOG_SEGMENT_LIVE)
+		memcpy(header.epoch, log->identity.epoch, EPOCH_BYTES);
 	memcpy(header.server, log->options.server, LOG_ID_BYTES);
 	memcpy(header.path, log->directory, sizeof header.path);
 	return header;
