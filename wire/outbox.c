@@ -78,16 +78,19 @@ outbox_gate(struct outbox *o, uint64_t after_lsn, uint64_t durable_lsn)
 		(struct gate){.end = o->end, .lsn = after_lsn};
 }
 
-void
+bool
 outbox_durable(struct outbox *o, uint64_t durable_lsn)
 {
+	uint32_t first = o->gate_first;
+
 	while (o->gate_first != o->gate_end) {
 		const struct gate *g = &o->gates[o->gate_first & (OUTBOX_GATES - 1)];
 		if (g->lsn > durable_lsn)
-			return;
+			break;
 		gate_open(o, g->end, g->lsn);
 		o->gate_first++;
 	}
+	return o->gate_first != first;
 }
 
 uint32_t

@@ -69,7 +69,8 @@ void outbox_reset(struct outbox *o, uint64_t credit);
 bool outbox_write(struct outbox *o, const struct wire_slice *slices, uint32_t slice_count,
 		  uint32_t bytes);
 void outbox_gate(struct outbox *o, uint64_t after_lsn, uint64_t durable_lsn);
-void outbox_durable(struct outbox *o, uint64_t durable_lsn);
+/* Returns whether a gate opened. */
+bool outbox_durable(struct outbox *o, uint64_t durable_lsn);
 
 /* Bytes never sent that gates and credit let go. */
 static inline uint64_t

@@ -316,8 +316,8 @@ wire_durable(struct wire *w, uint64_t lsn)
 		if (s->state != SESSION_OPEN)
 			continue;
 		for (int j = 0; j < WIRE_STREAMS; j++)
-			outbox_durable(&s->outbox[j], lsn);
-		bit_set(w->to_send, i);
+			if (outbox_durable(&s->outbox[j], lsn))
+				bit_set(w->to_send, i);
 	}
 }
 
