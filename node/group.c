@@ -512,6 +512,7 @@ note_result(struct node *n, struct node_group *g, const struct node_recent *r)
 			g->conflicts++;
 		if (e->verdict == GROUP_ACCEPTED && !e->outcome.again) {
 			result->kind = RESULT_ACCEPTED;
+			g->last_accepted = e->index;
 			result->flags = s->flags;
 			result->bytes = s->payload_bytes;
 			if (s->payload_bytes > 0)
@@ -625,7 +626,11 @@ log_progress(struct node *n, struct node_group *g, const struct group_member *m)
 		return;
 	const struct node_session *s = &n->session[session];
 	bool online = s->ready && m->state == MEMBER_RECOVERING;
-	if (!online && s->mark_low <= m->mark_low && s->committed <= m->committed)
+	bool moved = s->mark_low > m->mark_low || s->committed > m->committed;
+	/* Beyond the last transaction there is nothing to collect: else each report
+	 * would be an entry that the next report moves past, for ever. */
+	bool behind = m->mark_low < g->last_accepted || m->committed < g->last_accepted;
+	if (!online && !(moved && behind))
 		return;
 	struct entry progress = {
 		.kind = ENTRY_PROGRESS,
@@ -660,7 +665,7 @@ node_group_duties(struct node *n, struct node_group *g)
 		log_progress(n, g, m);
 	}
 	uint64_t wanted = group_horizon_wanted(g->state);
-	if (wanted > group_horizon(g->state))
+	if (wanted > group_horizon(g->state) && group_horizon(g->state) < g->last_accepted)
 		node_group_submit_entry(
 			n, g, &(struct entry){.kind = ENTRY_HORIZON, .horizon = {.index = wanted}});
 }

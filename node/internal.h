@@ -79,7 +79,8 @@ struct node_group {
 	bool applying;         /* an entry of slot applied_slot + 1 is half done */
 	uint32_t apply_offset;
 	struct entry entry;
-	uint64_t last_view; /* index of the last view change, 0 none */
+	uint64_t last_view;     /* index of the last view change, 0 none */
+	uint64_t last_accepted; /* index of the last transaction, 0 none */
 	uint64_t conflicts;
 	uint64_t certified;
 
