@@ -86,13 +86,17 @@ class Server:
     def create(self):
         os.makedirs(self.path)
         owned_by_mysql(self.servers.root, self.path)
+        # Empty, and not --no-defaults: that would ignore what SET PERSIST has written.
+        with open(f'{self.path}/my.cnf', 'w', encoding='utf-8'):
+            pass
         subprocess.run(['cp', '-a', '--reflink=auto', template(self.servers.root), f'{self.path}/data'], check=True)
 
     def start(self, *options):
         command = enter(
-            self.servers.root, 'mysqld', '--no-defaults', '--user=mysql', f'--datadir={self.inside}/data',
+            self.servers.root, 'mysqld', f'--defaults-file={self.inside}/my.cnf', '--user=mysql',
+            f'--datadir={self.inside}/data',
             f'--socket={self.inside}/s.sock', f'--port={self.port}', '--bind-address=127.0.0.1', '--mysqlx=OFF',
-            f'--pid-file={self.inside}/pid', f'--log-error={self.inside}/err', f'--server-id={self.number}',
+            f'--pid-file={self.inside}/pid', f'--log-error={self.inside}/error.log', f'--server-id={self.number}',
             '--report-host=127.0.0.1', f'--report-port={self.port}', f'--plugin-dir={self.servers.inside}/plugin',
             '--innodb-buffer-pool-size=64M', '--innodb-redo-log-capacity=32M', *options)
         with open(f'{self.path}/out', 'ab') as out:
@@ -158,9 +162,9 @@ class Server:
 
     def log(self):
         """What the server has written to its error log so far."""
-        if not os.path.exists(f'{self.path}/err'):
+        if not os.path.exists(f'{self.path}/error.log'):
             return ''
-        with open(f'{self.path}/err', encoding='utf-8', errors='replace') as file:
+        with open(f'{self.path}/error.log', encoding='utf-8', errors='replace') as file:
             return file.read()
 
 
