@@ -12,10 +12,11 @@
 
 #include "base/must.h"
 
-#define LOG_FULL_NS   1000000u /* how often a full log is tried again */
-#define SECOND_NS     1000000000u
-#define WAIT_FDS      3
-#define MEMBERS_COUNT NODE_MEMBERS_MAX
+#define LOG_FULL_NS    1000000u /* how often a full log is tried again */
+#define SECOND_NS      1000000000u
+#define HUGEPAGE_BYTES (2u << 20)
+#define WAIT_FDS       3
+#define MEMBERS_COUNT  NODE_MEMBERS_MAX
 
 _Static_assert((LOOP_READS_MAX & (LOOP_READS_MAX - 1)) == 0, "positions wrap");
 
@@ -34,6 +35,32 @@ pages(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
+}
+
+static size_t
+node_bytes(const struct loop *loop)
+{
+	return (node_size(loop->options.node) + HUGEPAGE_BYTES - 1) / HUGEPAGE_BYTES *
+	       HUGEPAGE_BYTES;
+}
+
+/* Reserved hugepages if they suffice; else the kernel is asked to use large pages
+ * where it can: the certification index is read at random. */
+static void *
+node_pages(const struct loop *loop)
+{
+	size_t bytes = node_bytes(loop);
+	void *p = MAP_FAILED;
+
+	if (loop->options.hugepages)
+		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (p != MAP_FAILED)
+		return p;
+	p = pages(bytes);
+	if (p && loop->options.hugepages)
+		(void)madvise(p, bytes, MADV_HUGEPAGE);
+	return p;
 }
 
 static void
@@ -460,7 +487,7 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 static int
 take_memory(struct loop *loop, struct hw_error *error)
 {
-	void *memory = pages(node_size(loop->options.node));
+	void *memory = node_pages(loop);
 	bool good = memory != NULL;
 
 	loop->node = memory ? node_init(memory, loop->options.node) : NULL;
@@ -541,7 +568,7 @@ loop_close(struct loop *loop)
 							     : hw_log_clean_stop(loop->options.log);
 	}
 	hw_log_close(loop->options.log); /* first: it may still read into our buffers */
-	pages_free(loop->node, node_size(loop->options.node));
+	pages_free(loop->node, node_bytes(loop));
 	pages_free(loop->backlog, LOOP_BACKLOG_BYTES);
 	pages_free(loop->snapshot, sizeof *loop->snapshot);
 	for (uint32_t i = 0; i < HW_LOG_READS_MAX; i++)

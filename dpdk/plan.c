@@ -17,6 +17,7 @@
 #define INFLIGHT         1024u
 #define RESULTS          65536u
 #define UDP_IPV4_BYTES   28u
+#define PLAN_TEXT_BYTES  2048
 
 /* A shared host's scheduler may keep a healthy leader off its core for some ticks
  * of 4 ms, and its disk for tens of ms: what is shorter elects for nothing. */
@@ -137,12 +138,45 @@ plan_limits(struct plan *plan, struct hw_error *error)
 	return 0;
 }
 
-int
-plan_make(struct plan *plan, const struct hw_config *config, struct hw_error *error)
+struct hw_wish
+plan_wish(const struct hw_config *config)
 {
-	*plan = (struct plan){.config = config};
-	/* `auto` is the profile that does no harm where nobody tuned the host. */
-	plan->profile = config->profile == HW_PROFILE_DEDICATED ? LOOP_DEDICATED : LOOP_SHARED;
+	return (struct hw_wish){
+		.profile = (enum hw_profile)config->profile,
+		.hugepages = (enum hw_hugepages)config->hugepages,
+		.pool_bytes = config->pool_bytes,
+		.poll_cores = 1,
+	};
+}
+
+/* "iface=veA" of a virtual port, or the PCI address behind "-a". */
+bool
+plan_nic(const struct hw_config *config, char nic[HW_CONFIG_TEXT_BYTES])
+{
+	const char *at = strstr(config->eal, "iface=");
+	size_t skip = strlen("iface=");
+
+	if (!at) {
+		at = strstr(config->eal, "-a ");
+		skip = strlen("-a ");
+	}
+	if (!at)
+		return false;
+	at += skip;
+	size_t bytes = strcspn(at, " \t,");
+	must(bytes < HW_CONFIG_TEXT_BYTES);
+	memcpy(nic, at, bytes);
+	nic[bytes] = '\0';
+	return bytes > 0;
+}
+
+int
+plan_make(struct plan *plan, const struct hw_config *config, const struct hw_plan *machine,
+	  struct hw_error *error)
+{
+	*plan = (struct plan){.config = config, .machine = *machine};
+	must(machine->profile != HW_PROFILE_AUTO);
+	plan->profile = machine->profile == HW_PROFILE_DEDICATED ? LOOP_DEDICATED : LOOP_SHARED;
 	int rc = plan_nodes(plan, error);
 	if (rc == 0)
 		rc = plan_address(plan, error);
@@ -187,6 +221,7 @@ plan_print(const struct plan *plan, FILE *out)
 {
 	const struct hw_config *c = plan->config;
 	const struct node_config *n = &plan->node;
+	char machine[PLAN_TEXT_BYTES];
 
 	fprintf(out, "node       number %u of %u, id %u, \"%s\"\n", n->self, n->node_count, c->id,
 		c->name);
@@ -213,4 +248,6 @@ plan_print(const struct plan *plan, FILE *out)
 		"after %lu ms\n",
 		n->takeover_ns / MS, n->session_dead_ns / MS, n->tail_trust_ns / MS);
 	fprintf(out, "control    %s\n", c->socket);
+	hw_plan_text(&plan->machine, machine, sizeof machine);
+	fprintf(out, "\n%s", machine);
 }

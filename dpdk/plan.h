@@ -1,5 +1,5 @@
 /*
- * dpdk/plan.h - what a synodd will do, derived from its configuration alone.
+ * dpdk/plan.h - what a synodd will do, derived from its configuration and its host.
  *
  * Nothing is opened: `synodd --check` makes a plan, prints it and exits, and a
  * test can look at every decision. Numbers that a user does not set are chosen
@@ -20,6 +20,7 @@
 
 #include "dpdk/loop.h"
 #include "hw/config.h"
+#include "hw/topology.h"
 
 struct plan {
 	const struct hw_config *config; /* lent; its texts are used */
@@ -28,9 +29,17 @@ struct plan {
 	struct port_config port;
 	struct hw_log_options log; /* epoch: the configured one, or zeros */
 	enum loop_profile profile;
+	struct hw_plan machine; /* cores and memory */
 };
 
-int plan_make(struct plan *plan, const struct hw_config *config, struct hw_error *error);
+/* What is asked of hw_plan_make(). */
+struct hw_wish plan_wish(const struct hw_config *config);
+
+/* The card or interface that the EAL arguments name, for hw_host_read(). */
+bool plan_nic(const struct hw_config *config, char nic[HW_CONFIG_TEXT_BYTES]);
+
+int plan_make(struct plan *plan, const struct hw_config *config, const struct hw_plan *machine,
+	      struct hw_error *error);
 
 /* The epoch of a log that is made now. */
 void plan_new_epoch(const struct plan *plan, uint8_t epoch[EPOCH_BYTES]);

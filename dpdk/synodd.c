@@ -232,6 +232,13 @@ now_ns(void)
 static int
 start_control(struct appliance *a, const cpu_set_t *cpus, struct hw_error *error)
 {
+	int cpu = a->plan.machine.control_cpu;
+	cpu_set_t control_cpus = *cpus;
+
+	if (cpu >= 0) {
+		CPU_ZERO(&control_cpus);
+		CPU_SET((size_t)cpu, &control_cpus);
+	}
 	struct control_options options = {
 		.path = a->config.socket,
 		.loop = &a->loop,
@@ -241,7 +248,7 @@ start_control(struct appliance *a, const cpu_set_t *cpus, struct hw_error *error
 			  .driver = a->port.driver,
 			  .profile = a->plan.profile,
 			  .started_ns = now_ns()},
-		.cpus = *cpus,
+		.cpus = control_cpus,
 		.watch = watch,
 		.watch_context = a,
 	};
@@ -249,8 +256,52 @@ start_control(struct appliance *a, const cpu_set_t *cpus, struct hw_error *error
 	return control_start(&a->control, &options, error);
 }
 
-/* The loop's thread from here on is DPDK's main one, on the core that DPDK gave
- * it; log and control threads keep the CPUs that the process came with. */
+static int
+make_plan(struct appliance *a, bool check, struct hw_error *error)
+{
+	struct hw_host host;
+	struct hw_plan machine;
+	struct hw_wish wish = plan_wish(&a->config);
+	char nic[HW_CONFIG_TEXT_BYTES];
+	/* A plan may be looked at where the card is not. */
+	bool named = !check && plan_nic(&a->config, nic);
+
+	int rc = hw_host_read(
+		&host, &(struct hw_host_options){.root = "", .nic = named ? nic : NULL}, error);
+	if (rc == 0)
+		rc = hw_plan_make(&machine, &host, &wish, error);
+	if (rc == 0)
+		rc = plan_make(&a->plan, &a->config, &machine, error);
+	return rc;
+}
+
+/* This thread and those it makes from here on; without a plan for it, anywhere. */
+static void
+move_to(int cpu, const cpu_set_t *otherwise)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	if (cpu >= 0)
+		CPU_SET((size_t)cpu, &one);
+	(void)sched_setaffinity(0, sizeof one, cpu >= 0 ? &one : otherwise);
+}
+
+/* The log's threads are made where the plan wants them, and only then this thread
+ * goes to its poll core: DPDK takes it from there as its main one. */
+static int
+open_machine(struct appliance *a, const cpu_set_t *all, bool format, struct hw_error *error)
+{
+	const struct hw_plan *machine = &a->plan.machine;
+
+	move_to(machine->log_cpu, all);
+	int rc = open_log(a, format, error);
+	if (rc != 0)
+		return rc;
+	move_to(machine->poll_count > 0 ? machine->poll_cpu[0] : HW_CPU_NONE, all);
+	return open_port(a, error);
+}
+
 static int
 run(struct appliance *a, bool format, struct hw_error *error)
 {
@@ -258,12 +309,10 @@ run(struct appliance *a, bool format, struct hw_error *error)
 
 	CPU_ZERO(&cpus);
 	(void)sched_getaffinity(0, sizeof cpus, &cpus);
-	int rc = open_log(a, format, error);
-	if (rc != 0)
-		return rc;
-	rc = open_port(a, error);
+	int rc = open_machine(a, &cpus, format, error);
 	if (rc != 0) {
-		hw_log_close(a->log);
+		if (a->log)
+			hw_log_close(a->log);
 		port_close(&a->port);
 		return rc;
 	}
@@ -272,7 +321,8 @@ run(struct appliance *a, bool format, struct hw_error *error)
 					       .port = &a->port,
 					       .udp = &a->udp,
 					       .log = a->log,
-					       .node = &a->plan.node},
+					       .node = &a->plan.node,
+					       .hugepages = a->plan.machine.hugepages},
 			error);
 	if (rc == 0)
 		rc = start_control(a, &cpus, error);
@@ -307,7 +357,7 @@ main(int argc, char **argv)
 		return rc;
 	}
 	if (hw_config_load(&appliance.config, arguments.config, &error) != 0 ||
-	    plan_make(&appliance.plan, &appliance.config, &error) != 0) {
+	    make_plan(&appliance, arguments.check, &error) != 0) {
 		say("%s", error.text);
 		return 1;
 	}
