@@ -467,7 +467,8 @@ node_attend_read_done(struct node *n, const struct node_read *read, const uint8_
 {
 	struct node_session *s = &n->session[read->session];
 
-	if (!s->reading || s->read_slot != read->slot)
+	/* The session may be another one's by now, of another group. */
+	if (!s->reading || s->read_slot != read->slot || s->group != read->group)
 		return;
 	s->reading = false;
 	if (!value || bytes > n->config.value_bytes_max) {

@@ -141,6 +141,29 @@ value_release(struct node *n, struct paxos_value *value)
 	*value = (struct paxos_value){.handle = PAXOS_NO_VALUE};
 }
 
+/* Kept values are given back before has_room() begins to refuse members: were both
+ * limits one, a pool that stands exactly there would neither shrink nor serve. */
+static bool
+pool_short(const struct node *n)
+{
+	return n->pool->free_count < n->pool->object_count / 8 * 3;
+}
+
+/* Forgets applied values, oldest first; the log still has them for who is behind. */
+static void
+recent_give_back(struct node *n, struct node_group *g)
+{
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS && pool_short(n); i++) {
+		struct node_recent *r = &g->recent[g->recent_low & (PAXOS_WINDOW_SLOTS - 1)];
+
+		if (g->recent_low > g->applied_slot)
+			return;
+		if (r->slot == g->recent_low)
+			value_release(n, &r->value);
+		g->recent_low++;
+	}
+}
+
 /* The frame of a message, around its value where it lies in the pool. */
 static uint8_t *
 frame_around(struct node *n, const struct paxos_message *m)
@@ -297,7 +320,9 @@ node_group_paxos(struct node *n, struct node_group *g, const struct paxos_input 
 	for (uint32_t round = 0; round < 16; round++) {
 		in.now_ns = n->now_ns;
 		in.lsn_next = n->lsn_next;
-		in.pressure = n->pool->free_count < n->pool->object_count / 4;
+		in.pressure = pool_short(n);
+		if (in.pressure)
+			recent_give_back(n, g);
 		out->count = 0;
 		out->more = false;
 		out->timer_ns = UINT64_MAX;
@@ -339,11 +364,9 @@ node_group_record(struct node *n, const struct frame *frame, const uint8_t *data
 	must(g);
 	must(paxos_decode(&in.message, frame->kind, data + FRAME_HEADER_BYTES,
 			  frame->frame_bytes - FRAME_HEADER_BYTES, &value));
-	/* Replay must not run out: apply and forget before taking more. */
-	if (n->pool->free_count < n->pool->object_count / 4)
-		for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++)
-			if (g->recent[i].slot <= g->applied_slot)
-				value_release(n, &g->recent[i].value);
+	/* Replay must not run out: forget before taking more. */
+	for (uint32_t i = 0; i < n->group_count; i++)
+		recent_give_back(n, &n->group[i]);
 	must(value_copy(n, &in.message, value));
 	if (frame->kind == PAXOS_ACCEPT || frame->kind == PAXOS_LEARNED)
 		g->place[in.message.slot & (n->config.results_max - 1)] = (struct node_place){

@@ -74,6 +74,7 @@ struct node_group {
 	struct node_place *place;   /* ring of results_max, by slot */
 	struct node_result *result; /* ring of results_max, by index */
 	struct node_recent recent[PAXOS_WINDOW_SLOTS];
+	uint64_t recent_low; /* no value of a slot below it is kept */
 	uint64_t delivered_slot;
 	uint64_t applied_slot; /* every entry of the slots up to it is applied */
 	bool applying;         /* an entry of slot applied_slot + 1 is half done */
