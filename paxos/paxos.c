@@ -214,7 +214,8 @@ give_back(struct paxos_replica *r)
 		*w = (struct paxos_slot){.value = no_value};
 		given++;
 	}
-	if (given == PRESSURE_MAX)
+	/* A replay has no step of its own to go on in: its next record goes on. */
+	if (given == PRESSURE_MAX && r->started)
 		r->out->more = true;
 }
 
@@ -290,11 +291,11 @@ paxos_step(struct paxos_replica *r, const struct paxos_input *in, struct paxos_o
 	out->timer_ns = UINT64_MAX;
 	r->out = out;
 	r->now_ns = in->now_ns;
+	if (in->pressure)
+		give_back(r);
 	if (r->started) {
 		must(in->lsn_next >= r->lsn);
 		r->lsn = in->lsn_next;
-		if (in->pressure)
-			give_back(r);
 		step_started(r, in);
 	} else if (in->kind == PAXOS_IN_RECORD) {
 		step_record(r, in);
