@@ -77,7 +77,8 @@ group_init(void *mem, const struct group_config *config)
 	g->servers = (uint32_t)servers;
 	g->member = take(&at, servers * sizeof *g->member);
 	g->outcome = take(&at, servers * config->inflight_max * sizeof *g->outcome);
-	g->generator = take(&at, GENERATORS_MAX * sizeof *g->generator);
+	g->generator = (struct gtid_generator *)at; /* cleared one by one, as they come */
+	at += ALIGN64(GENERATORS_MAX * sizeof *g->generator);
 	g->executed = gtid_set_init(at, executed_limits);
 	at += ALIGN64(gtid_set_size(executed_limits));
 	g->index = index_init(at, config->index_hashes_max);
@@ -129,23 +130,33 @@ slot_for_new_server(const struct group *g)
 	return oldest;
 }
 
+bool
+group_take_config(struct group *g, const struct group_config *config)
+{
+	if (!config_valid(config) || config->index_hashes_max > g->memory.index_hashes_max ||
+	    config->inflight_max > g->memory.inflight_max ||
+	    config->members_max > g->memory.members_max)
+		return false;
+	g->config = *config;
+	g->servers = (uint32_t)servers_of(config);
+	index_limit(g->index, config->index_hashes_max);
+	return true;
+}
+
 static bool
 create(struct group *g, const struct entry_create *c)
 {
-	bool fits = config_valid(&c->config) &&
-		    c->config.index_hashes_max <= g->memory.index_hashes_max &&
-		    c->config.inflight_max <= g->memory.inflight_max &&
-		    c->config.members_max <= g->memory.members_max;
-	if (g->created || !fits)
+	if (g->created)
 		return false;
 	if (gtid_set_decode(g->executed, c->executed) != GTID_SET_ADDED) {
 		gtid_set_clear(g->executed);
 		return false;
 	}
-	g->config = c->config;
-	g->servers = (uint32_t)servers_of(&c->config);
+	if (!group_take_config(g, &c->config)) {
+		gtid_set_clear(g->executed);
+		return false;
+	}
 	memcpy(g->uuid, c->group_uuid, UUID_BYTES);
-	index_limit(g->index, c->config.index_hashes_max);
 	g->created = true;
 	return true;
 }

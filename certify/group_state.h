@@ -76,6 +76,9 @@ struct group {
 /* The slot whose last incarnation this is and lives, or NO_SLOT. */
 uint32_t group_slot_alive(const struct group *g, uint64_t incarnation);
 
+/* CREATE's config, or an image's: false if it is malformed or the memory is smaller. */
+bool group_take_config(struct group *g, const struct group_config *config);
+
 /* Where an outcome of this sequence is, or would be. Filled only if it is of the
  * slot's last incarnation and of this sequence. */
 struct outcome_slot *group_outcome_slot(const struct group *g, uint32_t slot, uint64_t sequence);

@@ -108,7 +108,7 @@ collect_blocks(const struct group *g, struct gtid_generator *from)
 	from->frontier = 1;
 	from->grants = 0;
 	from->view = g->view;
-	memset(from->block, 0, sizeof from->block);
+	memset(from->block, 0, g->servers * sizeof *from->block);
 }
 
 /* The first number of the server's block that is free, 0 if there is none. */

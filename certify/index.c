@@ -21,10 +21,10 @@
  * index_count() = hashes whose last writer is above bound[0]. It follows from
  * the log alone, if two things hold. (1) Boundaries do: one at each entry that
  * moves the horizon, one whenever a generation has taken 1/64 of the capacity
- * in insertions; when there are INDEX_GENERATIONS of them, every second one is
- * forgotten. (2) A hash that counts is present on every node, so that its next
- * writer finds it and moves it: hence the sweep removes what is at or below
- * bound[0] only, not all that the horizon has made invisible. Schedule for the
+ * in insertions; of INDEX_GENERATIONS one is forgotten to make room. (2) A hash
+ * that counts is present on every node, so that its next writer finds it and
+ * moves it: hence the sweep removes what is at or below bound[0] only, not all
+ * that the horizon has made invisible. Schedule for the
  * simpler rule: row r was last written at 40, generation (30, 60], horizon 50;
  * A has swept r, B has not; r is written again: B moves it from (30, 60] to the
  * open one, A adds one, and the counts differ for ever.
@@ -190,18 +190,35 @@ generation_of(const struct certify_index *x, uint64_t index)
 	return low;
 }
 
+/* Forgets one boundary, to make room for `next`: the one between the two
+ * generations that together are shortest, the first of equals. Forgetting every
+ * second one would leave the old ones coarse, and release them late. */
+static void
+join_generations(struct certify_index *x, uint64_t next)
+{
+	uint32_t best = 0;
+	uint64_t shortest = UINT64_MAX;
+	for (uint32_t i = 1; i < x->generations; i++) {
+		uint64_t end = i + 1 < x->generations ? x->bound[i + 1] : next;
+		if (end - x->bound[i - 1] < shortest) {
+			shortest = end - x->bound[i - 1];
+			best = i;
+		}
+	}
+	must(best > 0);
+	x->count[best - 1] += x->count[best];
+	x->generations--;
+	memmove(x->bound + best, x->bound + best + 1, (x->generations - best) * sizeof *x->bound);
+	memmove(x->count + best, x->count + best + 1, (x->generations - best) * sizeof *x->count);
+}
+
 static void
 open_generation(struct certify_index *x, uint64_t bound)
 {
 	if (x->taken == 0 || bound <= x->bound[x->generations - 1])
 		return;
-	if (x->generations == INDEX_GENERATIONS) {
-		for (uint32_t i = 0; i < INDEX_GENERATIONS / 2; i++) {
-			x->bound[i] = x->bound[2 * i];
-			x->count[i] = x->count[2 * i] + x->count[2 * i + 1];
-		}
-		x->generations = INDEX_GENERATIONS / 2;
-	}
+	if (x->generations == INDEX_GENERATIONS)
+		join_generations(x, bound);
 	x->bound[x->generations] = bound;
 	x->count[x->generations] = 0;
 	x->generations++;

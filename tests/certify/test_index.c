@@ -1,0 +1,172 @@
+/* The index alone: what the horizon hides, what counts, and that sweeping is unseen. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "certify/index.h"
+
+static struct certify_index *
+fresh(uint32_t hashes_max)
+{
+	void *mem = aligned_alloc(64, (index_size(hashes_max) + 63) & ~(size_t)63);
+	return index_init(mem, hashes_max);
+}
+
+/* Writes `count` rows from `row` on at `index`, having seen everything. */
+static enum certify_answer
+put(struct certify_index *x, uint64_t index, uint64_t row, uint32_t count)
+{
+	uint8_t hashes[64 * ENTRY_HASH_BYTES];
+	struct entry_submit s = {.snapshot.mark = index, .hash_count = count, .hashes = hashes};
+	struct certify_job job;
+	enum certify_answer answer = CERTIFY_MORE;
+	cr_assert_leq(count, 64);
+	for (uint32_t i = 0; i < count; i++)
+		bytes_put_u64(hashes + i * ENTRY_HASH_BYTES, row + i);
+	certify_start(&job, &s, index);
+	while (answer == CERTIFY_MORE)
+		answer = certify_step(x, &job, 3);
+	return answer;
+}
+
+static uint64_t
+get(const struct certify_index *x, uint64_t row)
+{
+	uint8_t hash[ENTRY_HASH_BYTES];
+	uint64_t last;
+	bytes_put_u64(hash, row);
+	index_lookup_batch(x, hash, 1, &last);
+	return last;
+}
+
+Test(certify_index, a_refused_one_leaves_no_trace)
+{
+	struct certify_index *x = fresh(100);
+	uint8_t hashes[40 * ENTRY_HASH_BYTES];
+	struct certify_job job;
+	cr_assert_eq(put(x, 7, 39, 1), CERTIFY_ACCEPT);
+	for (uint32_t i = 0; i < 40; i++)
+		bytes_put_u64(hashes + i * ENTRY_HASH_BYTES, i);
+	struct entry_submit s = {.snapshot.mark = 6, .hash_count = 40, .hashes = hashes};
+	certify_start(&job, &s, 8);
+	enum certify_answer answer = CERTIFY_MORE;
+	uint32_t steps = 0;
+	for (; answer == CERTIFY_MORE; steps++)
+		answer = certify_step(x, &job, 10);
+	cr_assert_eq(answer, CERTIFY_REFUSE);
+	cr_assert_eq(steps, 4, "ten hashes at a time, and it was the last");
+	cr_assert_eq(job.winner, 7);
+	cr_assert_eq(job.winner_hash, 39);
+	cr_assert_eq(index_count(x), 1);
+	cr_assert_eq(index_occupied(x), 1);
+	cr_assert_eq(get(x, 3), 0);
+	cr_assert_eq(get(x, 39), 7);
+	free(x);
+}
+
+Test(certify_index, the_horizon_hides_at_once_swept_or_not)
+{
+	struct certify_index *x = fresh(100);
+	put(x, 1, 10, 1);
+	put(x, 2, 20, 1);
+	index_set_horizon(x, 1, 3);
+	cr_assert_eq(get(x, 10), 0);
+	cr_assert_eq(get(x, 20), 2);
+	cr_assert_eq(index_occupied(x), 2, "not swept");
+	while (index_sweep(x, 7))
+		;
+	cr_assert_eq(get(x, 10), 0);
+	cr_assert_eq(get(x, 20), 2);
+	free(x);
+}
+
+/* Nodes A and B apply one log; A sweeps at once, B only as insertions make it. */
+Test(certify_index, full_does_not_depend_on_who_swept)
+{
+	struct certify_index *a = fresh(8), *b = fresh(8);
+	struct certify_index *node[2] = {a, b};
+	uint64_t index = 0, full = 0, accepted = 0;
+	uint32_t random = 99;
+	for (int i = 0; i < 20000; i++) {
+		random = random * 1664525 + 1013904223;
+		index++;
+		if (random >> 28 == 0 && index_horizon(a) + 4 < index) {
+			for (int n = 0; n < 2; n++)
+				index_set_horizon(node[n], index - 1 - (random >> 8) % 4, index);
+			while (index_sweep(a, 5))
+				;
+			continue;
+		}
+		uint64_t row = (random >> 16) % 30;
+		uint32_t count = 1 + (random >> 24) % 3;
+		enum certify_answer answer = put(a, index, row, count);
+		cr_assert_eq(answer, put(b, index, row, count), "index %d", (int)index);
+		cr_assert_eq(index_count(a), index_count(b));
+		cr_assert_leq(index_count(a), 8);
+		full += answer == CERTIFY_FULL;
+		accepted += answer == CERTIFY_ACCEPT;
+	}
+	cr_assert(full > 100 && accepted > 100);
+	free(a);
+	free(b);
+}
+
+/* New rows only, and the horizon right behind them: everything dies, and the only
+ * sweep is that of the insertions. An index without room would trap. */
+Test(certify_index, insertions_sweep_enough_to_find_room)
+{
+	struct certify_index *x = fresh(50);
+	uint64_t most = 0;
+	for (uint64_t index = 1; index < 40000; index += 2) {
+		cr_assert_eq(put(x, index, index * 64, 10), CERTIFY_ACCEPT);
+		index_set_horizon(x, index, index + 1);
+		if (index_occupied(x) > most)
+			most = index_occupied(x);
+	}
+	cr_assert(most > 20, "dead slots do stay for a while");
+	cr_assert_leq(most, 50 + (2 * 50 + 64) / 4);
+	free(x);
+}
+
+/* One row, written for ever, without a horizon: the boundaries fill up and are
+ * thinned out; what counts stays exact. */
+Test(certify_index, generations_are_joined_and_released)
+{
+	struct certify_index *x = fresh(64);
+	for (uint64_t index = 1; index <= 1000; index++) {
+		bool new_row = index % 50 == 0;
+		cr_assert_eq(put(x, index, new_row ? 1000 + index : 5, new_row ? 1 : 2),
+			     CERTIFY_ACCEPT);
+	}
+	cr_assert_eq(index_count(x), 2 + 20);
+	index_set_horizon(x, 500, 1001);
+	cr_assert_lt(index_count(x), 2 + 20);
+	cr_assert_geq(index_count(x), 2 + 10);
+	index_set_horizon(x, 1001, 1002);
+	put(x, 1003, 7, 1);
+	index_set_horizon(x, 1002, 1004);
+	cr_assert_eq(index_count(x), 1);
+	free(x);
+}
+
+/* Rows whose homes are one place: clusters, and clusters over the table's end. */
+Test(certify_index, removal_keeps_clusters_reachable)
+{
+	const uint64_t inverse = 0xF1DE83E19937733Du; /* of the spreading factor */
+	struct certify_index *x = fresh(32);
+	for (uint64_t i = 0; i < 16; i++) {
+		uint64_t home = i % 2 ? UINT64_MAX << 32 : 0;
+		uint64_t row = (home + (i << 8)) * inverse & ~ENTRY_HASH_SHARED;
+		put(x, 1 + i, row, 1);
+	}
+	index_set_horizon(x, 8, 20);
+	put(x, 21, 3, 1);
+	index_set_horizon(x, 9, 22);
+	while (index_sweep(x, 1))
+		;
+	for (uint64_t i = 0; i < 16; i++) {
+		uint64_t home = i % 2 ? UINT64_MAX << 32 : 0;
+		uint64_t row = (home + (i << 8)) * inverse & ~ENTRY_HASH_SHARED;
+		cr_assert_eq(get(x, row), 1 + i > 9 ? 1 + i : 0, "row %d", (int)i);
+	}
+	free(x);
+}
