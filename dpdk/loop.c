@@ -481,6 +481,10 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 					       : PAXOS_TAIL_CUT;
 	if (hw_log_identity(loop->options.log).formatted_now)
 		*tail = PAXOS_TAIL_CLEAN;
+	/* A log in memory is always empty at start, and mostly not because the node is
+	 * new: it votes only once others have told it what it may have promised. */
+	if (loop->options.log_in_memory && loop->options.node->node_count > 1)
+		*tail = PAXOS_TAIL_ROTTEN;
 	return 0;
 }
 

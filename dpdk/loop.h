@@ -58,6 +58,7 @@ struct loop_options {
 	struct udp *udp;
 	struct hw_log *log;
 	const struct node_config *node;
+	bool log_in_memory;
 	bool hugepages; /* for the node's memory, where there are enough */
 };
 

@@ -322,6 +322,7 @@ run(struct appliance *a, bool format, struct hw_error *error)
 					       .udp = &a->udp,
 					       .log = a->log,
 					       .node = &a->plan.node,
+					       .log_in_memory = a->plan.log.memory,
 					       .hugepages = a->plan.machine.hugepages},
 			error);
 	if (rc == 0)

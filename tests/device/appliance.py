@@ -21,6 +21,7 @@ name = node-{number}
 address = 10.77.0.{id}:4000
 [appliance]
 nodes = 1@10.77.0.1:4000, 2@10.77.0.2:4000, 3@10.77.0.3:4000
+durability = {durability}
 [port]
 eal = {eal}
 [log]
@@ -38,7 +39,8 @@ socket = {folder}/control{number}
 
 
 class Appliance:
-    def __init__(self, net, synodd, synodctl):
+    def __init__(self, net, synodd, synodctl, durability='disk'):
+        self.durability = durability
         self.net = net
         self.synodd = synodd
         self.synodctl = synodctl
@@ -50,7 +52,7 @@ class Appliance:
         for number in range(3):
             with open(self.config(number), 'w', encoding='ascii') as file:
                 file.write(CONFIG.format(id=number + 1, number=number, folder=self.folder,
-                                         eal=EAL))
+                                         eal=EAL, durability=self.durability))
         return self
 
     def __exit__(self, kind, *_):

@@ -4,6 +4,9 @@
 test_appliance.py SYNODD SYNODCTL
 """
 import os
+import random
+import socket
+import subprocess
 import sys
 import time
 
@@ -93,14 +96,66 @@ def test_stop(appliance):
         check('stopped in order' in appliance.said(number), 'and says so')
 
 
-def main():
-    with Bridge(3) as net, Appliance(net, *sys.argv[1:3]) as appliance:
+def test_noise(appliance, stranger):
+    """Whatever a stranger sends to a node's port, the nodes go on and count it."""
+    dice = random.Random(7)
+    stranger.give_address('10.77.0.9/24')
+    with stranger.inside():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(('10.77.0.9', 4000))
+    before = appliance.status(1)['drops']['node']['datagrams']
+    for _ in range(3000):
+        sock.sendto(dice.randbytes(dice.randrange(0, 1473)), ('10.77.0.2', 4000))
+        time.sleep(0.0002)
+    sock.close()
+    dropped = appliance.status(1)['drops']['node']['datagrams'] - before
+    check(dropped > 1000, f'{dropped} random datagrams were dropped and counted')
+    check(agreed(appliance, [0, 1, 2]) is not None, 'the nodes still agree')
+
+
+def test_full_disk(appliance):
+    """The log's folder on a file system that holds less than one segment."""
+    path = f'{appliance.folder}/log0'
+    os.mkdir(path)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', path], check=True)
+    try:
+        appliance.start(0, '--format')
+        check(appliance.process[0].wait(timeout=20) == 1, 'on a full disk a node does not start')
+        check('No space left' in appliance.said(0), 'and says why')
+    finally:
+        subprocess.run(['umount', path], check=True)
+        os.rmdir(path)
+
+
+def test_memory(net):
+    """A node whose log is in memory comes back with nothing, and is told before it votes."""
+    with Appliance(net, *sys.argv[1:3], durability='memory') as appliance:
+        leader = test_election(appliance)
+        appliance.kill(leader)
+        rest = [n for n in range(3) if n != leader]
+        wait_for(lambda: agreed(appliance, rest) is not None, 'in memory, too, another leads')
+        appliance.start(leader)
+        wait_for(lambda: agreed(appliance, [0, 1, 2]) is not None, 'and the killed one returns')
+        for number in range(3):
+            check(appliance.stop(number) == 0, f'node {number} stops in order')
+
+
+def test_disk(net):
+    with Appliance(net, *sys.argv[1:3]) as appliance:
         test_refusals(appliance)
+        test_full_disk(appliance)
         leader = test_election(appliance)
         test_idle(appliance)
+        test_noise(appliance, net.spaces[3])
         test_takeover(appliance, leader)
         test_outage(appliance)
         test_stop(appliance)
+
+
+def main():
+    with Bridge(4) as net:
+        test_disk(net)
+        test_memory(net)
 
 
 main()
