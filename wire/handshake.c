@@ -184,10 +184,10 @@ own_identity_lower(const struct wire *w, const struct wire_identity *peer)
 }
 
 static bool
-expects_somebody(const struct session *s)
+expects_somebody(const struct wire_identity *expected)
 {
-	return s->expected.kind != WIRE_ANY &&
-	       (s->expected.node != 0 || !zeros(s->expected.uuid, WIRE_UUID_BYTES));
+	return expected->kind != WIRE_ANY &&
+	       (expected->node != 0 || !zeros(expected->uuid, WIRE_UUID_BYTES));
 }
 
 /* The connecting slot that is meant for this peer, or NULL. */
@@ -198,7 +198,20 @@ connecting_to(struct wire *w, const struct wire_identity *peer, const struct end
 		struct session *s = &w->sessions[i];
 		if (s->state != SESSION_CONNECTING || !is_expected(&s->expected, peer))
 			continue;
-		if (expects_somebody(s) || endpoint_equal(&s->connect_to, from))
+		if (expects_somebody(&s->expected) || endpoint_equal(&s->connect_to, from))
+			return s;
+	}
+	return NULL;
+}
+
+struct session *
+handshake_done(struct wire *w, const struct endpoint *to, const struct wire_identity *expected)
+{
+	for (uint32_t i = 0; i < w->config.sessions_max; i++) {
+		struct session *s = &w->sessions[i];
+		if (s->state != SESSION_OPEN || s->connector || !is_expected(expected, &s->peer))
+			continue;
+		if (expects_somebody(expected) || endpoint_equal(&s->peer_endpoint, to))
 			return s;
 	}
 	return NULL;

@@ -167,6 +167,9 @@ bool packet_build(struct wire *w, struct session *s, struct wire_packet *packet)
 void packet_close(struct wire *w, const struct session *s, enum wire_reason reason);
 
 /* handshake.c */
+/* The open session with whom wire_connect() means, or NULL. */
+struct session *handshake_done(struct wire *w, const struct endpoint *to,
+			       const struct wire_identity *expected);
 void handshake_start(struct wire *w, struct session *s);
 void handshake_receive(struct wire *w, const struct endpoint *from, const struct datagram *d);
 void handshake_tick(struct wire *w);

@@ -232,19 +232,26 @@ int
 wire_connect(struct wire *w, const struct endpoint *to, const struct wire_identity *expected,
 	     uint64_t now_ns)
 {
+	static const struct wire_identity any;
+	const struct wire_identity *who = expected == NULL ? &any : expected;
+
 	advance(w, now_ns);
-	for (uint32_t i = 0; i < w->config.sessions_max; i++) {
-		struct session *s = &w->sessions[i];
-		if (s->state != SESSION_FREE || s->closed_untold != WIRE_REASON_NONE)
-			continue;
-		s->connector = true;
-		s->connect_to = *to;
-		s->expected = expected == NULL ? (struct wire_identity){0} : *expected;
+	struct session *s = handshake_done(w, to, who);
+	bool open = s != NULL;
+	for (uint32_t i = 0; s == NULL && i < w->config.sessions_max; i++)
+		if (w->sessions[i].state == SESSION_FREE &&
+		    w->sessions[i].closed_untold == WIRE_REASON_NONE)
+			s = &w->sessions[i];
+	if (s == NULL)
+		return -1;
+	s->connector = true;
+	s->connect_to = *to;
+	s->expected = *who;
+	if (!open) {
 		session_connect_again(w, s, w->now_ns);
 		handshake_start(w, s);
-		return (int)i;
 	}
-	return -1;
+	return (int)session_number(w, s);
 }
 
 static struct session *
@@ -325,8 +332,7 @@ wire_durable(struct wire *w, uint64_t lsn)
 static bool
 known_open(const struct session *s)
 {
-	return s->state == SESSION_OPEN && !s->opened_untold &&
-	       s->closed_untold == WIRE_REASON_NONE;
+	return s->state == SESSION_OPEN && !s->opened_untold;
 }
 
 uint32_t

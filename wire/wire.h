@@ -190,7 +190,8 @@ struct wire *wire_init(void *memory, const struct wire_config *config);
  * closes, until wire_close(). `expected` names kind, node and uuid, zero or
  * NULL standing for any. Returns the session's number, below sessions_max, or
  * -1 where none is free. A session from that same identity that comes in
- * meanwhile takes this number. */
+ * meanwhile takes this number; where one is open already, it is that one's, and
+ * no second WIRE_OPENED comes. */
 int wire_connect(struct wire *w, const struct endpoint *to, const struct wire_identity *expected,
 		 uint64_t now_ns);
 

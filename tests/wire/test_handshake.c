@@ -148,6 +148,27 @@ Test(wire_handshake, two_that_connect_at_once_have_one_session)
 	}
 }
 
+/* The same moment, nothing lost: no end may open what the other one closes. */
+Test(wire_handshake, two_that_connect_in_the_same_moment_never_close)
+{
+	for (uint64_t apart_us = 0; apart_us <= 100; apart_us++) {
+		for (int first = 0; first < 2; first++) {
+			struct link l;
+			link_start(&l, 1);
+			link_connect(&l, first, !first);
+			link_run(&l, l.now_ns + apart_us * LINK_MICROSECOND);
+			link_connect(&l, !first, first);
+			link_run(&l, l.now_ns + SETTLE);
+			cr_assert_eq(l.end[0].opened, 1 + l.end[0].closed);
+			cr_assert_eq(l.end[1].opened, 1 + l.end[1].closed);
+			cr_assert_eq(l.end[0].closed, 0, "first %d, %lu us", first, apart_us);
+			cr_assert_leq(l.end[1].closed, 1);
+			cr_assert_eq(open_sessions(&l, 0), 1);
+			link_stop(&l);
+		}
+	}
+}
+
 /* The lower identity looks in the wrong place: the higher one's call must do. */
 Test(wire_handshake, a_wrong_address_does_not_silence_the_other_end)
 {
