@@ -47,6 +47,11 @@ log_segment_decode(struct log_segment *segment, const uint8_t *block, size_t n)
 		return false;
 	if (block[14] != LOG_SEGMENT_SPARE && block[14] != LOG_SEGMENT_LIVE)
 		return false;
+	if (block[15] != 0 || memchr(block + SEGMENT_PATH_OFFSET, 0, path_bytes))
+		return false;
+	for (size_t i = SEGMENT_PATH_OFFSET + path_bytes; i < LOG_BLOCK_BYTES; i++)
+		if (block[i] != 0)
+			return false;
 	memset(segment, 0, sizeof *segment);
 	segment->state = (enum log_segment_state)block[14];
 	memcpy(segment->disk, block + 16, LOG_ID_BYTES);
@@ -151,6 +156,11 @@ log_batch_decode(struct log_batch *batch, uint64_t seed, const uint8_t *data, si
 	batch->ordinal = bytes_get_u64(data + 40);
 	memcpy(batch->epoch, data + 48, EPOCH_BYTES);
 	batch->position = 0;
+	if ((batch->flags & ~LOG_BATCH_CLEAN) != 0 || batch->ordinal == 0 ||
+	    batch->ordinal == UINT64_MAX)
+		return false;
+	if (batch->first_lsn > LOG_LSN_UNKNOWN - 1 - record_bytes)
+		return false;
 	return frames_follow(batch, data + LOG_BATCH_HEADER_BYTES);
 }
 
@@ -200,7 +210,8 @@ log_scan_segment(struct log_scan *scan, const struct log_segment *segment, const
 		scan->next_lsn = segment->first_lsn;
 		scan->next_ordinal = segment->first_ordinal;
 		scan->started = true;
-	} else if (segment->first_ordinal > scan->next_ordinal) {
+	} else if (segment->first_ordinal > scan->next_ordinal &&
+		   segment->first_lsn >= scan->next_lsn) {
 		note_rot(scan, segment->first_lsn);
 		scan->next_lsn = segment->first_lsn;
 		scan->next_ordinal = segment->first_ordinal;
@@ -230,11 +241,15 @@ log_scan_next(struct log_scan *scan, struct log_batch *batch, const uint8_t **re
 			scan->next_ordinal = batch->ordinal;
 			scan->started = true;
 		}
-		if (batch->ordinal < scan->next_ordinal) {
+		/* Behind the expected one, or at odds with its LSN: it was never written
+		 * here, and whatever was is gone. */
+		bool next = batch->ordinal == scan->next_ordinal;
+		if (batch->ordinal < scan->next_ordinal || batch->first_lsn < scan->next_lsn ||
+		    (next && batch->first_lsn != scan->next_lsn)) {
 			note_rot(scan, LOG_LSN_UNKNOWN);
 			continue;
 		}
-		if (batch->ordinal > scan->next_ordinal)
+		if (!next)
 			note_rot(scan, batch->first_lsn);
 		batch->position = scan->position;
 		*records = block + LOG_BATCH_HEADER_BYTES;

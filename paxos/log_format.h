@@ -71,7 +71,8 @@
  *          expected batch has the next ordinal. A block that starts no valid
  *          batch is passed over. Then:
  *          - ROT  a valid batch with a higher ordinal than expected follows, or
- *                 one with a lower ordinal stands where it was never written, or
+ *                 one stands where it was never written (a lower ordinal, or an
+ *                 LSN that does not follow), or
  *                 a later segment begins with a higher one. Acknowledged bytes
  *                 are missing. The LSN range is reported, the batches behind it
  *                 are delivered, and none of it is taken for an empty log.
