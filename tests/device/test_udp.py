@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A port over af_packet, against the kernel's own network stack on the other side.
+"""A port over af_packet or af_xdp, against the kernel's own network stack on the other side.
 
-test_udp.py UDP_ECHO    the program under test
+test_udp.py UDP_ECHO af_packet|af_xdp    the program under test and the driver
 """
 import os
 import random
@@ -15,7 +15,11 @@ import time
 
 from netns import Bridge
 
-EAL = '--no-pci --no-huge --no-shconf --no-telemetry -m 64 --vdev net_af_packet0,iface=port0'
+DRIVER = sys.argv[2]
+EAL = '--no-pci --no-huge --no-shconf --no-telemetry -m 64 --vdev ' + {
+    'af_packet': 'net_af_packet0,iface=port0',
+    'af_xdp': 'net_af_xdp0,iface=port0,force_copy=1',
+}[DRIVER]
 OURS, KERNEL, PORT = '10.77.0.1', '10.77.0.2', 7000
 WAIT_S = 5
 
@@ -39,7 +43,7 @@ def start(space, echo):
     if not select.select([process.stdout], [], [], 20)[0]:
         raise AssertionError('udp_echo does not get ready')
     line = process.stdout.readline()
-    check(line.startswith('ready net_af_packet mtu 1500') and 'wait -1' not in line,
+    check(line.startswith(f'ready net_{DRIVER} mtu 1500') and 'wait -1' not in line,
           'port opened: ' + line.strip())
     return process
 
@@ -142,10 +146,12 @@ def test_stop(process):
     text, _ = process.communicate(timeout=WAIT_S)
     check(process.returncode == 0, 'SIGTERM stops it cleanly')
     count = dict(line.split() for line in text.splitlines())
-    # 0..1472, the first, the one after the fragments, the one after the bad frames. Fragments
-    # have no counter to look at: af_packet's driver has the kernel join them (FANOUT_DEFRAG), and
-    # what comes is larger than the MTU.
+    # 0..1472, the first, the one after the fragments, the one after the bad frames. Where the
+    # driver is af_packet's, the kernel joins fragments (FANOUT_DEFRAG): what comes is one packet
+    # larger than the MTU.
     check(count['received'] == count['sent'] == '1476', 'every good datagram was answered, no other')
+    check(int(count['fragment' if DRIVER == 'af_xdp' else 'ip_header']) >= 1,
+          'the fragmented one was dropped')
     check(int(count['udp_checksum']) >= 10, 'wrong checksums were counted')
     check(int(count['short']) >= 40, 'cut frames were counted')
     check(int(count['echo_answered']) == 4, 'echoes were counted')
