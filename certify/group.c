@@ -413,6 +413,13 @@ group_effect(const struct group *g)
 	return &g->effect;
 }
 
+void
+group_prefetch(const struct group *g, const struct entry *e)
+{
+	if (e->kind == ENTRY_SUBMIT)
+		index_prefetch(g->index, &e->submit);
+}
+
 bool
 group_sweep(struct group *g, uint32_t budget_slots)
 {
@@ -511,7 +518,7 @@ group_member_at(const struct group *g, uint32_t slot)
 }
 
 const struct group_member *
-group_member(const struct group *g, uint64_t incarnation)
+group_incarnation(const struct group *g, uint64_t incarnation)
 {
 	for (uint32_t i = 0; i < g->servers; i++)
 		if (g->member[i].state != MEMBER_NONE && g->member[i].incarnation == incarnation)
@@ -530,7 +537,7 @@ enum group_known
 group_outcome(const struct group *g, uint64_t incarnation, uint64_t sequence,
 	      struct group_outcome *out)
 {
-	const struct group_member *m = group_member(g, incarnation);
+	const struct group_member *m = group_incarnation(g, incarnation);
 	if (!m)
 		return GROUP_UNKNOWN;
 	if (sequence < m->floor)

@@ -149,6 +149,10 @@ void group_apply_start(struct group *g, uint64_t index, const struct entry *e);
 enum group_step group_apply_step(struct group *g, uint32_t budget_hashes);
 const struct group_effect *group_effect(const struct group *g);
 
+/* Asks the cache for what an entry that is soon to be applied will touch: called
+ * one or two entries ahead, it hides the misses of small write sets. */
+void group_prefetch(const struct group *g, const struct entry *e);
+
 /* Frees room in the index that the horizon made free. Nobody can see whether,
  * or when, it was called. Not between start and the last step. True: more to do. */
 bool group_sweep(struct group *g, uint32_t budget_slots);
@@ -175,8 +179,9 @@ uint64_t group_horizon_wanted(const struct group *g);
 /* Slots of the member table, NULL for an unused one; includes ended ones. */
 uint32_t group_member_slots(const struct group *g);
 const struct group_member *group_member_at(const struct group *g, uint32_t slot);
-/* The member whose last incarnation this is, alive or ended, or NULL. */
-const struct group_member *group_member(const struct group *g, uint64_t incarnation);
+/* The member whose last incarnation this is, alive or ended, or NULL. (Not called
+ * group_member(): that is a function of unistd.h.) */
+const struct group_member *group_incarnation(const struct group *g, uint64_t incarnation);
 /* The last incarnation of a server, or NULL. */
 const struct group_member *group_server(const struct group *g, const uint8_t *server_uuid);
 

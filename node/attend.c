@@ -596,7 +596,7 @@ attach(struct node *n, int session, const struct protocol_message *m)
 		say_group(n, session);
 		return;
 	}
-	const struct group_member *member = group_member(g->state, m->incarnation);
+	const struct group_member *member = group_incarnation(g->state, m->incarnation);
 	if (member && memcmp(member->server_uuid, s->server_uuid, UUID_BYTES) != 0) {
 		n->dropped_undecodable++;
 		return;

@@ -287,7 +287,7 @@ any_server(struct world *w)
 {
 	struct server *s = &w->server[draw(w, w->servers)];
 	for (int i = 0; i < 16 && percent(w, 97); i++) { /* mostly one that is a member */
-		const struct group_member *m = group_member(w->free, s->incarnation);
+		const struct group_member *m = group_incarnation(w->free, s->incarnation);
 		if (m && group_member_alive(m))
 			break;
 		s = &w->server[draw(w, w->servers)];

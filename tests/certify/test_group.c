@@ -213,7 +213,7 @@ Test(certify_group, online_needs_the_mark_at_horizon_and_join)
 	cr_assert_eq(progress(&s, 7, 8, true)->kind, GROUP_NOTHING, "below the horizon");
 	cr_assert_eq(group_horizon_wanted(s.g), 9, "one that recovers holds nothing");
 	cr_assert_eq(progress(&s, 7, 9, true)->change, GROUP_ONLINE);
-	cr_assert_eq(group_member(s.g, 7)->state, MEMBER_ONLINE);
+	cr_assert_eq(group_incarnation(s.g, 7)->state, MEMBER_ONLINE);
 	script_end(&s);
 }
 
