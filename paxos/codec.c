@@ -26,7 +26,7 @@ fields_of(uint8_t kind)
 	case PAXOS_PREPARE:
 		return F_BALLOT | F_FROM | F_TO | F_DELIVERED;
 	case PAXOS_PROMISE:
-		return F_BALLOT | F_FROM | F_TO | F_DELIVERED | F_COUNT;
+		return F_BALLOT | F_FROM | F_TO | F_DELIVERED | F_COUNT | F_ACCEPTED;
 	case PAXOS_REPORT:
 		return F_BALLOT | F_SLOT | F_ACCEPTED | F_NONCE | F_VALUE;
 	case PAXOS_ACCEPT:
@@ -44,7 +44,7 @@ fields_of(uint8_t kind)
 	case PAXOS_RECOVER:
 		return F_FROM | F_NONCE;
 	case PAXOS_RECOVERED:
-		return F_BALLOT | F_FROM | F_DELIVERED | F_LOW | F_NONCE | F_COUNT;
+		return F_BALLOT | F_FROM | F_DELIVERED | F_LOW | F_NONCE | F_COUNT | F_ACCEPTED;
 	case PAXOS_RECORD_START:
 		return F_NONCE;
 	case PAXOS_RECORD_PROMISE:

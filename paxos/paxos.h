@@ -76,7 +76,7 @@ struct paxos_config {
  * accept that is received is the record that is written. */
 enum paxos_kind {
 	PAXOS_PREPARE = 1,    /* ballot, from, to, delivered (sender's) */
-	PAXOS_PROMISE = 2,    /* ballot, from, to, delivered, count of REPORTs it consists of */
+	PAXOS_PROMISE = 2,    /* ballot, from, to, delivered, count and digest of its REPORTs */
 	PAXOS_REPORT = 3,     /* ballot or nonce (answered), slot, accepted (ballot), value */
 	PAXOS_ACCEPT = 4,     /* ballot, slot, delivered and from as in DECIDED, value */
 	PAXOS_ACCEPTED = 5,   /* ballot, from, to: votes for slots from..to-1 */
@@ -85,7 +85,7 @@ enum paxos_kind {
 	PAXOS_LEARN = 8,      /* from, to: please send LEARNED for from..to-1 */
 	PAXOS_LEARNED = 9,    /* slot, value: decided; delivered (record) */
 	PAXOS_RECOVER = 10,   /* nonce, from: a voter after an unclean stop asks what others know */
-	PAXOS_RECOVERED = 11, /* nonce, from, ballot promised, low_*, delivered, count */
+	PAXOS_RECOVERED = 11, /* nonce, from, ballot promised, low_*, delivered, as PROMISE */
 	/* Records that are never sent. */
 	PAXOS_RECORD_START = 32,     /* nonce: process number of this start; unclean from here on */
 	PAXOS_RECORD_PROMISE = 33,   /* ballot, low_ballot, low_end */
@@ -98,7 +98,7 @@ enum paxos_kind {
 struct paxos_message {
 	uint8_t kind; /* enum paxos_kind */
 	uint64_t ballot;
-	uint64_t accepted; /* REPORT: ballot of acceptance; REFUSE: ballot promised */
+	uint64_t accepted; /* REPORT: ballot of acceptance; REFUSE: promised; PROMISE: digest */
 	uint64_t slot;
 	uint64_t from;
 	uint64_t to;

@@ -52,7 +52,8 @@ struct paxos_answer {
 	bool got;
 	uint64_t first; /* reports are of slots from here on */
 	uint64_t delivered;
-	uint32_t count; /* of reports it consists of */
+	uint32_t count;  /* of reports it consists of */
+	uint64_t digest; /* of their slots */
 };
 
 enum paxos_role {
@@ -188,6 +189,7 @@ void recover_try(struct paxos_replica *r);
 void recover_finish(struct paxos_replica *r);
 void recover_trust(struct paxos_replica *r);
 void lead_at_start(struct paxos_replica *r);
+bool zero_is_over(struct paxos_replica *r);
 
 /* step_prepare.c */
 void prepare_begin(struct paxos_replica *r, uint64_t end);
@@ -198,7 +200,8 @@ void prepare_abandon(struct paxos_replica *r);
 void lead_from_here(struct paxos_replica *r, uint64_t settle_end);
 void answer_store(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 bool answer_complete(const struct paxos_replica *r, uint8_t voter);
-uint32_t report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked);
+void report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked,
+		struct paxos_message *answer);
 void reports_clear(struct paxos_replica *r);
 void step_prepare(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void step_promise(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);

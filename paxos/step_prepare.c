@@ -1,4 +1,5 @@
 /* Takeover: prepare a range of slots, adopt what a quorum reports, lead. */
+#include "base/hash.h"
 #include "paxos/replica.h"
 
 /* The highest ballot that binds us anywhere in slots from..to-1. */
@@ -91,13 +92,20 @@ prepare_send(struct paxos_replica *r)
 	r->beat_ns = r->now_ns + r->config.retry_ns;
 }
 
-/* Reports to `to` what is accepted here and not delivered; answers how many. */
-uint32_t
-report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked)
+static uint64_t
+slot_digest(uint64_t slot)
+{
+	return hash_fold(0, slot);
+}
+
+/* Reports what is accepted here and not delivered, and writes into `answer` which
+ * slots these are. */
+void
+report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked,
+	   struct paxos_message *answer)
 {
 	uint64_t end =
 		min_u64(asked->kind == PAXOS_PREPARE ? asked->to : PAXOS_SLOT_END, window_end(r));
-	uint32_t count = 0;
 
 	for (uint64_t slot = max_u64(asked->from, r->delivered + 1); slot < end; slot++) {
 		struct paxos_slot *w = window_find(r, slot);
@@ -110,9 +118,9 @@ report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *aske
 					  .accepted = w->decided ? BALLOT_LEARNED : w->accepted,
 					  .value = w->value};
 		emit_send(r, to, &m, r->lsn);
-		count++;
+		answer->count++;
+		answer->accepted ^= slot_digest(slot);
 	}
-	return count;
 }
 
 /* What the preparer lacks and we still hold spares it a question. */
@@ -152,7 +160,7 @@ step_prepare(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 				       .to = m->to,
 				       .delivered = r->delivered,
 				       .value = no_value};
-	answer.count = report_own(r, from, m);
+	report_own(r, from, m, &answer);
 	emit_send(r, from, &answer, r->lsn);
 }
 
@@ -162,7 +170,8 @@ answer_store(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 	r->answer[from] = (struct paxos_answer){.got = true,
 						.first = max_u64(m->from, m->delivered + 1),
 						.delivered = m->delivered,
-						.count = m->count};
+						.count = m->count,
+						.digest = m->accepted};
 	learn_known(r, from, m->delivered);
 }
 
@@ -207,14 +216,16 @@ step_report(struct paxos_replica *r, uint8_t from, const struct paxos_message *m
 	best->voters |= 1u << from;
 }
 
-/* Complete when every report came that the answer consists of, and when nothing
- * lies between what we delivered and where the reports begin. A voter's reports
- * only become more, so as many as it counted last are those it counted. */
+/* Complete when exactly those reports came that the answer consists of, and when
+ * nothing lies between what we delivered and where they begin. Their number alone
+ * would not do: a voter that is asked again has more to report, and the first of
+ * these, counted for its older answer, hide that one of the older was lost. */
 bool
 answer_complete(const struct paxos_replica *r, uint8_t voter)
 {
 	const struct paxos_answer *answer = &r->answer[voter];
 	uint32_t count = 0;
+	uint64_t digest = 0;
 
 	if (!answer->got || answer->delivered > r->delivered)
 		return false;
@@ -222,10 +233,12 @@ answer_complete(const struct paxos_replica *r, uint8_t voter)
 		return answer->count == 0;
 	for (uint64_t slot = answer->first; slot < window_end(r); slot++) {
 		const struct paxos_report *report = &r->report[slot & WINDOW_MASK];
-		if (report->slot == slot && (report->voters >> voter & 1))
+		if (report->slot == slot && (report->voters >> voter & 1)) {
 			count++;
+			digest ^= slot_digest(slot);
+		}
 	}
-	return count >= answer->count;
+	return count == answer->count && digest == answer->digest;
 }
 
 /* Leads from the slot after what is delivered; slots below `settle_end` may hold
@@ -260,6 +273,11 @@ prepare_try(struct paxos_replica *r)
 	}
 	if (!paxos_quorum(&r->config, r->lead_from, promised))
 		return;
+	if (r->lead_end != PAXOS_SLOT_END && zero_is_over(r)) {
+		prepare_abandon(r);
+		prepare_begin(r, PAXOS_SLOT_END);
+		return;
+	}
 	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
 		if (window_find(r, slot) || r->report[slot & WINDOW_MASK].slot == slot)
 			end = slot + 1;

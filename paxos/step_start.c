@@ -87,6 +87,19 @@ lead_zero(struct paxos_replica *r)
 	lead_from_here(r, 0);
 }
 
+/* A slot that no process of ours can have used holds a value: somebody else
+ * leads, or led, in a ballot that we were not told of. */
+bool
+zero_is_over(struct paxos_replica *r)
+{
+	uint64_t first = max_u64(r->delivered + 1, r->reserve_logged);
+	for (uint64_t slot = first; slot < window_end(r); slot++) {
+		if (window_find(r, slot))
+			return true;
+	}
+	return false;
+}
+
 /* The configured leader leads while nobody has taken over. What a former process
  * proposed below the reservation and lost with its memory may be accepted
  * elsewhere: those slots are taken with a prepare. After an unclean stop the
@@ -96,7 +109,7 @@ lead_at_start(struct paxos_replica *r)
 {
 	if (r->config.self != r->config.leader || ballot_owner(r, r->seen) != r->config.self)
 		return;
-	if (r->unclean)
+	if (r->unclean || zero_is_over(r))
 		prepare_begin(r, PAXOS_SLOT_END);
 	else if (r->promised != 0)
 		return;
@@ -168,7 +181,7 @@ step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 				       .from = m->from,
 				       .delivered = r->delivered,
 				       .value = no_value};
-	answer.count = report_own(r, from, m);
+	report_own(r, from, m, &answer);
 	emit_send(r, from, &answer, r->lsn);
 }
 

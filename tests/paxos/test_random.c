@@ -18,6 +18,7 @@
 struct run {
 	struct cluster *c;
 	uint8_t voter_count;
+	uint64_t seed;
 	uint64_t next_id;
 	uint32_t rotten; /* the node whose disk lied in this run, or voter_count */
 };
@@ -175,7 +176,7 @@ check_live(struct run *run)
 	cluster_run(c, 400 * MS);
 	int leader = cluster_leader(c);
 	if (!cluster_failure(c))
-		cr_assert(leader >= 0, "seed %lu: nobody leads", run->next_id);
+		cr_assert(leader >= 0, "seed %lu: nobody leads", run->seed);
 	for (int i = 0; i < 20 && !cluster_failure(c); i++) {
 		submit_some(run);
 		cluster_run(c, 2 * MS);
@@ -199,6 +200,7 @@ random_run(uint64_t seed, uint8_t voter_count)
 	config.duplicate_percent = (uint32_t)(seed % 7);
 	struct run run = {.c = cluster_new(&config),
 			  .voter_count = voter_count,
+			  .seed = seed,
 			  .next_id = 1,
 			  .rotten = voter_count};
 	for (int i = 0; i < STEPS && !cluster_failure(run.c); i++) {
