@@ -406,7 +406,7 @@ static void
 idle(struct loop *loop, uint64_t now_ns)
 {
 	uint64_t since_ns = now_ns - loop->busy_ns;
-	bool outstanding = hw_log_state(loop->options.log).append_lsn > loop->durable_lsn;
+	bool outstanding = hw_log_append_lsn(loop->options.log) > loop->durable_lsn;
 
 	if (loop->options.profile == LOOP_DEDICATED || since_ns < LOOP_SPIN_NS)
 		return;
