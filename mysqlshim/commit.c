@@ -1,0 +1,304 @@
+#include "mysqlshim/commit.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "ring/mailbox.h"
+
+#define SLICE_NS   50000000 /* how late a KILL may be noticed */
+#define RETRY_NS   1000000  /* a full mailbox: the network thread is behind */
+#define POSTS_EACH 4        /* submit, abandon, committed or failed, and some remote ones */
+
+/* An accepted one whose server has not committed it yet: by its thread. */
+struct accepted {
+	uint64_t thread_id;
+	uint64_t sequence; /* 0: a free place */
+};
+
+struct commit {
+	struct commit_engine engine;
+	struct commit_server server;
+	struct mailbox box;
+	struct mailbox_slot *slot;
+	_Atomic bool closed;
+	pthread_mutex_t mutex; /* of what is below */
+	uint32_t accepted_max;
+	struct accepted *accepted;
+};
+
+static uint32_t
+power_of_two(uint32_t n)
+{
+	uint32_t p = 2;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+struct commit *
+commit_open(const struct commit_engine *engine, const struct commit_server *server,
+	    uint32_t inflight_max)
+{
+	uint32_t slots = power_of_two(inflight_max * POSTS_EACH);
+	struct commit *c = aligned_alloc(MAILBOX_LINE, sizeof *c);
+
+	must(inflight_max > 0);
+	must(inflight_max <= GROUP_INFLIGHT_MAX);
+	if (!c)
+		return NULL;
+	memset(c, 0, sizeof *c);
+	c->engine = *engine;
+	c->server = *server;
+	c->slot = calloc(slots, sizeof *c->slot);
+	c->accepted_max = inflight_max;
+	c->accepted = calloc(inflight_max, sizeof *c->accepted);
+	if (!c->slot || !c->accepted) {
+		free(c->slot);
+		free(c->accepted);
+		free(c);
+		return NULL;
+	}
+	mailbox_init(&c->box, c->slot, slots);
+	pthread_mutex_init(&c->mutex, NULL);
+	atomic_init(&c->closed, false);
+	return c;
+}
+
+void
+commit_free(struct commit *c)
+{
+	struct commit_post post;
+
+	must(c);
+	while (commit_next(c, &post))
+		must(post.kind != COMMIT_POST_SUBMIT); /* its client would sleep for ever */
+	pthread_mutex_destroy(&c->mutex);
+	free(c->slot);
+	free(c->accepted);
+	free(c);
+}
+
+static bool
+post(struct commit *c, const struct commit_post *what)
+{
+	struct commit_post *copy = malloc(sizeof *copy);
+	bool wake;
+
+	if (!copy)
+		return false;
+	*copy = *what;
+	if (!mailbox_push(&c->box, (uint64_t)(uintptr_t)copy, &wake)) {
+		free(copy);
+		return false;
+	}
+	if (wake)
+		c->engine.wake(c->engine.context);
+	return true;
+}
+
+/* For what must arrive: the sender is slowed, nothing is dropped. After close
+ * nobody reads any more, and nothing is needed. */
+static void
+post_surely(struct commit *c, const struct commit_post *what)
+{
+	struct timespec pause = {.tv_nsec = RETRY_NS};
+
+	while (!atomic_load(&c->closed) && !post(c, what))
+		nanosleep(&pause, NULL);
+}
+
+struct submission {
+	struct commit *commit;
+	struct commit_transaction *transaction;
+	bool posted;
+};
+
+/* Under the commit lock and the GTID lock: sequence, snapshot, post. */
+static void
+submit_locked(void *context, const struct snapshot_executed *executed)
+{
+	struct submission *s = context;
+	struct commit *c = s->commit;
+	struct commit_transaction *t = s->transaction;
+	struct commit_post what = {.kind = COMMIT_POST_SUBMIT, .transaction = t};
+
+	if (!c->engine.take(c->engine.context, executed, &t->taken))
+		return;
+	what.sequence = t->taken.sequence;
+	s->posted = post(c, &what);
+	if (!s->posted)
+		c->engine.untake(c->engine.context, t->taken.sequence);
+}
+
+static uint32_t
+read_word(const uint32_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static void
+sleep_on(uint32_t *word, uint32_t while_it_is)
+{
+	struct timespec slice = {.tv_nsec = SLICE_NS};
+
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, &slice, NULL, 0);
+}
+
+static void
+wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static bool
+remember(struct commit *c, uint64_t thread_id, uint64_t sequence)
+{
+	bool done = false;
+
+	pthread_mutex_lock(&c->mutex);
+	for (uint32_t i = 0; i < c->accepted_max && !done; i++)
+		if (c->accepted[i].sequence == 0) {
+			c->accepted[i] = (struct accepted){thread_id, sequence};
+			done = true;
+		}
+	pthread_mutex_unlock(&c->mutex);
+	return done;
+}
+
+/* The sequence that was accepted for this thread, 0 for none; and forgets it. */
+static uint64_t
+forget(struct commit *c, uint64_t thread_id)
+{
+	uint64_t sequence = 0;
+
+	pthread_mutex_lock(&c->mutex);
+	for (uint32_t i = 0; i < c->accepted_max && sequence == 0; i++)
+		if (c->accepted[i].sequence != 0 && c->accepted[i].thread_id == thread_id) {
+			sequence = c->accepted[i].sequence;
+			c->accepted[i].sequence = 0;
+		}
+	pthread_mutex_unlock(&c->mutex);
+	return sequence;
+}
+
+static bool
+abandon(struct commit *c, struct commit_transaction *t)
+{
+	struct commit_post what = {
+		.kind = COMMIT_POST_ABANDON, .transaction = t, .sequence = t->taken.sequence};
+
+	__atomic_store_n(&t->abandons_unread, 1, __ATOMIC_RELEASE);
+	if (post(c, &what))
+		return true;
+	/* Full: the next slice tries again. */
+	__atomic_store_n(&t->abandons_unread, 0, __ATOMIC_RELEASE);
+	return false;
+}
+
+enum commit_outcome
+commit_run(struct commit *c, struct commit_transaction *t)
+{
+	struct submission s = {.commit = c, .transaction = t};
+	bool abandoned = false;
+
+	must(t->payload_bytes > 0);
+	t->outcome = COMMIT_UNDECIDED;
+	t->abandons_unread = 0;
+	if (atomic_load(&c->closed) || c->server.killed(t->session))
+		return COMMIT_REFUSED;
+	c->server.locked(submit_locked, &s);
+	if (!s.posted)
+		return COMMIT_REFUSED;
+
+	uint32_t outcome;
+	while ((outcome = read_word(&t->outcome)) == COMMIT_UNDECIDED) {
+		sleep_on(&t->outcome, COMMIT_UNDECIDED);
+		if (!abandoned && c->server.killed(t->session))
+			abandoned = abandon(c, t);
+	}
+	while (read_word(&t->abandons_unread) != 0)
+		sleep_on(&t->abandons_unread, 1);
+	if (outcome == COMMIT_ACCEPTED)
+		must(remember(c, t->thread_id, t->taken.sequence));
+	return (enum commit_outcome)outcome;
+}
+
+void
+commit_committed(struct commit *c, uint64_t thread_id, const struct gtid *gtid)
+{
+	struct commit_post what = {.kind = COMMIT_POST_COMMITTED, .gtid = *gtid};
+
+	forget(c, thread_id);
+	post_surely(c, &what);
+}
+
+void
+commit_failed(struct commit *c, uint64_t thread_id)
+{
+	struct commit_post what = {.kind = COMMIT_POST_FAILED};
+
+	what.sequence = forget(c, thread_id);
+	if (what.sequence != 0)
+		post_surely(c, &what);
+}
+
+bool
+commit_next(struct commit *c, struct commit_post *post)
+{
+	uint64_t elem;
+
+	if (mailbox_pop(&c->box, &elem, 1) == 0)
+		return false;
+	struct commit_post *from = (struct commit_post *)(uintptr_t)elem;
+	*post = *from;
+	free(from);
+	if (post->kind == COMMIT_POST_ABANDON) {
+		/* From here on the client may be gone: only its number is told. */
+		struct commit_transaction *t = post->transaction;
+		post->transaction = NULL;
+		__atomic_store_n(&t->abandons_unread, 0, __ATOMIC_RELEASE);
+		wake(&t->abandons_unread);
+	}
+	return true;
+}
+
+bool
+commit_arm(struct commit *c)
+{
+	return mailbox_arm(&c->box);
+}
+
+void
+commit_disarm(struct commit *c)
+{
+	mailbox_disarm(&c->box);
+}
+
+void
+commit_decide(struct commit *c, struct commit_transaction *t, enum commit_outcome outcome,
+	      const struct gtid *gtid)
+{
+	must(c);
+	must(outcome != COMMIT_UNDECIDED);
+	must(t->outcome == COMMIT_UNDECIDED);
+	if (outcome == COMMIT_ACCEPTED)
+		t->gtid = *gtid;
+	/* After the store the client may be gone with its stack; waking an
+	 * address that nobody sleeps on is harmless. */
+	__atomic_store_n(&t->outcome, outcome, __ATOMIC_RELEASE);
+	wake(&t->outcome);
+}
+
+void
+commit_close(struct commit *c)
+{
+	atomic_store(&c->closed, true);
+}

@@ -1,0 +1,146 @@
+/*
+ * mysqlshim/commit.h - a commit's way from a client's thread to the network
+ * thread and back.
+ *
+ *     client thread                     network thread
+ *     commit_run()                      commit_next()
+ *       snapshot and sequence  --post-->   SUBMIT      -> member_step
+ *       sleeps on its own word             ABANDON     -> member_step
+ *       (killed? posts ABANDON)
+ *       wakes                 <--word--  commit_decide() <- MEMBER_OUT_VERDICT
+ *     server commits
+ *     commit_committed()      --post-->   COMMITTED   -> member_step
+ *     commit_failed()         --post-->   FAILED      -> member_step
+ *
+ * This is the seam: whoever owns the `struct member` fills in `commit_engine`,
+ * and its thread calls next and decide. Nothing here knows MySQL, and nothing
+ * here knows the protocol.
+ *
+ * Order      sequence, snapshot and post are one critical section (engine->take
+ *            under the server's commit and GTID locks): the network thread sees
+ *            submissions in the order of their sequences.
+ * Lifetime   a transaction is the client's, on loan from its post until it is
+ *            decided. Its ABANDON may still lie in the mailbox then; so the
+ *            client leaves only when it was decided *and* no ABANDON of its own
+ *            is unread. Else the network thread would read a dead client's stack.
+ * Giving up  a killed client posts ABANDON once and goes on sleeping: the log
+ *            decides which came first. Only commit_close() ends it without one.
+ * Errors     outcomes.
+ * Threads    run, committed and failed: any client thread. next, arm and decide:
+ *            the one network thread. open and close: neither running.
+ */
+#ifndef MYSQLSHIM_COMMIT_H
+#define MYSQLSHIM_COMMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "certify/entry.h"
+#include "node/snapshot.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct commit;
+
+/* What the server does next. */
+enum commit_outcome {
+	COMMIT_UNDECIDED = 0,
+	COMMIT_ACCEPTED = 1, /* commit, with the transaction's `gtid`; the hook returns 0 */
+	COMMIT_ROLLBACK = 2, /* tell the server to roll back; the hook returns 0: 3101 */
+	COMMIT_REFUSED = 3,  /* the hook returns 1: 3100 */
+};
+
+struct commit_transaction {
+	/* The hook's, before commit_run(). */
+	uint64_t thread_id;
+	const uint64_t *hashes;
+	uint32_t hash_count;
+	uint32_t flags;    /* enum submit_flag */
+	uint8_t gtid_spec; /* enum gtid_spec */
+	struct gtid assigned;
+	const uint8_t *payload;
+	uint32_t payload_bytes;
+	void *session; /* for `killed` */
+
+	/* commit_run()'s; the network thread reads it. */
+	struct snapshot_taken taken;
+
+	/* The verdict's, valid after commit_run(). */
+	struct gtid gtid;
+
+	/* enum commit_outcome: the word the client sleeps on. */
+	uint32_t outcome;
+	uint32_t abandons_unread;
+};
+
+/* What the network thread's owner and the server give. */
+struct commit_engine {
+	void *context;
+	/* Takes snapshot and sequence (snapshot_take() under the engine's mutex).
+	 * False: too many are open. */
+	bool (*take)(void *context, const struct snapshot_executed *executed,
+		     struct snapshot_taken *taken);
+	/* Takes back what take() gave, for a submission that could not be posted. */
+	void (*untake)(void *context, uint64_t sequence);
+	/* The network thread sleeps on its descriptors: wake it. */
+	void (*wake)(void *context);
+};
+
+struct commit_server {
+	/* Runs `section(context, executed)` under the commit lock and the lock of
+	 * gtid_executed. */
+	void (*locked)(void (*section)(void *context, const struct snapshot_executed *executed),
+		       void *context);
+	bool (*killed)(void *session);
+};
+
+enum commit_post_kind {
+	COMMIT_POST_SUBMIT = 0,    /* transaction */
+	COMMIT_POST_ABANDON = 1,   /* sequence */
+	COMMIT_POST_COMMITTED = 2, /* gtid: it is in gtid_executed now */
+	COMMIT_POST_FAILED = 3,    /* sequence: accepted, and the server rolled it back */
+};
+
+struct commit_post {
+	enum commit_post_kind kind;
+	struct commit_transaction *transaction;
+	uint64_t sequence;
+	struct gtid gtid;
+};
+
+/* `inflight_max` is the engine's bound of open submissions. NULL: no memory. */
+struct commit *commit_open(const struct commit_engine *engine, const struct commit_server *server,
+			   uint32_t inflight_max);
+void commit_free(struct commit *commit);
+
+/* Client: submits and sleeps until there is an outcome. */
+enum commit_outcome commit_run(struct commit *commit, struct commit_transaction *transaction);
+
+/* Client: the server has committed, or has rolled back, what was accepted for
+ * this thread. `gtid` may be anyone's: the applier's threads come here too. A
+ * rollback of something else is no affair of ours: nothing happens. */
+void commit_committed(struct commit *commit, uint64_t thread_id, const struct gtid *gtid);
+void commit_failed(struct commit *commit, uint64_t thread_id);
+
+/* Network: the oldest post; false when there is none. */
+bool commit_next(struct commit *commit, struct commit_post *post);
+
+/* Network: true when it may sleep; a post then calls engine->wake once. */
+bool commit_arm(struct commit *commit);
+void commit_disarm(struct commit *commit);
+
+/* Network: wakes the client. `gtid` with COMMIT_ACCEPTED. */
+void commit_decide(struct commit *commit, struct commit_transaction *transaction,
+		   enum commit_outcome outcome, const struct gtid *gtid);
+
+/* No more: whoever comes to commit_run() after this is refused at once. */
+void commit_close(struct commit *commit);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MYSQLSHIM_COMMIT_H */
