@@ -349,27 +349,26 @@ fold_effect(struct group *g)
 {
 	const struct group_effect *f = &g->effect;
 	const struct group_outcome *o = &f->outcome;
-	uint64_t part[] = {f->index,
-			   (uint64_t)f->kind << 24 | (uint64_t)f->verdict << 16 |
-				   (uint64_t)f->repeated << 8 | f->change,
-			   (uint64_t)f->reason << 32 | f->node,
-			   f->incarnation,
-			   f->ended,
-			   f->session,
-			   f->view,
-			   f->horizon,
-			   o->sequence,
-			   o->index,
-			   o->dependency,
-			   o->winner,
-			   o->winner_hash,
-			   o->gtid.gno,
-			   (uint64_t)o->verdict << 8 | o->again,
-			   o->gtid.source.tag_bytes};
+	uint64_t part[22] = {f->index,
+			     (uint64_t)f->kind << 24 | (uint64_t)f->verdict << 16 |
+				     (uint64_t)f->repeated << 8 | f->change,
+			     (uint64_t)f->reason << 32 | f->node,
+			     f->incarnation,
+			     f->ended,
+			     f->session,
+			     f->view,
+			     f->horizon,
+			     o->sequence,
+			     o->index,
+			     o->dependency,
+			     o->winner,
+			     o->winner_hash,
+			     o->gtid.gno,
+			     (uint64_t)o->verdict << 8 | o->again,
+			     index_count(g->index)};
+	memcpy(&part[16], o->gtid.source.uuid, UUID_BYTES);
+	memcpy(&part[18], o->gtid.source.tag, TAG_BYTES_MAX);
 	g->digest = hash_bytes(part, sizeof part, g->digest);
-	g->digest = hash_bytes(o->gtid.source.uuid, UUID_BYTES, g->digest);
-	g->digest = hash_bytes(o->gtid.source.tag, o->gtid.source.tag_bytes, g->digest);
-	g->digest = hash_fold(g->digest, index_count(g->index));
 }
 
 static void

@@ -29,10 +29,12 @@
  * A has swept r, B has not; r is written again: B moves it from (30, 60] to the
  * open one, A adds one, and the counts differ for ever.
  *
- * Room. Each insertion first sweeps SWEEP_SLOTS slots while anything is dead. A
- * round over all S slots, with one more look per removal, ends within
- * 2 S / SWEEP_SLOTS insertions. What is present now was counting when the round
- * before this one began (C at most), or was inserted since: at most C + S / 4 of
+ * Room. While more than S / 8 of the S slots are dead, each insertion first sweeps
+ * SWEEP_SLOTS slots; fewer do no harm, and rows that are written again revive
+ * theirs. A round, with one more look per removal, ends within 2 S / SWEEP_SLOTS
+ * insertions. What is present now was present when there were few dead (C + S / 8
+ * at most), or was counting when the round before this one began (C at most), or
+ * was inserted during these two rounds (S / 4): at most C + 3 S / 8 of
  * S = 2 C + 64 slots are ever in use, and an insertion always finds one.
  */
 #include "certify/index.h"
@@ -43,6 +45,7 @@
 #define SLOTS_SPARE   64
 #define SLOTS_OFFSET  4096 /* the table begins on a page of its own */
 #define GENERATION_OF 64   /* parts of the capacity */
+#define DEAD_OF       8    /* parts of the slots */
 
 struct slot {
 	uint64_t hash;
@@ -272,8 +275,8 @@ index_sweep(struct certify_index *x, uint32_t budget_slots)
 			return false;
 		if (x->sweep_at == 0)
 			x->sweep_round = x->bound[0];
-		struct slot *slot = &x->slot[x->sweep_at];
-		if (slot->last != 0 && slot->last <= x->bound[0]) {
+		uint64_t last = x->slot[x->sweep_at].last;
+		if (last != 0 && last <= x->bound[0]) {
 			/* Another may have moved in: look here again. */
 			remove_slot(x, x->sweep_at);
 			continue;
@@ -336,7 +339,8 @@ insert_batch(struct certify_index *x, const struct certify_job *job, uint32_t n)
 	const uint8_t *hashes = job->submit->hashes + (size_t)job->next * ENTRY_HASH_BYTES;
 	uint64_t home[INDEX_BATCH];
 	prefetch_batch(x, hashes, n, home);
-	(void)index_sweep(x, n * SWEEP_SLOTS);
+	if (x->occupied - x->counted > x->slots / DEAD_OF)
+		(void)index_sweep(x, n * SWEEP_SLOTS);
 	for (uint32_t i = 0; i < n; i++)
 		insert(x, bytes_get_u64(hashes + (size_t)i * ENTRY_HASH_BYTES), home[i],
 		       job->index);

@@ -123,7 +123,7 @@ Test(certify_index, insertions_sweep_enough_to_find_room)
 			most = index_occupied(x);
 	}
 	cr_assert(most > 20, "dead slots do stay for a while");
-	cr_assert_leq(most, 50 + (2 * 50 + 64) / 4);
+	cr_assert_leq(most, 50 + 3 * (2 * 50 + 64) / 8);
 	free(x);
 }
 
