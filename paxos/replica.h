@@ -227,6 +227,7 @@ void learn_tell(struct paxos_replica *r);
 void send_learned(struct paxos_replica *r, uint8_t to, uint64_t slot, struct paxos_value value);
 uint64_t confirmed_from(const struct paxos_replica *r, uint64_t ballot);
 void step_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void read_for(struct paxos_replica *r, uint8_t to, uint64_t slot);
 void step_learn(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void step_learned(struct paxos_replica *r, const struct paxos_message *m);
 void step_read_done(struct paxos_replica *r, const struct paxos_input *in);

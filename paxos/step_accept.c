@@ -137,7 +137,10 @@ accept_try(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 		return false;
 	}
 	if (m->slot <= r->delivered) {
+		/* Given back under pressure, but on disk. Were this ignored, a leader
+		 * that is behind all others would propose it for ever. */
 		r->stats.stale++;
+		read_for(r, from, m->slot);
 		return false;
 	}
 	if (m->slot >= window_end(r)) {

@@ -125,6 +125,17 @@ send_learned(struct paxos_replica *r, uint8_t to, uint64_t slot, struct paxos_va
 	emit_send(r, to, &m, 0);
 }
 
+/* A delivered slot that is not in memory: the caller has it on disk. */
+void
+read_for(struct paxos_replica *r, uint8_t to, uint64_t slot)
+{
+	must(slot <= r->delivered);
+	if (r->reads[to] == READS_MAX)
+		return;
+	r->reads[to]++;
+	emit_read(r, slot, to);
+}
+
 void
 step_learn(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 {
@@ -137,9 +148,8 @@ step_learn(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 		struct paxos_slot *w = window_find(r, slot);
 		if (w) {
 			send_learned(r, from, slot, w->value);
-		} else if (r->reads[from] < READS_MAX) {
-			r->reads[from]++;
-			emit_read(r, slot, from);
+		} else {
+			read_for(r, from, slot);
 		}
 	}
 }
