@@ -34,6 +34,16 @@ check_dependency(struct sim *s, const struct sim_server *v, uint64_t index, uint
 				 (unsigned long long)dependency,
 				 (unsigned long long)s->tx[c->tx].index);
 	}
+	for (uint32_t i = 0; i < s->tx_count && s->any_returned; i++) {
+		const struct sim_tx *tx = &s->tx[i];
+		if (tx->returned && !tx->requeued && tx->server == v->number &&
+		    tx->incarnation == v->incarnation && tx->index <= dependency)
+			sim_fail(s,
+				 "server %u: %llu is queued, depends on %llu; own failed %llu "
+				 "has not come back yet",
+				 v->number, (unsigned long long)index,
+				 (unsigned long long)dependency, (unsigned long long)tx->index);
+	}
 }
 
 void
@@ -57,7 +67,8 @@ applier_queue(struct sim *s, struct sim_server *v, const struct member_output *o
 		return;
 	sim_trace(s, "server %u: queues %llu, transaction %u, after %llu", v->number,
 		  (unsigned long long)out->index, number, (unsigned long long)out->dependency);
-	v->queued_index = out->index;
+	if (out->index > v->queued_index)
+		v->queued_index = out->index;
 	if (v->apply_end - v->apply_first == SIM_APPLY_MAX) {
 		sim_fail(s, "server %u: more than %d transactions queued", v->number,
 			 SIM_APPLY_MAX);
@@ -122,7 +133,7 @@ applier_run(struct sim *s, struct sim_server *v)
 	for (uint32_t p = v->apply_first; p != v->apply_end && running < v->workers; p++) {
 		struct sim_apply *e = entry_at(v, p);
 
-		if (lowest_open == UINT64_MAX && e->state != APPLY_DONE)
+		if (e->state != APPLY_DONE && e->index < lowest_open)
 			lowest_open = e->index;
 		bool alone = s->tx[e->tx].fence;
 		if (e->state == APPLY_QUEUED) {

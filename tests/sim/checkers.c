@@ -290,6 +290,16 @@ check_queue(struct sim *s, const struct sim_server *v, uint32_t number, uint64_t
 {
 	struct check_group *c = &s->check[v->group + 1];
 
+	struct sim_tx *queued = &s->tx[number];
+	if (queued->returned && queued->server == v->number &&
+	    queued->incarnation == v->incarnation) {
+		/* Its place was passed when the server said that it failed. */
+		if (queued->requeued)
+			sim_fail(s, "server %u: own %llu is queued twice", v->number,
+				 (unsigned long long)index);
+		queued->requeued = true;
+		return;
+	}
 	if (index <= v->queued_index) {
 		sim_fail(s, "server %u: %llu is queued after %llu", v->number,
 			 (unsigned long long)index, (unsigned long long)v->queued_index);
@@ -304,7 +314,7 @@ check_queue(struct sim *s, const struct sim_server *v, uint32_t number, uint64_t
 		uint32_t missed = c->tx[i] - 1;
 		const struct sim_tx *tx = &s->tx[missed];
 		bool own = tx->server == v->number && tx->incarnation == v->incarnation;
-		if (own && tx->state != TX_OPEN && !tx->returned)
+		if (own && tx->state != TX_OPEN)
 			continue;
 		if (!v->executed[missed])
 			sim_fail(s, "server %u: %llu is queued, and %llu before it was not told",
@@ -337,7 +347,7 @@ check_settled(struct sim *s)
 		if (!server_at_rest(s, &s->server[i]))
 			return false;
 	}
-	return s->now_ns > s->healed_ns + 4 * SEC;
+	return s->now_ns > s->healed_ns + 4 * SEC && s->submitted >= s->options.submissions;
 }
 
 void

@@ -164,9 +164,12 @@ begin(struct sim *s, struct sim_server *v, uint32_t client)
 {
 	struct sim_client *c = &v->client[client];
 
-	if (v->state != SERVER_ON || (s->healed && s->now_ns > s->healed_ns + 2 * SEC)) {
-		if (!s->healed || s->now_ns < s->healed_ns + 3 * SEC)
-			later(s, v, client, EVENT_CLIENT, 50 * MS);
+	bool enough = s->healed && s->now_ns > s->healed_ns + 2 * SEC &&
+		      s->submitted >= s->options.submissions;
+	if (enough)
+		return;
+	if (v->state != SERVER_ON) {
+		later(s, v, client, EVENT_CLIENT, 50 * MS);
 		return;
 	}
 	c->tx = tx_new(s, v);
@@ -285,6 +288,7 @@ accepted(struct sim *s, struct sim_server *v, uint32_t client, const struct memb
 	if (random_chance(&s->random, 5000)) {
 		sim_trace(s, "server %u: transaction %u fails to commit here", v->number, c->tx);
 		s->tx[c->tx].returned = true;
+		s->any_returned = true;
 		c->state = CLIENT_FAILING;
 		server_unlock(s, v, (int32_t)client);
 		later(s, v, client, EVENT_CLIENT, US);

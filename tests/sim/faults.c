@@ -186,7 +186,6 @@ fault_heal(struct sim *s)
 	s->net.drop_ppm = 0;
 	s->net.duplicate_ppm = 0;
 	s->net.late_ppm = 0;
-	s->net.corrupt_ppm = 0;
 	memset(s->net.cut_until_ns, 0, sizeof s->net.cut_until_ns);
 	for (uint8_t i = 0; i < s->node_count; i++) {
 		struct sim_node *n = &s->node[i];

@@ -64,9 +64,6 @@ post(struct sim *s, uint8_t from, uint8_t to, const void *data, uint32_t bytes)
 	p->to = to;
 	p->bytes = (uint16_t)bytes;
 	memcpy(p->data, data, bytes);
-	if (random_chance(&s->random, n->corrupt_ppm))
-		p->data[random_below(&s->random, bytes)] ^=
-			(uint8_t)(1u << random_below(&s->random, 8));
 	sim_push(s, delay, EVENT_PACKET, to, slot);
 }
 
@@ -92,23 +89,25 @@ net_send(struct sim *s, uint8_t from, const struct endpoint *to, const void *dat
 		post(s, from, there, data, bytes);
 }
 
-/* Bytes that nobody sent, under a neighbour's address. */
+/* Bytes that nobody sent, and old datagrams once more, under a neighbour's address.
+ * Datagrams are in clear so far: who could change one and mend its UDP checksum
+ * could say anything, so that is not tried before they are sealed. */
 void
 net_forge(struct sim *s, uint8_t to)
 {
 	uint8_t data[SIM_DATAGRAM_BYTES];
 	uint32_t bytes = (uint32_t)random_between(&s->random, 1, 300);
+	uint8_t from = (uint8_t)random_below(&s->random, s->node_count);
 
 	for (uint32_t i = 0; i < bytes; i++)
 		data[i] = (uint8_t)random_u64(&s->random);
-	/* Half of them look like the last thing this process was sent. */
 	if (s->net.used > 0 && random_chance(&s->random, 500000)) {
 		const struct sim_packet *p = &s->net.packet[random_below(&s->random, s->net.used)];
+		from = p->from;
+		to = p->to;
 		bytes = p->bytes;
 		memcpy(data, p->data, bytes);
-		data[random_below(&s->random, bytes)] = (uint8_t)random_u64(&s->random);
 	}
-	uint8_t from = (uint8_t)random_below(&s->random, s->node_count);
 	post(s, from, to, data, bytes);
 }
 

@@ -53,7 +53,6 @@ draw_world(struct sim *s)
 	n->drop_ppm = random_chance(r, 600000) ? (uint32_t)random_below(r, 50000) : 0;
 	n->duplicate_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 50000) : 0;
 	n->late_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 30000) : 0;
-	n->corrupt_ppm = random_chance(r, 300000) ? (uint32_t)random_below(r, 3000) : 0;
 	s->fault_mean_ns = random_between(r, 30 * MS, 700 * MS);
 	s->crash_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 400) : 0;
 	s->down_ns = random_between(r, 20 * MS, 1200 * MS);
@@ -75,6 +74,7 @@ begin(struct sim *s, const struct sim_options *options)
 	s->now_ns = 0;
 	s->failed = false;
 	s->healed = false;
+	s->any_returned = false;
 	s->settled = false;
 	s->tx_count = 0;
 	s->submitted = 0;
@@ -103,7 +103,7 @@ static void
 watch(struct sim *s)
 {
 	bool enough =
-		s->submitted >= s->options.submissions || s->now_ns > 5 * s->options.duration_ns;
+		s->submitted >= s->options.submissions || s->now_ns > 2 * s->options.duration_ns;
 
 	if (!s->healed && s->now_ns >= s->options.duration_ns && enough)
 		fault_heal(s);

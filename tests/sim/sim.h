@@ -202,6 +202,7 @@ struct sim_tx {
 	bool submitted;
 	bool acked;
 	bool returned; /* LOCAL_FAILED: comes back by the applier */
+	bool requeued; /* it came */
 	uint8_t row[SIM_TX_ROWS_MAX];
 	uint64_t before[SIM_TX_ROWS_MAX];
 	uint64_t after[SIM_TX_ROWS_MAX];
@@ -341,7 +342,6 @@ struct sim_net {
 	uint32_t drop_ppm;
 	uint32_t duplicate_ppm;
 	uint32_t late_ppm; /* a datagram that takes milliseconds */
-	uint32_t corrupt_ppm;
 	uint64_t cut_until_ns[SIM_PROCESSES_MAX][SIM_PROCESSES_MAX]; /* [from][to] */
 };
 
@@ -399,6 +399,7 @@ struct sim {
 	uint64_t now_ns;
 	bool failed;
 	bool healed;
+	bool any_returned;
 	uint64_t healed_ns;
 	uint64_t settled_since_ns;
 	bool settled;
