@@ -167,7 +167,8 @@ sim_push(struct sim *s, uint64_t delay_ns, uint8_t kind, uint8_t process, uint32
 uint64_t
 sim_local(const struct sim *s, const struct sim_process *p)
 {
-	int64_t drift = (int64_t)(s->now_ns / 1000) * p->clock_ppm / 1000;
+	int64_t drift = (int64_t)(s->now_ns / 1000000) * p->clock_ppm +
+			(int64_t)(s->now_ns % 1000000) * p->clock_ppm / 1000000;
 	return p->clock_offset_ns + s->now_ns + (uint64_t)drift;
 }
 
