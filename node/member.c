@@ -351,8 +351,12 @@ on_message(struct member *m, const struct wire_event *event)
 
 	if (!frame_decode(&frame, event->data, event->bytes) ||
 	    !protocol_decode(&message, &frame, event->data, event->bytes) ||
-	    memcmp(frame.epoch, m->epoch, EPOCH_BYTES) != 0)
+	    memcmp(frame.epoch, m->epoch, EPOCH_BYTES) != 0) {
+		/* The session has acknowledged it, and nobody will say it again: only a
+		 * new attachment tells what it was. */
+		member_reconnect(m, m->target);
 		return;
+	}
 	switch (message.kind) {
 	case PROTOCOL_GROUP:
 		on_group(m, &message);
@@ -587,11 +591,12 @@ member_step(struct member *m, const struct member_input *in, const struct member
 		break;
 	case MEMBER_IN_COMMITTED:
 		member_committed(m, in->gtid);
+		member_requeue(m, m->feed_through + 1);
 		member_feed_held(m);
 		break;
 	case MEMBER_IN_LOCAL_FAILED:
 		member_local_failed(m, in->sequence);
-		member_requeue(m);
+		member_requeue(m, m->feed_through + 1);
 		member_feed_held(m);
 		break;
 	case MEMBER_IN_TICK:

@@ -11,11 +11,13 @@
 #include "base/must.h"
 
 static bool
-must_wait(const struct member *m, const struct protocol_message *message)
+must_wait(struct member *m, const struct protocol_message *message)
 {
 	if (message->own > m->own_through)
 		return true;
-	if (message->kind == PROTOCOL_ENTRY && message->dependency >= member_lowest_uncommitted(m))
+	if (!member_requeue(m, message->index))
+		return true;
+	if (message->kind == PROTOCOL_ENTRY && member_must_wait_for_own(m, message->dependency))
 		return true;
 	/* Room is left for the own ones: an entry that is not in the table would
 	 * count as committed. */
@@ -86,7 +88,7 @@ tell(struct member *m, const struct protocol_message *message)
 	m->stats.delivered_index = message->index;
 	snapshot_table_through(&m->snapshots, message->index);
 	m->progress_due = true;
-	member_requeue(m);
+	member_requeue(m, m->feed_through + 1);
 }
 
 void

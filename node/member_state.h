@@ -112,8 +112,8 @@ void member_send_open(struct member *m);
 void member_open_detached(struct member *m);
 void member_open_ended(struct member *m);
 void member_open_forget(struct member *m);
-void member_requeue(struct member *m);
-uint64_t member_lowest_uncommitted(const struct member *m);
+bool member_requeue(struct member *m, uint64_t below);
+bool member_must_wait_for_own(const struct member *m, uint64_t dependency);
 
 /* member_feed.c */
 void member_feed(struct member *m, const struct protocol_message *message, const uint8_t *data,

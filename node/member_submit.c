@@ -221,7 +221,9 @@ member_verdict(struct member *m, const struct protocol_message *message)
 
 	if (message->verdict < GROUP_ACCEPTED || message->verdict > GROUP_ABANDONED)
 		return;
-	if (message->index > m->own_through)
+	/* Behind a new attachment outcomes are told by sequence, not by index: they are
+	 * complete when ATTACHED says so. */
+	if (m->stage >= MEMBER_ATTACHED && message->index > m->own_through)
 		m->own_through = message->index;
 	if (!o || o->stage != OPEN_UNDECIDED)
 		return; /* told again behind a new attachment */
@@ -272,17 +274,49 @@ member_local_failed(struct member *m, uint64_t sequence)
 		o->stage = OPEN_REQUEUE;
 }
 
-/* An own transaction that the server could not commit is applied like a remote
- * one, once everything below it was told. Until then, and until it is in
- * gtid_executed, what depends on it waits. */
-void
-member_requeue(struct member *m)
+/* What the applier would have to wait for: an own transaction up to `index` that is
+ * neither in gtid_executed nor on its way through the applier. */
+static bool
+open_below(const struct member *m, uint64_t index, const struct member_open *except)
 {
+	for (uint32_t i = 0; i < m->open_max; i++) {
+		const struct member_open *o = &m->open[i];
+
+		if (o != except && o->index <= index &&
+		    (o->stage == OPEN_ACCEPTED || o->stage == OPEN_REQUEUE))
+			return true;
+	}
+	return false;
+}
+
+static struct member_open *
+requeue_lowest(struct member *m, uint64_t below)
+{
+	struct member_open *lowest = NULL;
+
 	for (uint32_t i = 0; i < m->open_max; i++) {
 		struct member_open *o = &m->open[i];
 
-		if (o->stage != OPEN_REQUEUE || m->feed_through + 1 < o->index)
-			continue;
+		if (o->stage == OPEN_REQUEUE && o->index < below &&
+		    (!lowest || o->index < lowest->index))
+			lowest = o;
+	}
+	return lowest;
+}
+
+/* An own transaction that the server could not commit is applied like a remote
+ * one, in its place: every transaction below `below` that others made was told.
+ * False: one of them has to wait for an own one, and what is above waits too. */
+bool
+member_requeue(struct member *m, uint64_t below)
+{
+	for (uint32_t i = 0; i < m->open_max; i++) {
+		struct member_open *o = requeue_lowest(m, below);
+
+		if (!o)
+			return true;
+		if (open_below(m, o->dependency, o))
+			return false;
 		o->stage = OPEN_REQUEUED;
 		member_emit(m, &(struct member_output){
 				       .kind = MEMBER_OUT_QUEUE,
@@ -295,22 +329,13 @@ member_requeue(struct member *m)
 				       .bytes = o->payload_bytes,
 			       });
 	}
+	return true;
 }
 
-/* An own accepted transaction that is not in gtid_executed, the lowest; those that
- * were requeued are the applier's own business by now. */
-uint64_t
-member_lowest_uncommitted(const struct member *m)
+bool
+member_must_wait_for_own(const struct member *m, uint64_t dependency)
 {
-	uint64_t lowest = UINT64_MAX;
-
-	for (uint32_t i = 0; i < m->open_max; i++) {
-		const struct member_open *o = &m->open[i];
-
-		if ((o->stage == OPEN_ACCEPTED || o->stage == OPEN_REQUEUE) && o->index < lowest)
-			lowest = o->index;
-	}
-	return lowest;
+	return open_below(m, dependency, NULL);
 }
 
 /* The incarnation ended, and every outcome it had was told: what is still open is
