@@ -913,10 +913,16 @@ cluster_values_held(const struct cluster *c, uint8_t n)
 }
 
 void
+cluster_forget_trace(struct cluster *c)
+{
+	c->trace_bytes = 0;
+	c->trace[0] = 0;
+}
+
+void
 cluster_expect(struct cluster *c, const char *text)
 {
 	cr_expect_str_eq(c->trace, text, "the trace is:\n%s", c->trace);
 	cr_assert(c->failure[0] == 0, "%s", c->failure);
-	c->trace_bytes = 0;
-	c->trace[0] = 0;
+	cluster_forget_trace(c);
 }

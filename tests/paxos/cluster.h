@@ -82,6 +82,8 @@ int cluster_leader(const struct cluster *c);                    /* can propose, 
 uint32_t cluster_values_held(const struct cluster *c, uint8_t node);
 const char *cluster_failure(const struct cluster *c); /* or NULL */
 
+void cluster_forget_trace(struct cluster *c);
+
 /* The trace since the last call must be exactly `text`. */
 void cluster_expect(struct cluster *c, const char *text);
 

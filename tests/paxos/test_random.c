@@ -12,7 +12,7 @@
 
 #include "tests/paxos/cluster.h"
 
-#define RUNS  150
+#define RUNS  100
 #define STEPS 120
 
 struct run {

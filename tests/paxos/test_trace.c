@@ -1,0 +1,381 @@
+/*
+ * One replica's part in every rule of the protocol, as traces.
+ *
+ * The disk is slower than the network here (60 us against 30), so that a test can
+ * stop a replica between deciding and having written. A line is one event or one
+ * output, in virtual microseconds; a missing line fails the test just as an
+ * unexpected one does. Safety is checked by the cluster after every step, so no
+ * test repeats it. Voter 0 is the configured leader.
+ */
+#include <criterion/criterion.h>
+
+#include "tests/paxos/cluster.h"
+
+static const struct cluster_config three = {.seed = 1,
+					    .voter_count = 3,
+					    .net_ns = 30 * US,
+					    .disk_ns = 60 * US,
+					    .tail_trust_ns = 50 * MS,
+					    .trace = true};
+
+/* A cluster whose start lies behind it: the leader's reservation is on disk. */
+static struct cluster *
+started(const struct cluster_config *config)
+{
+	struct cluster *c = cluster_new(config);
+	cluster_run(c, 1 * MS);
+	cluster_forget_trace(c);
+	return c;
+}
+
+Test(paxos_trace, a_commit)
+{
+	struct cluster *c = started(&three);
+	cluster_submit(c, 0, 0xab);
+	cluster_run(c, 500 * US);
+	cluster_expect(c, "[1000] 0 > submit ab\n"
+			  "[1000] 0   log accept 1 b0 ab @440\n"
+			  "[1000] 0   to 1: accept 1 b0 ab\n"
+			  "[1000] 0   to 2: accept 1 b0 ab\n"
+			  "[1030] 1 > from 0: accept 1 b0 ab\n"
+			  "[1030] 1   log accept 1 b0 ab @296\n"
+			  "[1030] 1   to 0: accepted b0 1..1, held for @296\n"
+			  "[1030] 2 > from 0: accept 1 b0 ab\n"
+			  "[1030] 2   log accept 1 b0 ab @296\n"
+			  "[1030] 2   to 0: accepted b0 1..1, held for @296\n"
+			  "[1060] 0 > durable @440\n"
+			  "[1090] 1 > durable @296\n"
+			  "[1090] 2 > durable @296\n"
+			  "[1120] 0 > from 1: accepted b0 1..1\n"
+			  "[1120] 0   deliver 1 ab\n"
+			  "[1120] 0   to 1: decided b0 1\n"
+			  "[1120] 0   to 2: decided b0 1\n"
+			  "[1120] 0 > from 2: accepted b0 1..1\n"
+			  "[1150] 1 > from 0: decided b0 1\n"
+			  "[1150] 1   deliver 1 ab\n"
+			  "[1150] 2 > from 0: decided b0 1\n"
+			  "[1150] 2   deliver 1 ab\n");
+	cluster_free(c);
+}
+
+/* The leader's own vote waits for its disk like anybody's; here the others, being
+ * faster, are a quorum without it. */
+Test(paxos_trace, a_slow_disk_at_the_leader)
+{
+	struct cluster *c = started(&three);
+	cluster_disk_ns(c, 0, 400 * US);
+	cluster_submit(c, 0, 0xab);
+	cluster_run(c, 700 * US);
+	cluster_expect(c, "[1000] 0 > submit ab\n"
+			  "[1000] 0   log accept 1 b0 ab @440\n"
+			  "[1000] 0   to 1: accept 1 b0 ab\n"
+			  "[1000] 0   to 2: accept 1 b0 ab\n"
+			  "[1030] 1 > from 0: accept 1 b0 ab\n"
+			  "[1030] 1   log accept 1 b0 ab @296\n"
+			  "[1030] 1   to 0: accepted b0 1..1, held for @296\n"
+			  "[1030] 2 > from 0: accept 1 b0 ab\n"
+			  "[1030] 2   log accept 1 b0 ab @296\n"
+			  "[1030] 2   to 0: accepted b0 1..1, held for @296\n"
+			  "[1090] 1 > durable @296\n"
+			  "[1090] 2 > durable @296\n"
+			  "[1120] 0 > from 1: accepted b0 1..1\n"
+			  "[1120] 0 > from 2: accepted b0 1..1\n"
+			  "[1120] 0   deliver 1 ab\n"
+			  "[1120] 0   to 1: decided b0 1\n"
+			  "[1120] 0   to 2: decided b0 1\n"
+			  "[1150] 1 > from 0: decided b0 1\n"
+			  "[1150] 1   deliver 1 ab\n"
+			  "[1150] 2 > from 0: decided b0 1\n"
+			  "[1150] 2   deliver 1 ab\n"
+			  "[1400] 0 > durable @440\n");
+	cluster_free(c);
+}
+
+/* An acceptor that dies between writing and answering has accepted: after the
+ * restart it says so, even though its peer never heard it. */
+Test(paxos_trace, acceptance_written_but_not_sent)
+{
+	struct cluster *c = started(&three);
+	cluster_cut(c, 0, 2);
+	cluster_submit(c, 0, 0xab);
+	cluster_cut_one_way(c, 1, 0);
+	cluster_run(c, 200 * US);
+	cluster_stop(c, 1);
+	cluster_restart(c, 1, PAXOS_TAIL_CLEAN);
+	cluster_heal(c);
+	cluster_cut(c, 0, 2);
+	cluster_run(c, 1 * MS);
+	cluster_forget_trace(c);
+	cluster_run(c, 2 * MS);
+	cluster_expect(c, "[4000] 0 > tick\n"
+			  "[4000] 0   to 1: accept 1 b0 ab\n"
+			  "[4000] 0   to 2: accept 1 b0 ab\n"
+			  "[4000] 0   to 1: decided b0 0\n"
+			  "[4000] 0   to 2: decided b0 0\n"
+			  "[4030] 1 > from 0: accept 1 b0 ab\n"
+			  "[4030] 1   to 0: accepted b0 1..1\n"
+			  "[4030] 1 > from 0: decided b0 0\n"
+			  "[4060] 0 > from 1: accepted b0 1..1\n"
+			  "[4060] 0   deliver 1 ab\n"
+			  "[4060] 0   to 1: decided b0 1\n"
+			  "[4060] 0   to 2: decided b0 1\n"
+			  "[4090] 1 > from 0: decided b0 1\n"
+			  "[4090] 1   deliver 1 ab\n");
+	cluster_free(c);
+}
+
+/* The leader is gone after one voter accepted: who takes over finds the value
+ * there, and proposes it again in its own ballot. */
+Test(paxos_trace, takeover_adopts_an_accepted_value)
+{
+	struct cluster *c = started(&three);
+	cluster_cut(c, 0, 1);
+	cluster_submit(c, 0, 0xab);
+	cluster_run(c, 60 * US);
+	cluster_crash(c, 0);
+	cluster_run(c, 3 * MS);
+	cluster_forget_trace(c);
+	cluster_run(c, 3 * MS);
+	cluster_expect(c, "[5030] 1 > tick\n"
+			  "[5030] 1   log promise b1.1 @288\n"
+			  "[5030] 1   to 0: prepare b1.1 1..end, held for @288\n"
+			  "[5030] 1   to 2: prepare b1.1 1..end, held for @288\n"
+			  "[5030] 1   no leader\n"
+			  "[5090] 1 > durable @288\n"
+			  "[5120] 2 > from 1: prepare b1.1 1..end\n"
+			  "[5120] 2   log promise b1.1 @440\n"
+			  "[5120] 2   to 1: report 1 b0 ab, held for @440\n"
+			  "[5120] 2   to 1: promise b1.1, 1 reports, delivered 0, held for @440\n"
+			  "[5120] 2   leader 1 b1.1\n"
+			  "[5180] 2 > durable @440\n"
+			  "[5210] 1 > from 2: report 1 b0 ab\n"
+			  "[5210] 1 > from 2: promise b1.1, 1 reports, delivered 0\n"
+			  "[5210] 1   log accept 1 b1.1 ab @440\n"
+			  "[5210] 1   to 0: accept 1 b1.1 ab\n"
+			  "[5210] 1   to 2: accept 1 b1.1 ab\n"
+			  "[5210] 1   leader 1 b1.1\n"
+			  "[5240] 2 > from 1: accept 1 b1.1 ab\n"
+			  "[5240] 2   log accept 1 b1.1 ab @592\n"
+			  "[5240] 2   to 1: accepted b1.1 1..1, held for @592\n"
+			  "[5270] 1 > durable @440\n"
+			  "[5300] 2 > durable @592\n"
+			  "[5330] 1 > from 2: accepted b1.1 1..1\n"
+			  "[5330] 1   deliver 1 ab\n"
+			  "[5330] 1   to 0: decided b1.1 1\n"
+			  "[5330] 1   to 2: decided b1.1 1\n"
+			  "[5360] 2 > from 1: decided b1.1 1\n"
+			  "[5360] 2   deliver 1 ab\n");
+	cluster_free(c);
+}
+
+/* What the leader's former process proposed and lost with its memory may be held
+ * by others: below the reservation the new process prepares first. */
+Test(paxos_trace, restart_below_the_reservation)
+{
+	struct cluster *c = started(&three);
+	cluster_disk_ns(c, 0, 1 * MS);
+	cluster_cut(c, 0, 2);
+	cluster_submit(c, 0, 0xab);
+	cluster_run(c, 50 * US);
+	cluster_crash_lying(c, 0, 0);
+	cluster_heal(c);
+	cluster_disk_ns(c, 0, 60 * US);
+	cluster_forget_trace(c);
+	cluster_restart(c, 0, PAXOS_TAIL_CLEAN);
+	cluster_run(c, 500 * US);
+	cluster_expect(c, "[1050] 0 > start 2, 2 records, delivered 0\n"
+			  "[1050] 0   log start 2 @432\n"
+			  "[1050] 0   log promise b0, b1.0 below 49 @576\n"
+			  "[1050] 0   to 1: prepare b1.0 1..48, held for @576\n"
+			  "[1050] 0   to 2: prepare b1.0 1..48, held for @576\n"
+			  "[1050] 0   no leader\n"
+			  "[1090] 1 > durable @296\n"
+			  "[1110] 0 > durable @576\n"
+			  "[1120] 0 > from 1: accepted b0 1..1\n"
+			  "[1140] 1 > from 0: prepare b1.0 1..48\n"
+			  "[1140] 1   log promise b0, b1.0 below 49 @440\n"
+			  "[1140] 1   to 0: report 1 b0 ab, held for @440\n"
+			  "[1140] 1   to 0: promise b1.0, 1 reports, delivered 0, held for @440\n"
+			  "[1140] 1   leader 0 b1.0\n"
+			  "[1140] 2 > from 0: prepare b1.0 1..48\n"
+			  "[1140] 2   log promise b0, b1.0 below 49 @288\n"
+			  "[1140] 2   to 0: promise b1.0, 0 reports, delivered 0, held for @288\n"
+			  "[1140] 2   leader 0 b1.0\n"
+			  "[1200] 1 > durable @440\n"
+			  "[1200] 2 > durable @288\n"
+			  "[1230] 0 > from 1: report 1 b0 ab\n"
+			  "[1230] 0 > from 1: promise b1.0, 1 reports, delivered 0\n"
+			  "[1230] 0   log accept 1 b1.0 ab @728\n"
+			  "[1230] 0   to 1: accept 1 b1.0 ab\n"
+			  "[1230] 0   to 2: accept 1 b1.0 ab\n"
+			  "[1230] 0   leader 0 b1.0\n"
+			  "[1230] 0 > from 2: promise b1.0, 0 reports, delivered 0\n"
+			  "[1260] 1 > from 0: accept 1 b1.0 ab\n"
+			  "[1260] 1   log accept 1 b1.0 ab @592\n"
+			  "[1260] 1   to 0: accepted b1.0 1..1, held for @592\n"
+			  "[1260] 2 > from 0: accept 1 b1.0 ab\n"
+			  "[1260] 2   log accept 1 b1.0 ab @440\n"
+			  "[1260] 2   to 0: accepted b1.0 1..1, held for @440\n"
+			  "[1290] 0 > durable @728\n"
+			  "[1320] 1 > durable @592\n"
+			  "[1320] 2 > durable @440\n"
+			  "[1350] 0 > from 1: accepted b1.0 1..1\n"
+			  "[1350] 0   deliver 1 ab\n"
+			  "[1350] 0   to 1: decided b1.0 1\n"
+			  "[1350] 0   to 2: decided b1.0 1\n"
+			  "[1350] 0 > from 2: accepted b1.0 1..1\n"
+			  "[1380] 1 > from 0: decided b1.0 1\n"
+			  "[1380] 1   deliver 1 ab\n"
+			  "[1380] 2 > from 0: decided b1.0 1\n"
+			  "[1380] 2   deliver 1 ab\n");
+	cluster_free(c);
+}
+
+/* After an unclean stop a voter neither promises nor accepts until all others have
+ * told it what they know. */
+Test(paxos_trace, a_cut_tail_waits_for_the_others)
+{
+	struct cluster *c = started(&three);
+	cluster_submit(c, 0, 0xab);
+	cluster_run(c, 500 * US);
+	cluster_crash_lying(c, 1, 1);
+	cluster_cut(c, 1, 2);
+	cluster_forget_trace(c);
+	cluster_restart(c, 1, PAXOS_TAIL_CUT);
+	cluster_run(c, 200 * US);
+	cluster_expect(c, "[1500] 1 > start 2, 1 records, delivered 0\n"
+			  "[1500] 1   log start 2 @288\n"
+			  "[1500] 1   to 0: recover\n"
+			  "[1500] 1   to 2: recover\n"
+			  "[1500] 1   leader 0 b0\n"
+			  "[1530] 0 > from 1: recover\n"
+			  "[1530] 0   to 1: recovered b0, 0 reports, delivered 1\n"
+			  "[1560] 1 > durable @288\n"
+			  "[1560] 1 > from 0: recovered b0, 0 reports, delivered 1\n"
+			  "[1560] 1   to 0: learn 1..1\n"
+			  "[1590] 0 > from 1: learn 1..1\n"
+			  "[1590] 0   to 1: learned 1 ab\n"
+			  "[1620] 1 > from 0: learned 1 ab\n"
+			  "[1620] 1   log learned 1 ab @440\n"
+			  "[1620] 1   deliver 1 ab\n"
+			  "[1680] 1 > durable @440\n");
+	cluster_submit(c, 0, 0xcd); /* is not accepted by 1 */
+	cluster_run(c, 100 * US);
+	cluster_expect(c, "[1700] 0 > submit cd\n"
+			  "[1700] 0   log accept 2 b0 cd @592\n"
+			  "[1700] 0   to 1: accept 2 b0 cd\n"
+			  "[1700] 0   to 2: accept 2 b0 cd\n"
+			  "[1730] 1 > from 0: accept 2 b0 cd\n"
+			  "[1730] 2 > from 0: accept 2 b0 cd\n"
+			  "[1730] 2   log accept 2 b0 cd @448\n"
+			  "[1730] 2   to 0: accepted b0 2..2, held for @448\n"
+			  "[1760] 0 > durable @592\n"
+			  "[1790] 2 > durable @448\n");
+	cluster_heal(c);
+	cluster_run(c, 1600 * US);
+	cluster_forget_trace(c);
+	cluster_run(c, 200 * US);
+	cluster_expect(c, "[3500] 1 > tick\n"
+			  "[3500] 1   to 2: recover\n"
+			  "[3530] 2 > from 1: recover\n"
+			  "[3530] 2   to 1: recovered b0, 0 reports, delivered 2\n"
+			  "[3560] 1 > from 2: recovered b0, 0 reports, delivered 2\n"
+			  "[3560] 1   log promise b0 @736\n");
+	cluster_free(c);
+}
+
+/* What is no longer in memory is read from disk for a voter that was away. */
+Test(paxos_trace, catching_up_from_disk)
+{
+	struct cluster *c = started(&three);
+	cluster_cut(c, 0, 2);
+	cluster_cut(c, 1, 2);
+	cluster_submit(c, 0, 0xab);
+	cluster_submit(c, 0, 0xcd);
+	cluster_run(c, 400 * US);
+	cluster_pressure(c, 0, true);
+	cluster_run(c, 700 * US);
+	cluster_heal(c);
+	cluster_run(c, 1500 * US);
+	cluster_forget_trace(c);
+	cluster_run(c, 1000 * US);
+	cluster_expect(c, "[4000] 0 > tick\n"
+			  "[4000] 0   to 1: decided b0 2\n"
+			  "[4000] 0   to 2: decided b0 2\n"
+			  "[4030] 1 > from 0: decided b0 2\n"
+			  "[4030] 2 > from 0: decided b0 2\n"
+			  "[4030] 2   to 0: learn 1..2\n"
+			  "[4060] 0 > from 2: learn 1..2\n"
+			  "[4060] 0   read 1 for 2\n"
+			  "[4060] 0   read 2 for 2\n"
+			  "[4120] 0   to 2: learned 1 ab\n"
+			  "[4120] 0   to 2: learned 2 cd\n"
+			  "[4150] 2 > from 0: learned 1 ab\n"
+			  "[4150] 2   log learned 1 ab @296\n"
+			  "[4150] 2   deliver 1 ab\n"
+			  "[4150] 2 > from 0: learned 2 cd\n"
+			  "[4150] 2   log learned 2 cd @448\n"
+			  "[4150] 2   deliver 2 cd\n"
+			  "[4210] 2 > durable @296\n"
+			  "[4270] 2 > durable @448\n");
+	cluster_free(c);
+}
+
+/* A leader that was away finds a higher ballot, and follows. */
+Test(paxos_trace, a_deposed_leader)
+{
+	struct cluster *c = started(&three);
+	cluster_cut(c, 0, 1);
+	cluster_cut(c, 0, 2);
+	cluster_run(c, 8 * MS);
+	cluster_heal(c);
+	cluster_forget_trace(c);
+	cluster_submit(c, 0, 0xab);
+	cluster_run(c, 200 * US);
+	cluster_expect(c, "[9000] 0 > submit ab\n"
+			  "[9000] 0   log accept 1 b0 ab @440\n"
+			  "[9000] 0   to 1: accept 1 b0 ab\n"
+			  "[9000] 0   to 2: accept 1 b0 ab\n"
+			  "[9030] 1 > from 0: accept 1 b0 ab\n"
+			  "[9030] 1   to 0: refuse b0 for b1.1\n"
+			  "[9030] 2 > from 0: accept 1 b0 ab\n"
+			  "[9030] 2   to 0: refuse b0 for b1.1\n"
+			  "[9060] 0 > durable @440\n"
+			  "[9060] 0 > from 1: refuse b0 for b1.1\n"
+			  "[9060] 0   leader 1 b1.1\n"
+			  "[9060] 0 > from 2: refuse b0 for b1.1\n");
+	cluster_free(c);
+}
+
+Test(paxos_trace, a_single_voter)
+{
+	struct cluster_config one = three;
+	one.voter_count = 1;
+	struct cluster *c = started(&one);
+	cluster_submit(c, 0, 0xab);
+	cluster_run(c, 100 * US);
+	cluster_stop(c, 0);
+	cluster_restart(c, 0, PAXOS_TAIL_CLEAN);
+	cluster_run(c, 200 * US);
+	cluster_submit(c, 0, 0xcd);
+	cluster_run(c, 100 * US);
+	cluster_expect(c, "[1000] 0 > submit ab\n"
+			  "[1000] 0   log accept 1 b0 ab @440\n"
+			  "[1060] 0 > durable @440\n"
+			  "[1060] 0   deliver 1 ab\n"
+			  "[1100] 0 > stop\n"
+			  "[1100] 0 > start 2, 3 records, delivered 0\n"
+			  "[1100] 0   log start 2 @584\n"
+			  "[1100] 0   log promise b0, b1.0 below 49 @728\n"
+			  "[1100] 0   no leader\n"
+			  "[1160] 0 > durable @728\n"
+			  "[1160] 0   log accept 1 b1.0 ab @880\n"
+			  "[1160] 0   leader 0 b1.0\n"
+			  "[1220] 0 > durable @880\n"
+			  "[1220] 0   deliver 1 ab\n"
+			  "[1300] 0 > submit cd\n"
+			  "[1300] 0   log accept 2 b1.0 cd @1032\n"
+			  "[1360] 0 > durable @1032\n"
+			  "[1360] 0   deliver 2 cd\n");
+	cluster_free(c);
+}
