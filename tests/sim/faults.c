@@ -183,6 +183,7 @@ fault_heal(struct sim *s)
 	s->healed = true;
 	s->healed_ns = s->now_ns;
 	s->crash_ppm = 0;
+	s->think_ns = s->think_ns < 30 * MS ? s->think_ns : 30 * MS; /* the rest comes quickly */
 	s->net.drop_ppm = 0;
 	s->net.duplicate_ppm = 0;
 	s->net.late_ppm = 0;
