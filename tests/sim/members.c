@@ -28,7 +28,7 @@ sim_member_setup(struct sim *s, uint8_t server)
 	c->snapshot_entries_max = 4096;
 	c->gtid_intervals_max = 1024;
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
-	c->stream_bytes = 65536;
+	c->stream_bytes = 32768;
 	c->session_dead_ns = 150 * MS;
 	c->retry_ns = 30 * MS;
 	c->progress_ns = 20 * MS;

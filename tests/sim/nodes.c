@@ -24,16 +24,16 @@ sim_node_setup(struct sim *s, uint8_t node)
 		memset(c->uuid[i], 0xa0 + i, sizeof c->uuid[i]);
 		c->endpoint[i] = net_endpoint(i);
 	}
-	c->groups_max = SIM_GROUP_NUMBERS;
-	c->members_max = 8;
+	c->groups_max = SIM_GROUPS_MAX;
+	c->members_max = 5;
 	c->inflight_max = 64;
 	c->index_hashes_max = 1024;
 	c->results_max = 8192;
-	c->value_bytes_max = 16384;
+	c->value_bytes_max = 14000;
 	c->horizon = 16;
 	c->values_max = SIM_GROUP_NUMBERS * 16 * 2 + 64;
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
-	c->stream_bytes = 65536;
+	c->stream_bytes = 32768;
 	c->takeover_ns = 60 * MS;
 	c->retry_ns = 15 * MS;
 	c->tail_trust_ns = 1500 * MS;
