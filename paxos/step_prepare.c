@@ -142,7 +142,9 @@ step_prepare(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 		return;
 	}
 	uint64_t highest = promise_highest(r, m->from, m->to);
-	if (m->ballot < highest) {
+	/* A bounded prepare rests on nobody having taken over: behind its range we
+	 * would refuse ballot 0, and its leader would find out only there. */
+	if (m->ballot < highest || (m->to != PAXOS_SLOT_END && r->promised != 0)) {
 		struct paxos_message refuse = {.kind = PAXOS_REFUSE,
 					       .ballot = m->ballot,
 					       .accepted = highest,
@@ -345,6 +347,12 @@ step_refuse(struct paxos_replica *r, uint8_t from, const struct paxos_message *m
 		m->ballot == r->lead_ballot || (m->ballot == 0 && r->lead_end != PAXOS_SLOT_END);
 
 	must(from != r->config.self);
+	if (r->role == ROLE_CANDIDATE && ours && r->lead_end != PAXOS_SLOT_END) {
+		r->seen = max_u64(r->seen, m->accepted);
+		prepare_abandon(r);
+		prepare_begin(r, PAXOS_SLOT_END);
+		return;
+	}
 	if (r->role == ROLE_FOLLOWER || !ours || m->accepted <= m->ballot) {
 		r->stats.stale++;
 		return;
