@@ -80,13 +80,13 @@ struct reader {
 static inline struct writer
 writer_over(void *data, size_t capacity)
 {
-	return (struct writer){.data = data, .capacity = capacity};
+	return (struct writer){.data = (uint8_t *)data, .capacity = capacity};
 }
 
 static inline struct reader
 reader_over(const void *data, size_t bytes)
 {
-	return (struct reader){.data = data, .bytes = bytes};
+	return (struct reader){.data = (const uint8_t *)data, .bytes = bytes};
 }
 
 /* The next `n` bytes to fill, or NULL (and bad) where they do not fit. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "mysqlshim/payload.h"
 #include "ring/mailbox.h"
 
 #define SLICE_NS   50000000 /* how late a KILL may be noticed */
@@ -32,6 +33,51 @@ struct commit {
 	uint32_t accepted_max;
 	struct accepted *accepted;
 };
+
+static bool
+refuse(const struct shim_words *words, const char *text)
+{
+	words->log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS, text);
+	return false;
+}
+
+bool
+commit_describe(const struct commit_facts *f, struct commit_transaction *t, uint8_t *payload_flags,
+		const struct shim_words *words)
+{
+	bool transactional = f->transaction_cache_bytes > 0;
+	uint64_t bytes = f->transaction_cache_bytes + f->statement_cache_bytes;
+	bool rows = transactional && !f->atomic_ddl;
+
+	t->flags = 0;
+	t->hash_count = 0;
+	*payload_flags = 0;
+	if (transactional == (f->statement_cache_bytes > 0))
+		return refuse(words, "A commit with data in both binary log caches, or in none, "
+				     "cannot be replicated in a group.");
+	if (rows && f->bytes_max > 0 && bytes > f->bytes_max)
+		return refuse(words, "The transaction is larger than "
+				     "group_replication_transaction_size_limit. To replicate it, "
+				     "raise that value, with care.");
+	/* The size travels in 32 bits. */
+	if (bytes > UINT32_MAX - PAYLOAD_HEAD_BYTES || f->hash_count > UINT32_MAX)
+		return refuse(words, "The transaction is too large for a group.");
+	if (rows && f->hash_count == 0 && !f->gtid_assigned && !f->create_select)
+		return refuse(words, "A transaction without a write set cannot be certified.");
+	if (rows)
+		t->hash_count = (uint32_t)f->hash_count;
+
+	/* DDL has no write set, and that of CREATE TABLE ... SELECT does not know
+	 * the rows it read: both are applied alone. Empty ones, which only bring
+	 * a GTID, depend on nothing. */
+	if (!rows || f->create_select)
+		t->flags = SUBMIT_FENCE;
+	else if (f->hash_count == 0)
+		t->flags = SUBMIT_EMPTY;
+	if (!rows || f->create_select || f->hash_count == 0)
+		*payload_flags = PAYLOAD_STATEMENTS;
+	return true;
+}
 
 static uint32_t
 power_of_two(uint32_t n)

@@ -37,6 +37,7 @@
 #include <stdint.h>
 
 #include "certify/entry.h"
+#include "mysqlshim/start.h"
 #include "node/snapshot.h"
 
 #ifdef __cplusplus
@@ -75,6 +76,24 @@ struct commit_transaction {
 	uint32_t outcome;
 	uint32_t abandons_unread;
 };
+
+/* What the hook finds of a transaction. */
+struct commit_facts {
+	uint64_t transaction_cache_bytes;
+	uint64_t statement_cache_bytes;
+	uint64_t hash_count;
+	uint64_t bytes_max; /* group_replication_transaction_size_limit; 0 is none */
+	bool atomic_ddl;
+	bool create_select; /* CREATE TABLE ... SELECT: DDL and rows in one */
+	bool gtid_assigned; /* by the user */
+};
+
+/*
+ * Sets `flags` and `hash_count`, and the payload's flags. False: it cannot be
+ * certified, the log says why, and the hook returns 1 (3100).
+ */
+bool commit_describe(const struct commit_facts *facts, struct commit_transaction *transaction,
+		     uint8_t *payload_flags, const struct shim_words *words);
 
 /* What the network thread's owner and the server give. */
 struct commit_engine {

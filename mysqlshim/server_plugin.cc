@@ -12,6 +12,7 @@
 #include "mysql_version.h"
 #include "sql/mysqld.h"
 
+#include "mysqlshim/server_calls.h"
 #include "mysqlshim/server_parts.h"
 
 struct shim *server_shim;
@@ -78,12 +79,15 @@ static struct st_mysql_group_replication descriptor = {
 };
 
 static int
-init(MYSQL_PLUGIN)
+init(MYSQL_PLUGIN plugin)
 {
 	if (server_services_init())
 		return 1;
 	server_shim = shim_load(&server_words, ::server_version, MYSQL_SERVER_VERSION);
-	if (!server_shim) {
+	if (!server_shim || !server_hooks_register(plugin)) {
+		if (server_shim)
+			shim_unload(server_shim);
+		server_shim = nullptr;
 		server_services_deinit();
 		return 1;
 	}
@@ -100,11 +104,12 @@ check_uninstall(MYSQL_PLUGIN)
 }
 
 static int
-deinit(MYSQL_PLUGIN)
+deinit(MYSQL_PLUGIN plugin)
 {
 	if (!server_shim)
 		return 0;
 	shim_stop(server_shim);
+	server_hooks_unregister(plugin);
 	shim_unload(server_shim);
 	server_shim = nullptr;
 	server_services_deinit();

@@ -1,0 +1,59 @@
+/*
+ * mysqlshim/server_calls.h - what the shim asks of the server, in C.
+ *
+ * Implemented by the server_*.cc files; called by whoever runs the member (the
+ * network thread and the thread that feeds the applier). Everything here only
+ * converts and passes on.
+ *
+ * Errors   int: 0, or the server's number. bool: true is success.
+ * Threads  said with each.
+ */
+#ifndef MYSQLSHIM_SERVER_CALLS_H
+#define MYSQLSHIM_SERVER_CALLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mysqlshim/commit.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* server_gtid.cc: the locks around a snapshot, and whether a session was
+ * killed. Any thread. */
+extern const struct commit_server server_commit;
+
+/* gtid_executed as text, for START; free() it. NULL: no memory. Any thread. */
+char *server_gtid_executed(void);
+
+/* Runs `section` with "is this GTID committed here" under the GTID lock alone:
+ * for progress, where nothing has to stand still. Any thread. */
+void server_executed(void (*section)(void *context, const struct snapshot_executed *executed),
+		     void *context);
+
+/* The server's own small number for a source, given where there is none yet. */
+int server_sidno(const struct gtid_source *source);
+
+/* server_hooks.cc: commits go through `commit` from now on; until close they
+ * pass by. Close returns when no session is inside any more: commit_close() and
+ * a verdict for each open one come first. START and STOP only. */
+bool server_hooks_register(void *plugin); /* once, when the plugin is loaded */
+bool server_hooks_unregister(void *plugin);
+void server_hooks_open(struct commit *commit);
+void server_hooks_close(void);
+
+/* server_channel.cc: the channel group_replication_applier. All but the first
+ * two from the one thread that called server_thread_begin(). */
+bool server_thread_begin(const char *what);
+void server_thread_end(void);
+int server_channel_open(void);
+int server_channel_queue(const uint8_t *event, size_t bytes);
+int server_channel_close(long timeout_s);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MYSQLSHIM_SERVER_CALLS_H */

@@ -1,0 +1,95 @@
+/* The channel group_replication_applier: its relay log is written by us, its
+ * SQL side is the server's. */
+#include <cstring>
+
+#include "my_config.h"
+
+#include "my_thread.h"
+#include "mysql/group_replication_priv.h"
+#include "sql/mysqld.h"
+#include "sql/mysqld_thd_manager.h"
+#include "sql/protocol_classic.h"
+#include "sql/rpl_channel_service_interface.h"
+#include "sql/sql_class.h"
+
+#include "mysqlshim/server_calls.h"
+#include "mysqlshim/shim.h"
+
+/* Remote transactions are certified: they must win against local ones. */
+constexpr int PRIORITY_HIGH = 1;
+
+static thread_local THD *session;
+
+/* Writing a relay log needs a session of its own, visible in the process list. */
+bool
+server_thread_begin(const char *what)
+{
+	if (my_thread_init())
+		return false;
+	session = new THD;
+	session->set_new_thread_id();
+	session->thread_stack = reinterpret_cast<char *>(&what);
+	session->store_globals();
+	session->get_protocol_classic()->init_net(nullptr);
+	session->system_thread = SYSTEM_THREAD_SLAVE_IO;
+	session->set_query_for_display(what, strlen(what));
+	session->security_context()->skip_grants();
+	Global_THD_manager::get_instance()->add_thd(session);
+	return true;
+}
+
+void
+server_thread_end(void)
+{
+	session->get_protocol_classic()->end_net();
+	session->release_resources();
+	Global_THD_manager::get_instance()->remove_thd(session);
+	delete session;
+	session = nullptr;
+	my_thread_end();
+}
+
+int
+server_channel_open(void)
+{
+	Channel_creation_info creation;
+	Channel_connection_info connection;
+	char host[] = "<NULL>";
+
+	int error = group_replication_init();
+	if (error)
+		return error;
+	initialize_channel_creation_info(&creation);
+	creation.type = GROUP_REPLICATION_CHANNEL;
+	creation.hostname = host;
+	creation.port = 0;
+	creation.auto_position = 1;
+	creation.replicate_same_server_id = 1;
+	creation.thd_tx_priority = PRIORITY_HIGH;
+	creation.retry_count = 0;
+	creation.preserve_relay_logs = true;
+	creation.m_ignore_write_set_memory_limit = true;
+	creation.m_allow_drop_write_set = true;
+	error = channel_create(SHIM_APPLIER_CHANNEL, &creation);
+	if (!error)
+		error = channel_flush(SHIM_APPLIER_CHANNEL);
+	if (error)
+		return error;
+	initialize_channel_connection_info(&connection);
+	return channel_start(SHIM_APPLIER_CHANNEL, &connection, CHANNEL_APPLIER_THREAD, 0, true);
+}
+
+int
+server_channel_queue(const uint8_t *event, size_t bytes)
+{
+	return channel_queue_packet(SHIM_APPLIER_CHANNEL, reinterpret_cast<const char *>(event),
+				    bytes);
+}
+
+int
+server_channel_close(long timeout_s)
+{
+	if (!channel_is_active(SHIM_APPLIER_CHANNEL, CHANNEL_APPLIER_THREAD))
+		return 0;
+	return channel_stop(SHIM_APPLIER_CHANNEL, CHANNEL_APPLIER_THREAD, timeout_s);
+}

@@ -1,0 +1,259 @@
+/* The server's hooks around a transaction. */
+#define LOG_COMPONENT_TAG "group_replication"
+#define LOG_SUBSYSTEM_TAG "Repl"
+
+#include <pthread.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "my_config.h"
+
+#include "my_systime.h"
+#include "mysql/components/services/log_builtins.h"
+#include "mysql/group_replication_priv.h"
+#include "mysql/plugin.h"
+#include "mysql/service_rpl_transaction_ctx.h"
+#include "mysqld_error.h"
+#include "sql/binlog_ostream.h"
+#include "sql/mysqld.h"
+#include "sql/replication.h"
+#include "sql/rpl_gtid.h"
+#include "sql/rpl_transaction_write_set_ctx.h"
+#include "sql/sql_class.h"
+#include "sql/transaction_info.h"
+
+#include "mysqlshim/payload.h"
+#include "mysqlshim/server_calls.h"
+#include "mysqlshim/server_parts.h"
+
+extern SERVICE_TYPE(log_builtins) * log_bi;
+extern SERVICE_TYPE(log_builtins_string) * log_bs;
+
+static pthread_rwlock_t entrance = PTHREAD_RWLOCK_INITIALIZER; /* of the sessions inside */
+static struct commit *current;                                 /* NULL: commits pass by */
+
+struct Malloced {
+	void
+	operator()(void *memory) const
+	{
+		free(memory);
+	}
+};
+
+/* The binlog cache in one piece, behind the payload's head. */
+class Payload_ostream : public Basic_ostream
+{
+      public:
+	explicit Payload_ostream(size_t bytes)
+	{
+		m_bytes.reserve(bytes);
+	}
+	bool
+	write(const unsigned char *data, my_off_t bytes) override
+	{
+		m_bytes.insert(m_bytes.end(), data, data + bytes);
+		return false;
+	}
+	std::vector<uint8_t> m_bytes;
+};
+
+static struct payload
+describe_payload(Trans_param *param, uint8_t flags)
+{
+	struct payload payload = {};
+
+	payload.flags = flags;
+	payload.immediate_version = do_server_version_int(::server_version);
+	payload.immediate_commit_us = my_micro_time();
+	*param->immediate_server_version = payload.immediate_version;
+	/* The first server to commit it writes itself down as the origin. */
+	if (*param->original_commit_timestamp == UNDEFINED_COMMIT_TIMESTAMP)
+		*param->original_commit_timestamp = payload.immediate_commit_us;
+	if (*param->original_server_version == UNDEFINED_SERVER_VERSION)
+		*param->original_server_version = payload.immediate_version;
+	payload.original_commit_us = *param->original_commit_timestamp;
+	payload.original_version = *param->original_server_version;
+	return payload;
+}
+
+/* What the session asked for as its GTID_NEXT. */
+static void
+describe_gtid(Trans_param *param, struct commit_transaction *t)
+{
+	struct gtid_source *source = &t->assigned.source;
+	char tag[TAG_BYTES_MAX + 1] = {};
+
+	t->gtid_spec = GTID_AUTOMATIC;
+	if (param->gtid_info.type == ASSIGNED_GTID) {
+		global_tsid_lock->rdlock();
+		mysql::gtid::Tsid tsid = global_tsid_map->sidno_to_tsid(param->gtid_info.sidno);
+		global_tsid_lock->unlock();
+		t->gtid_spec = GTID_ASSIGNED;
+		t->assigned.gno = static_cast<uint64_t>(param->gtid_info.gno);
+		tsid.get_uuid().copy_to(source->uuid);
+		source->tag_bytes = static_cast<uint8_t>(tsid.get_tag().to_string(tag));
+	} else if (param->gtid_info.automatic_tag.is_defined()) {
+		t->gtid_spec = GTID_AUTOMATIC_TAG;
+		source->tag_bytes =
+			static_cast<uint8_t>(param->gtid_info.automatic_tag.to_string(tag));
+	}
+	memcpy(source->tag, tag, source->tag_bytes);
+}
+
+static int
+answer(Trans_param *param, const struct commit_transaction *t, enum commit_outcome outcome)
+{
+	Transaction_termination_ctx context = {};
+
+	if (outcome == COMMIT_REFUSED)
+		return 1;
+	context.m_thread_id = param->thread_id;
+	context.m_rollback_transaction = outcome == COMMIT_ROLLBACK;
+	if (outcome == COMMIT_ACCEPTED && t->gtid_spec != GTID_ASSIGNED) {
+		context.m_generated_gtid = true;
+		context.m_sidno = server_sidno(&t->gtid.source);
+		context.m_gno = static_cast<int64_t>(t->gtid.gno);
+	}
+	return set_transaction_ctx(context) ? 1 : 0;
+}
+
+static int
+submit(Trans_param *param)
+{
+	Binlog_cache_storage *cache = param->trx_cache_log;
+	std::vector<uint64> *set =
+		param->thd->get_transaction()->get_transaction_write_set_ctx()->get_write_set();
+	struct commit_facts facts = {};
+
+	facts.transaction_cache_bytes = param->trx_cache_log->length();
+	facts.statement_cache_bytes = param->stmt_cache_log->length();
+	facts.atomic_ddl = param->is_atomic_ddl;
+	facts.create_select = param->is_create_table_as_query_block;
+	facts.gtid_assigned = param->gtid_info.type == ASSIGNED_GTID;
+	facts.hash_count = set->size();
+	facts.bytes_max = shim_variables.transaction_size_limit;
+
+	std::unique_ptr<struct commit_transaction, Malloced> t(
+		static_cast<struct commit_transaction *>(
+			calloc(1, sizeof(struct commit_transaction))));
+	uint8_t payload_flags;
+	if (!t || !commit_describe(&facts, t.get(), &payload_flags, &server_words))
+		return 1;
+	if (facts.statement_cache_bytes > 0)
+		cache = param->stmt_cache_log;
+
+	Payload_ostream out(PAYLOAD_HEAD_BYTES + cache->length());
+	out.m_bytes.resize(PAYLOAD_HEAD_BYTES);
+	struct payload payload = describe_payload(param, payload_flags);
+	payload_head(&payload, out.m_bytes.data());
+	if (cache->copy_to(&out))
+		return 1;
+	std::vector<uint64_t> hashes(t->hash_count);
+	for (uint32_t i = 0; i < t->hash_count; i++)
+		hashes[i] = (*set)[i] & ~ENTRY_HASH_SHARED;
+	describe_gtid(param, t.get());
+	t->thread_id = param->thread_id;
+	t->hashes = hashes.data();
+	t->payload = out.m_bytes.data();
+	t->payload_bytes = static_cast<uint32_t>(out.m_bytes.size());
+	t->session = param->thd;
+	return answer(param, t.get(), commit_run(current, t.get()));
+}
+
+static int
+before_commit(Trans_param *param)
+{
+	int result = 0;
+
+	/* What these two bring was certified before it came here. */
+	if (param->rpl_channel_type == GR_APPLIER_CHANNEL ||
+	    param->rpl_channel_type == GR_RECOVERY_CHANNEL)
+		return 0;
+	pthread_rwlock_rdlock(&entrance);
+	if (current)
+		result = submit(param);
+	pthread_rwlock_unlock(&entrance);
+	return result;
+}
+
+static int
+after_commit(Trans_param *param)
+{
+	struct gtid gtid = {};
+
+	if (param->gtid_info.gno <= 0)
+		return 0;
+	gtid.gno = static_cast<uint64_t>(param->gtid_info.gno);
+	mysql::gtid::Tsid tsid(param->gtid_info.tsid);
+	char tag[TAG_BYTES_MAX + 1] = {};
+	tsid.get_uuid().copy_to(gtid.source.uuid);
+	gtid.source.tag_bytes = static_cast<uint8_t>(tsid.get_tag().to_string(tag));
+	memcpy(gtid.source.tag, tag, gtid.source.tag_bytes);
+	pthread_rwlock_rdlock(&entrance);
+	if (current)
+		commit_committed(current, param->thread_id, &gtid);
+	pthread_rwlock_unlock(&entrance);
+	return 0;
+}
+
+static int
+after_rollback(Trans_param *param)
+{
+	pthread_rwlock_rdlock(&entrance);
+	if (current)
+		commit_failed(current, param->thread_id);
+	pthread_rwlock_unlock(&entrance);
+	return 0;
+}
+
+static int
+before_dml(Trans_param *, int &veto)
+{
+	veto = 0;
+	return 0;
+}
+
+static int
+before_rollback(Trans_param *)
+{
+	return 0;
+}
+
+static int
+begin(Trans_param *, int &)
+{
+	return 0;
+}
+
+static Trans_observer observer = {
+	sizeof(Trans_observer), before_dml,     before_commit, before_rollback,
+	after_commit,           after_rollback, begin};
+
+bool
+server_hooks_register(void *plugin)
+{
+	return register_trans_observer(&observer, plugin) == 0;
+}
+
+bool
+server_hooks_unregister(void *plugin)
+{
+	return unregister_trans_observer(&observer, plugin) == 0;
+}
+
+void
+server_hooks_open(struct commit *commit)
+{
+	pthread_rwlock_wrlock(&entrance);
+	current = commit;
+	pthread_rwlock_unlock(&entrance);
+}
+
+void
+server_hooks_close(void)
+{
+	server_hooks_open(nullptr);
+}
