@@ -24,9 +24,9 @@ node_status(const struct node *n, struct node_status *status)
 	};
 	if (!w)
 		return;
-	status->datagrams_dropped = w->drop_size + w->drop_malformed + w->drop_epoch +
-				    w->drop_unknown + w->drop_duplicate + w->drop_old +
-				    w->drop_window + w->drop_ack + w->drop_handshake +
+	status->datagrams_dropped = w->drop_size + w->drop_checksum + w->drop_malformed +
+				    w->drop_epoch + w->drop_unknown + w->drop_duplicate +
+				    w->drop_old + w->drop_window + w->drop_ack + w->drop_handshake +
 				    w->drop_reply_queue + w->drop_refusal;
 	status->retransmitted = w->segments_resent;
 }

@@ -1,6 +1,8 @@
 /* The codec of wire/format.h. */
 #include "wire/format.h"
 
+#include "base/hash.h"
+
 bool
 zeros(const uint8_t *data, size_t n)
 {
@@ -11,6 +13,25 @@ zeros(const uint8_t *data, size_t n)
 	return any == 0;
 }
 
+void
+datagram_put_tag(uint8_t *data, size_t bytes)
+{
+	must(bytes >= DATAGRAM_FRAME_BYTES);
+	uint8_t *tag = data + bytes - DATAGRAM_TAG_BYTES;
+
+	bytes_put_u64(tag, hash_bytes(data, bytes - DATAGRAM_TAG_BYTES, 0));
+	bytes_put_u64(tag + 8, 0);
+}
+
+static bool
+tag_fits(const uint8_t *data, size_t bytes)
+{
+	const uint8_t *tag = data + bytes - DATAGRAM_TAG_BYTES;
+
+	return bytes_get_u64(tag) == hash_bytes(data, bytes - DATAGRAM_TAG_BYTES, 0) &&
+	       bytes_get_u64(tag + 8) == 0;
+}
+
 size_t
 datagram_seal(const struct datagram *d, uint8_t *out, size_t body_bytes)
 {
@@ -19,27 +40,34 @@ datagram_seal(const struct datagram *d, uint8_t *out, size_t body_bytes)
 	bytes_put_u32(out + 4, d->key_id);
 	bytes_put_u64(out + 8, d->counter);
 	memcpy(out + 16, d->epoch, WIRE_EPOCH_BYTES);
-	memset(out + DATAGRAM_HEADER_BYTES + body_bytes, 0, DATAGRAM_TAG_BYTES);
+	datagram_put_tag(out, DATAGRAM_FRAME_BYTES + body_bytes);
 	return DATAGRAM_FRAME_BYTES + body_bytes;
 }
 
-bool
+static bool
+well_formed(const struct datagram *d)
+{
+	if (d->type == DATAGRAM_DATA || d->type == DATAGRAM_CONFIRM)
+		return d->key_id != 0;
+	return d->counter == 0 && (d->key_id == 0) == (d->type == DATAGRAM_INIT);
+}
+
+/* The tag first: a flipped bit in a reserved byte is damage, not a peer's mistake. */
+enum datagram_check
 datagram_open(struct datagram *d, const uint8_t *data, size_t bytes)
 {
 	must(bytes >= DATAGRAM_FRAME_BYTES);
+	if (!tag_fits(data, bytes))
+		return DATAGRAM_DAMAGED;
 	if (data[0] < DATAGRAM_INIT || data[0] > DATAGRAM_DATA || !zeros(data + 1, 3))
-		return false;
+		return DATAGRAM_MALFORMED;
 	d->type = data[0];
 	d->key_id = bytes_get_u32(data + 4);
 	d->counter = bytes_get_u64(data + 8);
 	memcpy(d->epoch, data + 16, WIRE_EPOCH_BYTES);
 	d->body = data + DATAGRAM_HEADER_BYTES;
 	d->body_bytes = bytes - DATAGRAM_FRAME_BYTES;
-	if (!zeros(d->body + d->body_bytes, DATAGRAM_TAG_BYTES))
-		return false;
-	if (d->type == DATAGRAM_DATA || d->type == DATAGRAM_CONFIRM)
-		return d->key_id != 0;
-	return d->counter == 0 && (d->key_id == 0) == (d->type == DATAGRAM_INIT);
+	return well_formed(d) ? DATAGRAM_WHOLE : DATAGRAM_MALFORMED;
 }
 
 static void

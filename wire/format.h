@@ -11,7 +11,9 @@
  *                                the nonce of sealing); others: 0
  *         16    16  epoch        zero: the sender does not know it yet
  *         32        body
- *     n - 16    16  tag          of sealing; zero in clear
+ *     n - 16    16  tag          of sealing. In clear: 8 bytes of XXH3-64 over header
+ *                                and body, 8 zero. The tag's room then holds a
+ *                                checksum against corruption, not against forgery
  *
  * INIT and RESPONSE have one body, so that a response is never larger than what
  * it answers:
@@ -134,10 +136,19 @@ struct wire_item {
 	struct ack ack;
 };
 
+enum datagram_check {
+	DATAGRAM_WHOLE = 0,
+	DATAGRAM_DAMAGED = 1,   /* its tag is of other bytes; nothing of it is to be believed */
+	DATAGRAM_MALFORMED = 2, /* was sent like that */
+};
+
 /* Header and tag around a body that stands at `out + 32` already; returns the
  * datagram's size. The one place where sealing will happen. */
 size_t datagram_seal(const struct datagram *d, uint8_t *out, size_t body_bytes);
-bool datagram_open(struct datagram *d, const uint8_t *data, size_t bytes);
+enum datagram_check datagram_open(struct datagram *d, const uint8_t *data, size_t bytes);
+
+/* Puts the tag of what stands in front of it: what datagram_seal() does last. */
+void datagram_put_tag(uint8_t *data, size_t bytes);
 
 void hello_encode(const struct hello *h, uint8_t out[HELLO_BYTES]);
 /* The version alone decides whether the rest may be read. */

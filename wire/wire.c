@@ -296,8 +296,10 @@ wire_receive(struct wire *w, const struct endpoint *from, const uint8_t *data, s
 		w->stats.drop_size++;
 		return;
 	}
-	if (!datagram_open(&d, data, bytes)) {
-		w->stats.drop_malformed++;
+	enum datagram_check check = datagram_open(&d, data, bytes);
+	if (check != DATAGRAM_WHOLE) {
+		w->stats.drop_checksum += check == DATAGRAM_DAMAGED;
+		w->stats.drop_malformed += check == DATAGRAM_MALFORMED;
 		return;
 	}
 	if (d.type != DATAGRAM_DATA) {

@@ -12,9 +12,12 @@
  * flight: who sent it submits again, in the next session.
  *
  * Nothing here performs I/O, reads a clock, draws entropy, allocates after
- * wire_init(), locks or logs. Same calls, same answers, bit for bit. Datagrams
- * are in clear so far; their format (wire/format.h) has the room for sealing.
+ * wire_init(), locks or logs. Same calls, same answers, bit for bit.
  *
+ * In clear    Datagrams are not sealed so far; their format (wire/format.h) has
+ *             the room. The tag's room holds a checksum against corruption, not
+ *             against forgery: a damaged datagram is dropped like a lost one, a
+ *             forged one is believed.
  * Durability  A message may name a log position. It is in no datagram before
  *             wire_durable() has reached that position, and later messages of
  *             its stream wait behind it. `after_lsn` of a packet is the highest
@@ -158,7 +161,8 @@ struct wire_stats {
 	uint64_t sessions_opened, sessions_closed, sessions_replaced;
 	uint64_t handshakes_received, cookies_sent, refusals_sent, refusals_received;
 	uint64_t drop_size;        /* shorter or longer than a datagram can be */
-	uint64_t drop_malformed;   /* header, tag or items do not decode */
+	uint64_t drop_checksum;    /* damaged on the way */
+	uint64_t drop_malformed;   /* header or items do not decode */
 	uint64_t drop_epoch;       /* of another epoch */
 	uint64_t drop_unknown;     /* no session or handshake of that id */
 	uint64_t drop_duplicate;   /* this counter was seen */

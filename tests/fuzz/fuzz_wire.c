@@ -4,7 +4,8 @@
  * The input is a row of operations: a byte that chooses, a byte of length, the
  * bytes. Raw datagrams come from the stranger; what no fuzzer guesses first is
  * repaired: a whole header around items of the open session, a hello with its
- * fixed parts, an honest datagram with bytes changed. Whatever happens: nothing
+ * fixed parts, an honest datagram with bytes changed. The checksum of each is made
+ * right, unless its last byte asks for a wrong one. Whatever happens: nothing
  * leaves that is larger than agreed or not durable yet, the stranger never gets
  * more bytes than it sent, and every byte of every message can be read.
  */
@@ -79,7 +80,8 @@ read_events(struct world *v, int end)
 	}
 }
 
-/* One datagram in a block of its own size, so that a read behind it is seen. */
+/* One datagram in a block of its own size, so that a read behind it is seen. A
+ * checksum in clear ends in zeros: a last byte that is not says that it is to stay wrong. */
 static void
 give(struct world *v, int end, int from, const uint8_t *data, size_t bytes)
 {
@@ -88,6 +90,8 @@ give(struct world *v, int end, int from, const uint8_t *data, size_t bytes)
 	must(exact);
 	if (bytes > 0)
 		memcpy(exact, data, bytes);
+	if (bytes >= DATAGRAM_FRAME_BYTES && exact[bytes - 1] == 0)
+		datagram_put_tag(exact, bytes);
 	wire_receive(v->wire[end], &v->endpoint[from], exact, bytes, v->now_ns);
 	free(exact);
 	read_events(v, end);

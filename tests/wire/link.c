@@ -118,6 +118,10 @@ fly(struct link *l, int from, int to, const struct wire_packet *p)
 	f->to = to;
 	f->bytes = p->bytes;
 	memcpy(f->data, p->data, p->bytes);
+	if (link_random(l) % 1000 < l->flip_per_mille) {
+		uint64_t bit = link_random(l) % (8 * p->bytes);
+		f->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
 }
 
 static void
@@ -201,9 +205,11 @@ arrive(struct link *l, uint32_t n)
 	struct link_flying f = l->flying[n];
 
 	l->flying[n] = l->flying[--l->flying_count];
-	if (l->end[f.to].wire != NULL)
-		wire_receive(l->end[f.to].wire, &l->end[f.from].endpoint, f.data, f.bytes,
-			     l->now_ns);
+	if (l->end[f.to].wire == NULL)
+		return;
+	if (l->on_arrival != NULL)
+		l->on_arrival(l, &f);
+	wire_receive(l->end[f.to].wire, &l->end[f.from].endpoint, f.data, f.bytes, l->now_ns);
 }
 
 void

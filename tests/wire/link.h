@@ -1,7 +1,7 @@
 /*
  * tests/wire/link.h - up to four ends of wire/ on one bad network, in virtual time.
  *
- * The network loses, repeats, delays and reorders by a seed; a run is the same
+ * The network loses, repeats, delays, reorders and damages by a seed; a run is the same
  * every time. After every datagram, timer or hand-over the ends' events go to the
  * test's `on_event`, and what they want to send goes onto the network, which
  * checks what must hold of every datagram: its size, and that nothing leaves
@@ -44,7 +44,7 @@ struct link_end {
 struct link {
 	uint64_t now_ns;
 	uint64_t random;
-	uint32_t lose_per_mille, repeat_per_mille;
+	uint32_t lose_per_mille, repeat_per_mille, flip_per_mille;
 	uint64_t delay_ns, jitter_ns;
 	bool cut[LINK_ENDS][LINK_ENDS]; /* from, to */
 	struct link_end end[LINK_ENDS];
@@ -53,6 +53,8 @@ struct link {
 	uint64_t order;
 	uint64_t datagrams;
 	void (*on_event)(struct link *l, int end, const struct wire_event *event);
+	/* Called before a datagram is given to its end, which has nothing to send. */
+	void (*on_arrival)(struct link *l, const struct link_flying *f);
 	/* Called when time passes and the ends are idle: a test's source of work. */
 	void (*on_idle)(struct link *l);
 	void *context;

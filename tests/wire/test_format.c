@@ -37,7 +37,7 @@ Test(wire_format, hello_round_trip)
 
 	hello_encode(&sample, out + DATAGRAM_HEADER_BYTES);
 	cr_assert_eq(datagram_seal(&d, out, HELLO_BYTES), sizeof out);
-	cr_assert(datagram_open(&back, out, sizeof out));
+	cr_assert_eq(datagram_open(&back, out, sizeof out), DATAGRAM_WHOLE);
 	cr_assert_eq(back.type, DATAGRAM_RESPONSE);
 	cr_assert_eq(back.key_id, 9);
 	cr_assert(hello_decode(&h, &back));

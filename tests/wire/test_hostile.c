@@ -12,9 +12,9 @@ dropped(const struct link *l, int end)
 {
 	const struct wire_stats *s = wire_stats(l->end[end].wire);
 
-	return s->drop_size + s->drop_malformed + s->drop_epoch + s->drop_unknown +
-	       s->drop_duplicate + s->drop_old + s->drop_window + s->drop_ack + s->drop_handshake +
-	       s->drop_refusal + s->cookies_sent + s->refusals_sent;
+	return s->drop_size + s->drop_checksum + s->drop_malformed + s->drop_epoch +
+	       s->drop_unknown + s->drop_duplicate + s->drop_old + s->drop_window + s->drop_ack +
+	       s->drop_handshake + s->drop_refusal + s->cookies_sent + s->refusals_sent;
 }
 
 static void
@@ -45,8 +45,8 @@ Test(wire_hostile, random_bytes_change_nothing)
 		if (bytes > 8 && n % 2) {
 			memset(data, 0, 4);
 			data[0] = (uint8_t)(n % 7);
-			memset(data + bytes - (bytes < 16 ? bytes : 16), 0,
-			       bytes < 16 ? bytes : 16);
+			if (bytes >= DATAGRAM_FRAME_BYTES)
+				datagram_put_tag(data, bytes);
 		}
 		inject(&l, data, bytes);
 	}
@@ -57,8 +57,9 @@ Test(wire_hostile, random_bytes_change_nothing)
 	link_stop(&l);
 }
 
-/* Real datagrams with a few bytes changed, on top of the real ones: nothing may
- * crash. In clear some forgeries are taken; what sealing will add is not tested. */
+/* Real datagrams with a few bytes changed and the checksum made right, on top of
+ * the real ones: nothing may crash. In clear some forgeries are taken; what
+ * sealing will add is not tested. */
 Test(wire_hostile, changed_datagrams_crash_nobody)
 {
 	static uint8_t data[LINK_DATAGRAM_MAX], message[5000];
@@ -76,6 +77,7 @@ Test(wire_hostile, changed_datagrams_crash_nobody)
 				memcpy(data, p.data, p.bytes);
 				for (uint64_t i = link_random(&l) % 4; i > 0; i--)
 					data[link_random(&l) % p.bytes] = (uint8_t)link_random(&l);
+				datagram_put_tag(data, p.bytes);
 				wire_receive(to, &l.end[from].endpoint, data, p.bytes, l.now_ns);
 				if (link_random(&l) % 2)
 					wire_receive(to, &l.end[from].endpoint, p.data, p.bytes,
@@ -122,16 +124,15 @@ Test(wire_hostile, every_reserved_byte_is_checked)
 	connected(&l);
 	link_send(&l, 0, WIRE_SUBMIT, "x", 1);
 	size_t bytes = capture(&l, data);
-	for (size_t i = 0; i < bytes; i++) {
-		bool reserved = (i >= 1 && i < 4) || i >= bytes - DATAGRAM_TAG_BYTES;
-		if (!reserved)
-			continue;
+	for (size_t i = 1; i < 4; i++) {
 		data[i] = 1;
+		datagram_put_tag(data, bytes);
 		inject(&l, data, bytes);
 		data[i] = 0;
 	}
-	cr_assert_eq(wire_stats(l.end[1].wire)->drop_malformed, 3 + DATAGRAM_TAG_BYTES);
+	cr_assert_eq(wire_stats(l.end[1].wire)->drop_malformed, 3);
 	data[16] ^= 1;
+	datagram_put_tag(data, bytes);
 	inject(&l, data, bytes);
 	cr_assert_eq(wire_stats(l.end[1].wire)->drop_epoch, 1);
 	link_stop(&l);
@@ -148,6 +149,7 @@ Test(wire_hostile, a_message_larger_than_agreed_ends_the_session)
 	uint8_t *length = data + bytes - DATAGRAM_TAG_BYTES - 1 - LENGTH_BYTES;
 	cr_assert_eq(bytes_get_u32(length), 1);
 	bytes_put_u32(length, 32 * 1024 + 1);
+	datagram_put_tag(data, bytes);
 	inject(&l, data, bytes);
 	link_settle(&l);
 	cr_assert_eq(l.end[1].closed, 1);
@@ -190,6 +192,7 @@ Test(wire_hostile, a_flood_of_inits_costs_no_session)
 		struct endpoint from = endpoint_from_ipv4(0x0b000000u + n, 99);
 		bytes_put_u32(init + DATAGRAM_HEADER_BYTES + 12, n + 1);
 		init[DATAGRAM_HEADER_BYTES + 8] = 200;
+		datagram_put_tag(init, bytes);
 		wire_receive(l.end[1].wire, &from, init, bytes, l.now_ns);
 		while (wire_next_packet(l.end[1].wire, &p, l.now_ns)) {
 			cr_assert_leq(p.bytes, bytes);
@@ -219,7 +222,7 @@ Test(wire_hostile, a_truncated_datagram_is_dropped_at_every_length)
 		uint8_t cut[LINK_DATAGRAM_MAX];
 		memcpy(cut, data, n);
 		if (n >= DATAGRAM_FRAME_BYTES)
-			memset(cut + n - DATAGRAM_TAG_BYTES, 0, DATAGRAM_TAG_BYTES);
+			datagram_put_tag(cut, n);
 		if (n != DATAGRAM_FRAME_BYTES) /* an empty DATA is one, and says nothing */
 			inject(&l, cut, n);
 	}
@@ -227,5 +230,70 @@ Test(wire_hostile, a_truncated_datagram_is_dropped_at_every_length)
 	inject(&l, data, bytes);
 	link_run(&l, l.now_ns + SETTLE);
 	cr_assert_eq(wire_stats(l.end[1].wire)->messages_delivered, 1);
+	link_stop(&l);
+}
+
+static bool
+nothing_comes_of_it(const struct link *l, int end)
+{
+	struct wire_event event;
+	struct wire_packet packet;
+
+	return !wire_next_event(l->end[end].wire, &event) &&
+	       !wire_next_packet(l->end[end].wire, &packet, l->now_ns);
+}
+
+/* Every datagram comes with each of its bits flipped before it comes whole. */
+static void
+flip_every_bit(struct link *l, const struct link_flying *f)
+{
+	struct wire *w = l->end[f->to].wire;
+	uint64_t before = wire_stats(w)->drop_checksum, all = dropped(l, f->to);
+	uint8_t data[LINK_DATAGRAM_MAX];
+	size_t bits = 8 * f->bytes;
+
+	memcpy(data, f->data, f->bytes);
+	for (size_t bit = 0; bit < bits; bit++) {
+		uint8_t flipped = (uint8_t)(1u << bit % 8);
+		data[bit / 8] ^= flipped;
+		wire_receive(w, &l->end[f->from].endpoint, data, f->bytes, l->now_ns);
+		data[bit / 8] ^= flipped;
+	}
+	cr_assert_eq(wire_stats(w)->drop_checksum, before + bits, "type %u", data[0]);
+	cr_assert_eq(dropped(l, f->to), all + bits, "type %u", data[0]);
+	cr_assert(nothing_comes_of_it(l, f->to), "type %u", data[0]);
+	*(uint32_t *)l->context |= 1u << data[0];
+}
+
+/* End 2 fills end 1's only place for a handshake, so that end 0 is sent a cookie;
+ * end 3 speaks another version and is refused. */
+Test(wire_hostile, any_flipped_bit_of_any_datagram_is_dropped_and_counted)
+{
+	struct wire_config c = link_config(1), strange = link_config(3);
+	static const uint8_t message[3000];
+	uint32_t types = 0;
+	struct link l;
+
+	link_start(&l, 1);
+	l.context = &types;
+	l.on_arrival = flip_every_bit;
+	c.half_open_max = 1;
+	link_add(&l, 1, &c);
+	c = link_config(2);
+	link_add(&l, 2, &c);
+	strange.self.version = 2;
+	link_add(&l, 3, &strange);
+	l.cut[1][2] = true;
+	link_connect(&l, 2, 1);
+	link_run(&l, l.now_ns + LINK_MILLISECOND);
+	link_connect(&l, 0, 1);
+	link_connect(&l, 3, 1);
+	link_run(&l, l.now_ns + SETTLE);
+	for (int i = 0; i < WIRE_STREAMS; i++)
+		link_send(&l, 0, i, message, sizeof message);
+	link_run(&l, l.now_ns + SETTLE);
+	cr_assert_eq(wire_stats(l.end[1].wire)->messages_delivered, WIRE_STREAMS);
+	cr_assert_eq(l.end[0].opened + l.end[0].closed, 1);
+	cr_assert_eq(types, 0x7e, "every type was among them: %x", types);
 	link_stop(&l);
 }

@@ -145,6 +145,7 @@ mishap(struct link *l)
 	case 4:
 		l->lose_per_mille = (uint32_t)(link_random(l) % 300);
 		l->repeat_per_mille = (uint32_t)(link_random(l) % 200);
+		l->flip_per_mille = (uint32_t)(link_random(l) % 100);
 		l->jitter_ns = link_random(l) % 3 * 200 * LINK_MICROSECOND;
 		break;
 	case 5:
@@ -184,7 +185,7 @@ heal(struct link *l)
 	struct storm *t = l->context;
 
 	memset(l->cut, 0, sizeof l->cut);
-	l->lose_per_mille = l->repeat_per_mille = 0;
+	l->lose_per_mille = l->repeat_per_mille = l->flip_per_mille = 0;
 	for (int end = 0; end < NODES; end++) {
 		for (int i = 0; i < SESSIONS * WIRE_STREAMS; i++) {
 			t->course[end][i / WIRE_STREAMS].held[i % WIRE_STREAMS] = false;
