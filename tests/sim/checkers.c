@@ -16,6 +16,7 @@
  *  7. a member queues ascending, and misses nothing that it has not itself
  *  8. at rest: every submission answered, every accepted transaction on every server,
  *     equal rows, and so nothing that was acknowledged is lost
+ *  9. nothing is refused for a conflict that was none
  */
 #include <stdlib.h>
 
@@ -268,19 +269,19 @@ check_accepted(struct sim *s, const struct sim_server *v, uint32_t number, uint6
 
 void
 check_refused(struct sim *s, const struct sim_server *v, uint32_t number,
-	      enum member_verdict verdict)
+	      const struct member_output *out)
 {
 	struct sim_tx *tx = &s->tx[number];
 
 	if (tx->index != 0)
 		sim_fail(s,
 			 "server %u: transaction %u was accepted at %llu, and verdict %d is told",
-			 v->number, number, (unsigned long long)tx->index, verdict);
-
+			 v->number, number, (unsigned long long)tx->index, out->verdict);
 	tx->state = TX_REFUSED;
-	bool known = verdict >= MEMBER_CONFLICT && verdict <= MEMBER_ENDED;
-	if (!known)
-		sim_fail(s, "server %u: verdict %d", v->number, verdict);
+	if (out->verdict == MEMBER_CONFLICT)
+		tx->conflict = out->index;
+	if (out->verdict < MEMBER_CONFLICT || out->verdict > MEMBER_ENDED)
+		sim_fail(s, "server %u: verdict %d", v->number, out->verdict);
 }
 
 /* Rule 7. What some member was told below this index, and this one has neither
@@ -394,9 +395,42 @@ check_rows(struct sim *s, const struct sim_server *v)
 	}
 }
 
+/* Rule 9, when every accepted transaction is known: a refused one had read a row that
+ * an earlier entry of the order has changed. */
+static void
+check_conflict(struct sim *s, uint32_t number)
+{
+	const struct sim_tx *tx = &s->tx[number];
+
+	for (uint32_t k = 0; k < tx->row_count; k++) {
+		uint64_t last = 0;
+		uint64_t value = 0;
+		for (uint32_t i = 0; i < s->tx_count; i++) {
+			const struct sim_tx *other = &s->tx[i];
+			if (other->group != tx->group || other->index <= last ||
+			    other->index >= tx->conflict)
+				continue;
+			for (uint32_t r = 0; r < other->row_count; r++) {
+				if (other->row[r] == tx->row[k]) {
+					last = other->index;
+					value = other->after[r];
+				}
+			}
+		}
+		if (value != tx->before[k])
+			return;
+	}
+	sim_fail(s, "transaction %u was refused at %llu, and had seen every row as it was", number,
+		 (unsigned long long)tx->conflict);
+}
+
 void
 check_final(struct sim *s)
 {
+	for (uint32_t i = 0; i < s->tx_count; i++) {
+		if (s->tx[i].conflict != 0)
+			check_conflict(s, i);
+	}
 	for (uint32_t i = 0; i < s->server_count; i++) {
 		check_rows(s, &s->server[i]);
 		for (uint32_t k = 0; k < i; k++) {

@@ -320,7 +320,7 @@ client_verdict(struct sim *s, struct sim_server *v, const struct member_output *
 		accepted(s, v, client, out);
 	} else {
 		s->totals.conflicts += out->verdict == MEMBER_CONFLICT;
-		check_refused(s, v, c->tx, out->verdict);
+		check_refused(s, v, c->tx, out);
 		rolled_back(s, v, client);
 	}
 	if (v->state == SERVER_ABANDONING && server_open(v) == 0)

@@ -89,34 +89,60 @@ totals_add(struct sim_totals *sum, const struct sim_totals *part)
 		to[i] += from[i];
 }
 
-/* Each job is a process with its own share of the seeds. */
+struct job {
+	pid_t child;
+	int result; /* where it writes its totals */
+};
+
+static void
+jobs_begin(const struct plan *plan, struct job *job)
+{
+	fflush(stdout);
+	for (uint32_t i = 0; i < plan->jobs; i++) {
+		int ends[2];
+		if (pipe(ends) != 0 || (job[i].child = fork()) < 0) {
+			perror("synod-sim: fork");
+			exit(2);
+		}
+		if (job[i].child == 0) {
+			struct sim_totals part = run_seeds(*plan, i);
+			ssize_t n = write(ends[1], &part, sizeof part);
+			_exit(n == (ssize_t)sizeof part ? 0 : 2);
+		}
+		close(ends[1]);
+		job[i].result = ends[0];
+	}
+}
+
+/* Each job is a process with its own share of the seeds; when one has failed, the
+ * others need not go on. */
 static struct sim_totals
 run_jobs(const struct plan *plan)
 {
 	struct sim_totals sum = {0};
-	int result[JOBS_MAX][2];
-	pid_t child[JOBS_MAX];
+	struct job job[JOBS_MAX];
+	bool stopped = false;
 
-	fflush(stdout);
-	for (uint32_t i = 0; i < plan->jobs; i++) {
-		if (pipe(result[i]) != 0 || (child[i] = fork()) < 0) {
-			perror("synod-sim: fork");
-			exit(2);
-		}
-		if (child[i] == 0) {
-			struct sim_totals part = run_seeds(*plan, i);
-			ssize_t n = write(result[i][1], &part, sizeof part);
-			_exit(n == (ssize_t)sizeof part ? 0 : 2);
-		}
-		close(result[i][1]);
-	}
-	for (uint32_t i = 0; i < plan->jobs; i++) {
+	jobs_begin(plan, job);
+	for (uint32_t ended = 0; ended < plan->jobs; ended++) {
 		struct sim_totals part = {0};
-		int status = 0;
-		if (read(result[i][0], &part, sizeof part) != (ssize_t)sizeof part)
-			part.failures++;
-		waitpid(child[i], &status, 0);
+		pid_t child = wait(NULL);
+		uint32_t i = 0;
+		while (i < plan->jobs && job[i].child != child)
+			i++;
+		if (i == plan->jobs)
+			break;
+		job[i].child = 0;
+		if (read(job[i].result, &part, sizeof part) != (ssize_t)sizeof part)
+			part.failures = !stopped;
 		totals_add(&sum, &part);
+		if (part.failures == 0 || plan->keep_going)
+			continue;
+		stopped = true;
+		for (uint32_t k = 0; k < plan->jobs; k++) {
+			if (job[k].child != 0)
+				kill(job[k].child, SIGTERM);
+		}
 	}
 	return sum;
 }

@@ -208,7 +208,8 @@ struct sim_tx {
 	uint64_t after[SIM_TX_ROWS_MAX];
 	uint64_t incarnation;
 	uint64_t sequence;
-	uint64_t index; /* 0: not known to be accepted */
+	uint64_t index;    /* 0: not known to be accepted */
+	uint64_t conflict; /* index at which it was refused for a conflict, 0 not */
 	struct gtid gtid;
 };
 
@@ -517,7 +518,7 @@ void check_record(struct sim *s, uint8_t node, const struct frame *frame, const 
 void check_accepted(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_t index,
 		    const struct gtid *gtid);
 void check_refused(struct sim *s, const struct sim_server *v, uint32_t tx,
-		   enum member_verdict verdict);
+		   const struct member_output *out);
 void check_queue(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_t index);
 bool check_settled(struct sim *s);
 void check_final(struct sim *s);
