@@ -366,7 +366,12 @@ check_unsettled(struct sim *s)
 			 v->view_self_online);
 		return;
 	}
-	sim_fail(s, "does not come to rest");
+	for (uint32_t i = 0; i < s->node_count; i++) {
+		if (!s->node[i].process.up)
+			sim_fail(s, "does not come to rest: node %u is down", i);
+	}
+	sim_fail(s, "does not come to rest: %u of %u submissions", s->submitted,
+		 s->options.submissions);
 }
 
 static void

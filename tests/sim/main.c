@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -56,29 +57,6 @@ replay_line(const struct plan *plan)
 	replay_bytes = n > 0 ? (size_t)n : 0;
 }
 
-static struct sim_totals
-run_seeds(struct plan plan, uint32_t job)
-{
-	static struct sim sim;
-	uint64_t first = plan.options.seed;
-
-	for (uint64_t i = job; i < plan.runs; i += plan.jobs) {
-		plan.options.seed = first + i;
-		replay_line(&plan);
-		bool fine = sim_run(&sim, &plan.options);
-		if (!fine)
-			fputs(replay, stdout);
-		if (plan.verbose)
-			printf("seed %llu: %u nodes, %u servers, %u submitted, at %.3f s\n",
-			       (unsigned long long)plan.options.seed, sim.node_count,
-			       sim.server_count, sim.submitted, (double)sim.now_ns / 1e9);
-		fflush(stdout);
-		if (!fine && !plan.keep_going)
-			break;
-	}
-	return sim.totals;
-}
-
 static void
 totals_add(struct sim_totals *sum, const struct sim_totals *part)
 {
@@ -89,62 +67,120 @@ totals_add(struct sim_totals *sum, const struct sim_totals *part)
 		to[i] += from[i];
 }
 
+/* A process that runs every `jobs`th seed. It lies in memory that the parent shares,
+ * so that what it had done is known when it traps. */
 struct job {
 	pid_t child;
-	int result; /* where it writes its totals */
+	uint64_t next; /* position of the seed that runs, or comes next */
+	struct sim_totals totals;
 };
 
 static void
-jobs_begin(const struct plan *plan, struct job *job)
+run_seeds(struct plan plan, struct job *job)
 {
-	fflush(stdout);
-	for (uint32_t i = 0; i < plan->jobs; i++) {
-		int ends[2];
-		if (pipe(ends) != 0 || (job[i].child = fork()) < 0) {
-			perror("synod-sim: fork");
-			exit(2);
-		}
-		if (job[i].child == 0) {
-			struct sim_totals part = run_seeds(*plan, i);
-			ssize_t n = write(ends[1], &part, sizeof part);
-			_exit(n == (ssize_t)sizeof part ? 0 : 2);
-		}
-		close(ends[1]);
-		job[i].result = ends[0];
+	static struct sim sim;
+	uint64_t first = plan.options.seed;
+
+	for (; job->next < plan.runs; job->next += plan.jobs) {
+		plan.options.seed = first + job->next;
+		replay_line(&plan);
+		bool fine = sim_run(&sim, &plan.options);
+		if (!fine)
+			fputs(replay, stdout);
+		if (plan.verbose)
+			printf("seed %llu: %u nodes, %u servers, %u submitted, at %.3f s\n",
+			       (unsigned long long)plan.options.seed, sim.node_count,
+			       sim.server_count, sim.submitted, (double)sim.now_ns / 1e9);
+		fflush(stdout);
+		totals_add(&job->totals, &sim.totals);
+		sim.totals = (struct sim_totals){0};
+		if (!fine && !plan.keep_going)
+			break;
 	}
 }
 
-/* Each job is a process with its own share of the seeds; when one has failed, the
- * others need not go on. */
+static void
+job_begin(const struct plan *plan, struct job *job)
+{
+	fflush(stdout);
+	job->child = fork();
+	if (job->child < 0) {
+		perror("synod-sim: fork");
+		exit(2);
+	}
+	if (job->child == 0) {
+		run_seeds(*plan, job);
+		_exit(0);
+	}
+}
+
+/* A job that trapped failed in the seed that ran; with --keep-going another
+ * process goes on behind it. */
+static void
+job_trapped(const struct plan *plan, struct job *job)
+{
+	job->totals.runs++;
+	job->totals.failures++;
+	job->next += plan->jobs;
+	if (plan->keep_going)
+		job_begin(plan, job);
+}
+
+static void
+jobs_stop(const struct plan *plan, const struct job *job)
+{
+	for (uint32_t i = 0; i < plan->jobs; i++) {
+		if (job[i].child != 0)
+			kill(job[i].child, SIGTERM);
+	}
+}
+
+/* When one job has failed, the others need not go on. */
 static struct sim_totals
 run_jobs(const struct plan *plan)
 {
 	struct sim_totals sum = {0};
-	struct job job[JOBS_MAX];
+	struct job *job = mmap(NULL, JOBS_MAX * sizeof *job, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	bool stopped = false;
+	pid_t child;
+	int status;
 
-	jobs_begin(plan, job);
-	for (uint32_t ended = 0; ended < plan->jobs; ended++) {
-		struct sim_totals part = {0};
-		pid_t child = wait(NULL);
+	if (job == MAP_FAILED) {
+		perror("synod-sim: mmap");
+		exit(2);
+	}
+	for (uint32_t i = 0; i < plan->jobs; i++) {
+		job[i].next = i;
+		job_begin(plan, &job[i]);
+	}
+	while ((child = wait(&status)) > 0) {
 		uint32_t i = 0;
 		while (i < plan->jobs && job[i].child != child)
 			i++;
 		if (i == plan->jobs)
-			break;
+			continue;
 		job[i].child = 0;
-		if (read(job[i].result, &part, sizeof part) != (ssize_t)sizeof part)
-			part.failures = !stopped;
-		totals_add(&sum, &part);
-		if (part.failures == 0 || plan->keep_going)
+		if (status != 0 && !stopped)
+			job_trapped(plan, &job[i]);
+		if (job[i].totals.failures == 0 || plan->keep_going || stopped)
 			continue;
 		stopped = true;
-		for (uint32_t k = 0; k < plan->jobs; k++) {
-			if (job[k].child != 0)
-				kill(job[k].child, SIGTERM);
-		}
+		jobs_stop(plan, job);
 	}
+	for (uint32_t i = 0; i < plan->jobs; i++)
+		totals_add(&sum, &job[i].totals);
 	return sum;
+}
+
+/* A single seed stays in this process, where a debugger looks. */
+static struct sim_totals
+run_one(const struct plan *plan)
+{
+	struct job job = {0};
+
+	run_seeds(*plan, &job);
+	return job.totals;
 }
 
 static uint64_t
@@ -239,7 +275,9 @@ main(int argc, char **argv)
 	signal(SIGSEGV, trapped);
 	signal(SIGABRT, trapped);
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	struct sim_totals t = plan.jobs > 1 ? run_jobs(&plan) : run_seeds(plan, 0);
+	if (plan.options.trace)
+		setvbuf(stdout, NULL, _IOLBF, 0); /* a trap loses no line */
+	struct sim_totals t = plan.runs > 1 ? run_jobs(&plan) : run_one(&plan);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	double wall =
 		(double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
