@@ -4,7 +4,7 @@
         appliance.start(0)
         appliance.status(0)['groups'][0]['leader']
 
-Logs and sockets lie in a folder of their own that is removed at the end.
+Logs and sockets lie in a folder of their own (below `within`) that is removed at the end.
 """
 import json
 import os
@@ -27,20 +27,22 @@ eal = {eal}
 [log]
 directory = {folder}/log{number}
 segment_bytes = 4 MiB
-log_bytes_max = 64 MiB
+log_bytes_max = {log_bytes_max}
 [memory]
 pool_bytes = 64 MiB
 [groups]
 groups_max = 4
-index_hashes_max = 65536
+index_hashes_max = {index_hashes_max}
 [control]
 socket = {folder}/control{number}
 """
 
 
 class Appliance:
-    def __init__(self, net, synodd, synodctl, durability='disk'):
-        self.durability = durability
+    def __init__(self, net, synodd, synodctl, durability='disk', within=None, **limits):
+        self.settings = {'durability': durability, 'eal': EAL, 'log_bytes_max': '64 MiB',
+                         'index_hashes_max': 65536, **limits}
+        self.within = within
         self.net = net
         self.synodd = synodd
         self.synodctl = synodctl
@@ -48,11 +50,11 @@ class Appliance:
         self.folder = None
 
     def __enter__(self):
-        self.folder = tempfile.mkdtemp(prefix='synod-device-')
+        self.folder = tempfile.mkdtemp(prefix='synod-device-', dir=self.within)
         for number in range(3):
             with open(self.config(number), 'w', encoding='ascii') as file:
                 file.write(CONFIG.format(id=number + 1, number=number, folder=self.folder,
-                                         eal=EAL, durability=self.durability))
+                                         **self.settings))
         return self
 
     def __exit__(self, kind, *_):

@@ -46,14 +46,19 @@ class Space:
     def __init__(self, name):
         self.name = name
         self.processes = []
+        self.started = None
         ip('netns', 'add', name)
 
     def command(self, *words):
         ip('-n', self.name, *words)
 
     def run(self, argv, **options):
-        process = subprocess.Popen(['ip', 'netns', 'exec', self.name, *argv], **options)
+        """A session of its own: Ctrl-C is for the test, which then stops its processes in order."""
+        process = subprocess.Popen(['ip', 'netns', 'exec', self.name, *argv],
+                                   start_new_session=True, **options)
         self.processes.append(process)
+        if self.started:
+            self.started(process)
         return process
 
     @contextlib.contextmanager

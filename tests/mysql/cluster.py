@@ -1,0 +1,261 @@
+"""Three nodes, and stock servers with the plugin that commit through them: real processes on one bridge.
+
+    with Cluster('name', Programs.from_arguments()) as cluster:
+        cluster.start_group()
+        cluster.kill_node(cluster.leader())
+        cluster.wait_equal()
+
+Every node and every server has a network namespace of its own: nodes at 10.77.0.1 to .3 over af_packet, servers at
+10.77.0.11 and up with kernel UDP. Clients use the servers' sockets in the file system. `stock=True` makes the same
+group of the server's own Group Replication and no nodes, to compare with, and to try a test itself.
+
+It owns what it started, known by pid, and one folder each for nodes and servers; all of it goes at the end, in good
+order after success, with SIGKILL after a failure or an interrupt.
+"""
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../device'))
+
+from appliance import Appliance  # noqa: E402
+from netns import Bridge  # noqa: E402
+from servers import CACHE, Servers, SqlError  # noqa: E402
+
+GROUP = 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa'
+NODES = '10.77.0.1:4000, 10.77.0.2:4000, 10.77.0.3:4000'
+PORT = 3306
+START_S, EQUAL_S = 60, 60
+MEMBERS = ('SELECT MEMBER_HOST, MEMBER_STATE, MEMBER_ID FROM performance_schema.replication_group_members '
+           'ORDER BY MEMBER_HOST')
+TABLES = ("SELECT CONCAT('`', TABLE_SCHEMA, '`.`', TABLE_NAME, '`') FROM information_schema.TABLES WHERE TABLE_SCHEMA "
+          "NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') ORDER BY 1")
+RECOVERY = ("SET SQL_LOG_BIN = 0; CREATE USER rpl@'%' IDENTIFIED BY 'rpl'; GRANT REPLICATION SLAVE, CONNECTION_ADMIN, "
+            "BACKUP_ADMIN, GROUP_REPLICATION_STREAM ON *.* TO rpl@'%'; SET SQL_LOG_BIN = 1; CHANGE REPLICATION SOURCE TO "
+            "SOURCE_USER = 'rpl', SOURCE_PASSWORD = 'rpl' FOR CHANNEL 'group_replication_recovery'")
+
+
+class Programs(namedtuple('Programs', 'synodd synodctl plugin')):
+    @classmethod
+    def from_arguments(cls):
+        """As tests/mysql/meson.build passes them."""
+        return cls(*map(os.path.abspath, sys.argv[1:4]))
+
+
+def wait_until(condition, what, within_s):
+    """Waits for what must come, which may not be said in exceptions yet; returns the seconds it took."""
+    began = time.monotonic()
+    while True:
+        answer = condition()
+        if answer:
+            return time.monotonic() - began
+        if time.monotonic() - began > within_s:
+            raise AssertionError(f'not within {within_s} s: {what() if callable(what) else what}')
+        time.sleep(0.02)
+
+
+class Cluster:
+    def __init__(self, name, programs, count=3, stock=False, started=None):
+        self.name, self.programs, self.count, self.stock = name, programs, count, stock
+        self.started = started or (lambda process: None)
+        self.stack = contextlib.ExitStack()
+        self.net = self.appliance = self.pool = None
+
+    def __enter__(self):
+        try:
+            self.build()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def build(self):
+        self.net = self.stack.enter_context(Bridge(3 + self.count))
+        for space in self.net.spaces:
+            space.started = self.started
+        for number in range(1, self.count + 1):
+            self.space(number).give_address(f'{self.address(number)}/24')
+        if not self.stock:
+            self.appliance = self.stack.enter_context(
+                Appliance(self.net, self.programs.synodd, self.programs.synodctl, within=CACHE,
+                          log_bytes_max='512 MiB', index_hashes_max=1048576))
+        self.pool = Servers(self.name, plugin=None if self.stock else self.programs.plugin, port=PORT - 1,
+                            run=lambda number, command, **options: self.space(number).run(command, **options))
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if self.pool:
+                self.end_servers(kind is None)
+        finally:
+            self.stack.__exit__(kind, error, trace)
+
+    def end_servers(self, in_order):
+        """All at once: a member that stops alone waits for nobody, three after each other would."""
+        alive = [server for server in self.pool.server.values() if server.alive()]
+        if not in_order:
+            for server in alive:
+                server.process.kill()
+            for server in self.servers:
+                print(f'--- the last lines of server {server.number}:\n' + server.log()[-4000:], file=sys.stderr)
+        try:
+            self.on_all(lambda server: server.stop(), alive)
+        finally:
+            shutil.rmtree(self.pool.path)
+
+    # Names and addresses; servers count from 1, nodes from 0.
+
+    def space(self, number):
+        return self.net.spaces[2 + number]
+
+    @staticmethod
+    def address(number):
+        return f'10.77.0.{10 + number}'
+
+    @property
+    def servers(self):
+        return [self.pool.server[number] for number in sorted(self.pool.server)]
+
+    def options(self, number):
+        own = ([f'--loose-group_replication_local_address={self.address(number)}:33061',
+                '--loose-group_replication_group_seeds=' +
+                ','.join(f'{self.address(n)}:33061' for n in range(1, self.count + 1)),
+                '--loose-group_replication_ssl_mode=DISABLED', '--loose-group_replication_recovery_get_public_key=ON',
+                '--loose-group_replication_ip_allowlist=10.77.0.0/24'] if self.stock
+               else [f'--loose-synod.appliance={NODES}'])
+        return ['--plugin-load-add=group_replication.so', '--bind-address=*', f'--port={PORT}', f'--report-port={PORT}',
+                f'--report-host={self.address(number)}', '--skip-name-resolve', '--replica-parallel-workers=16',
+                f'--loose-group_replication_group_name={GROUP}', '--loose-group_replication_single_primary_mode=OFF',
+                '--loose-group_replication_start_on_boot=OFF', *own]
+
+    def on_all(self, work, what):
+        with ThreadPoolExecutor(max(1, len(what))) as threads:
+            return list(threads.map(work, what))
+
+    # Nodes.
+
+    def start_nodes(self):
+        for number in range(3):
+            self.appliance.start(number, '--format')
+        self.wait_nodes(range(3))
+
+    def start_node(self, number):
+        self.appliance.start(number)
+
+    def kill_node(self, number):
+        self.appliance.kill(number)
+
+    def wait_nodes(self, numbers):
+        """Until they are connected with each other, vote and name the same leader, one of them."""
+        wait_until(lambda: self.agreed(list(numbers)),
+                   lambda: f'nodes {list(numbers)} agree: {[self.appliance.status(n) for n in numbers]}', START_S)
+
+    def agreed(self, numbers):
+        leaders = set()
+        for number in numbers:
+            status = self.appliance.status(number)
+            if not status or not status['node']['voting']:
+                return False
+            if not {n['number'] for n in status['nodes'] if n['connected']} >= set(numbers):
+                return False
+            leaders.add(self.led_by(status))
+        return len(leaders) == 1 and leaders.pop() in numbers
+
+    @staticmethod
+    def led_by(status):
+        """Our group's leader; before there is the group, the appliance's own."""
+        groups = {group['uuid']: group['leader'] for group in status['groups']}
+        return groups.get(GROUP, status['groups'][0]['leader'])
+
+    def leader(self):
+        """The node that leads, as a living one says that names itself or another living one; None if there is none."""
+        alive = [n for n in range(3) if self.appliance.process[n] and self.appliance.process[n].poll() is None]
+        for number in alive:
+            status = self.appliance.status(number)
+            if status and self.led_by(status) == number:
+                return number
+        return None
+
+    def group_status(self):
+        """What the leader's node says of our group, or None."""
+        leader = self.leader()
+        status = self.appliance.status(leader) if leader is not None else None
+        return next((group for group in status['groups'] if group['uuid'] == GROUP), None) if status else None
+
+    # Servers.
+
+    def start_server(self, number):
+        return self.pool.start(number, *self.options(number))
+
+    def start_servers(self):
+        self.on_all(self.start_server, range(1, self.count + 1))
+        if self.stock:
+            self.on_all(lambda server: server.query(RECOVERY), self.servers)
+
+    def kill_server(self, number):
+        self.pool.server[number].kill()
+
+    def bootstrap(self, number):
+        self.pool.server[number].query('SET GLOBAL group_replication_bootstrap_group = ON; START GROUP_REPLICATION; '
+                                       'SET GLOBAL group_replication_bootstrap_group = OFF')
+
+    def join(self, number):
+        self.pool.server[number].query('START GROUP_REPLICATION')
+
+    def members(self, number=1):
+        return self.pool.server[number].query(MEMBERS)
+
+    def wait_online(self, count=None):
+        """Until each of the servers sees `count` members ONLINE and no other."""
+        count = count or self.count
+
+        def all_online():
+            seen = [self.members(server.number) for server in self.servers if server.alive()]
+            return all(len(rows) == count and all(row[1] == 'ONLINE' for row in rows) for rows in seen)
+        return wait_until(all_online, lambda: f'{count} ONLINE: {[self.members(s.number) for s in self.servers]}',
+                          START_S)
+
+    def start_group(self):
+        """Everything from nothing to `count` members ONLINE."""
+        if not self.stock:
+            self.start_nodes()
+        self.start_servers()
+        self.bootstrap(1)
+        for number in range(2, self.count + 1):
+            self.join(number)
+        self.wait_online()
+
+    # Proofs.
+
+    def executed(self):
+        return [server.value('SELECT @@GLOBAL.gtid_executed').replace('\\n', '') for server in self.servers]
+
+    def wait_equal(self, within_s=EQUAL_S):
+        """Until every server has committed the same transactions; nobody may write meanwhile."""
+        wait_until(lambda: len(set(self.executed())) == 1, lambda: f'gtid_executed equal: {self.executed()}', within_s)
+        return self.executed()[0]
+
+    def checksums(self, server):
+        names = [row[0] for row in server.query(TABLES)]
+        return server.query('CHECKSUM TABLE ' + ', '.join(names)) if names else []
+
+    def check_tables(self):
+        """The checksums of all users' tables, which must be the same everywhere."""
+        seen = [self.checksums(server) for server in self.servers]
+        for server, mine in zip(self.servers, seen):
+            different = [(a, b) for a, b in zip(seen[0], mine) if a != b]
+            assert len(mine) == len(seen[0]) and not different, \
+                f'servers {self.servers[0].number} and {server.number} differ: {different or (seen[0], mine)}'
+            assert all(value.isdigit() for _, value in mine), mine
+        return seen[0]
+
+    def refused_start(self, number):
+        """The error that START gives, as SqlError."""
+        try:
+            self.join(number)
+        except SqlError as error:
+            return error
+        raise AssertionError('START was not refused')
