@@ -1,0 +1,134 @@
+"""Members under load: member_load processes in namespaces of their own, and what their files say.
+
+    member = Member(space, MEMBER_LOAD, folder, 1, bootstrap=1, clients=8)
+    member.start(); member.started(); member.ask('go'); ...; member.stats()['commit']
+"""
+import collections
+import subprocess
+
+from appliance import check, wait_for
+
+NODES = '10.77.0.1:4000,10.77.0.2:4000,10.77.0.3:4000'
+NO_ROW = 64
+ERRORS = ('stale', 'full', 'gtid', 'killed', 'not_taken', 'ended', 'no_room')
+Line = collections.namedtuple('Line', 'letter index gno row seen id hash')
+
+
+class Member:
+    """One server's life after the other, on one state file."""
+
+    def __init__(self, space, program, folder, number, **options):
+        self.space = space
+        self.program = program
+        self.number = number
+        self.state = f'{folder}/member{number}'
+        self.options = options
+        self.process = None
+        self.refusal = None
+        self.killed = False
+
+    def start(self, **options):
+        """Starts the process; started() waits for its answer, so that several start at once."""
+        words = {'nodes': NODES, **self.options, **options, 'uuid': self.number,
+                 'port': 3306 + self.number, 'state': self.state}
+        self.process = self.space.run([self.program, *(f'{k}={v}' for k, v in words.items())],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def started(self):
+        """True, or False and the reason in `refusal` (0: nobody answered)."""
+        word, number = self.answer().split()
+        self.refusal = int(number) if word == 'refused' else None
+        return word == 'started'
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line or line.startswith('wrong'):
+            raise AssertionError(f'member {self.number} ended: {line.strip()} '
+                                 f'(status {self.process.wait()})')
+        return line.strip()
+
+    def tell(self, command):
+        self.process.stdin.write(command + '\n')
+        self.process.stdin.flush()
+
+    def ask(self, command):
+        self.tell(command)
+        return self.answer()
+
+    def stats(self):
+        words = self.ask('stats').split()[1:]
+        return {name: int(value) for name, value in (word.split('=') for word in words)}
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.killed = True
+
+    def lines(self):
+        with open(self.state, encoding='ascii') as file:
+            for line in file:
+                letter, *numbers, payload = line.split()
+                yield Line(letter, *map(int, numbers), payload)
+
+    def order(self):
+        """What it has executed, in the order of the log."""
+        return sorted(line[1:] for line in self.lines() if line.letter in 'AR')
+
+    def told(self):
+        """What its clients were told is committed."""
+        return {line[1:] for line in self.lines() if line.letter == 'A'}
+
+
+def ask_all(members, command):
+    for member in members:
+        member.tell(command)
+    return [member.answer() for member in members]
+
+
+def errors(stats):
+    return {name: stats[name] for name in ERRORS if stats[name] > 0}
+
+
+def chain(order):
+    """Follows each hot row through the order of the log: each writer saw the one before it."""
+    last, wrong = {}, 0
+    for index, _, row, seen, _, _ in order:
+        if row != NO_ROW:
+            wrong += last.get(row, 0) != seen
+            last[row] = index
+    return wrong
+
+
+def check_outcomes(member, order):
+    """Each submission was decided once: it stands in the order, or was refused, or neither."""
+    outcomes = collections.Counter()
+    submitted, refused = set(), set()
+    for line in member.lines():
+        if line.letter == 'S':
+            submitted.add(line.id)
+        elif line.letter in 'CK':
+            refused.add(line.id)
+        if line.letter in 'CK' or (line.letter in 'AR' and line.id >> 48 == member.number):
+            outcomes[line.id] += 1
+    accepted = {line[4] for line in order if line[4] >> 48 == member.number}
+    check(not accepted & refused and accepted <= submitted,
+          f'member {member.number}: none of {len(refused)} refused ones is in the order')
+    twice = [one for one, count in outcomes.items() if count != 1]
+    missing = submitted - set(outcomes)
+    check(not twice and (member.killed or not missing),
+          f'member {member.number}: {len(outcomes)} of {len(submitted)} submissions have one '
+          f'outcome each, {len(missing)} none')
+
+
+def settle(members):
+    """No client is inside: soon everybody has executed the same, and all of it is right."""
+    def same():
+        orders = [member.order() for member in members]
+        return all(one == orders[0] for one in orders)
+    wait_for(same, 'all members have executed the same, in the same order')
+    order = members[0].order()
+    ids = collections.Counter(line[4] for line in order)
+    check(all(count == 1 for count in ids.values()), f'{len(order)} transactions, each once')
+    check(chain(order) == 0, 'no update of a hot row was lost')
+    for member in members:
+        check_outcomes(member, order)

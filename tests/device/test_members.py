@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Members under load on three nodes: nodes and members are killed, and nothing is lost.
+
+test_members.py SYNODD SYNODCTL MEMBER_LOAD
+"""
+import signal
+import sys
+import time
+
+from appliance import Appliance, check, wait_for
+from load import Member, ask_all, errors, settle
+from netns import Bridge
+
+MEMBERS = 3
+CLIENTS = 6
+THINK_US = 4000
+PAUSE_MAX_US = 1000000
+NO_GROUP, GROUP_EXISTS, EXTRA_GTIDS, BLOCK_SIZE = 1, 2, 5, 8
+
+
+def tell(member, stats):
+    print(f'   member {member.number}: {stats["commit"]} commits, {stats["conflict"]} conflicts, '
+          f'p50 {stats["p50_us"]} us, p99 {stats["p99_us"]} us, max {stats["max_us"]} us, '
+          f'longest pause {stats["pause_us"] / 1000:.0f} ms', flush=True)
+
+
+def run_for(members, seconds, during=None):
+    """Load for so long; returns what each member says of it, the clients being outside."""
+    ask_all(members, 'reset')
+    ask_all(members, 'go')
+    if during:
+        during(seconds / 2)
+    time.sleep(seconds / 2 if during else seconds)
+    pauses = [member.stats()['pause_us'] for member in members]
+    ask_all(members, 'halt')
+    stats = [{**member.stats(), 'pause_us': pause} for member, pause in zip(members, pauses)]
+    for member, line in zip(members, stats):
+        tell(member, line)
+    return stats
+
+
+def leader_of(appliance, nodes=(0, 1, 2)):
+    """The node that leads the members' group, when all of `nodes` say the same one."""
+    said = [appliance.status(number) for number in nodes]
+    if not all(said):
+        return None
+    leaders = {status['groups'][-1]['leader'] for status in said}
+    leader = leaders.pop()
+    return leader if not leaders and leader in nodes else None
+
+
+def caught_up(appliance):
+    """All nodes run and have delivered the same."""
+    said = [appliance.status(number) for number in range(3)]
+    return all(said) and all(status['node']['voting'] for status in said) and \
+        len({status['groups'][-1]['last_index'] for status in said}) == 1 and \
+        leader_of(appliance) is not None
+
+
+def test_refused(member):
+    """There is no group yet; later a group that does not take this member."""
+    member.start(bootstrap=0)
+    check(not member.started() and member.refusal == NO_GROUP,
+          'without bootstrap there is no group to join')
+
+
+def test_join(members):
+    for i, member in enumerate(members):
+        member.start(bootstrap=int(i == 0))
+        check(member.started(), f'member {i + 1} joined')
+    wait_for(lambda: all(m.stats()['online'] == MEMBERS for m in members), 'all are ONLINE')
+
+
+def test_refused_later(make):
+    other = make(MEMBERS + 1)
+    other.start(bootstrap=0, group='another group..')
+    check(not other.started() and other.refusal == NO_GROUP, 'another name is no group')
+    other.start(bootstrap=1)
+    check(not other.started() and other.refusal == GROUP_EXISTS,
+          'a group with members is not bootstrapped again')
+    other.start(block_size=7)
+    check(not other.started() and other.refusal == BLOCK_SIZE, 'nor joined with other blocks')
+
+
+def test_load(members):
+    stats = run_for(members, 4)
+    check(all(s['commit'] > 100 for s in stats), 'every member commits')
+    check(sum(s['conflict'] for s in stats) > 0, 'hot rows conflict')
+    check(all(not errors(s) for s in stats), 'no client saw an error')
+    settle(members)
+
+
+def test_leader_killed(appliance, members):
+    leader = leader_of(appliance)
+
+    def kill(after_s):
+        time.sleep(after_s)
+        appliance.kill(leader)
+    stats = run_for(members, 4, kill)
+    check(all(not errors(s) for s in stats), 'the leader was killed: no client saw an error')
+    longest = max(s['pause_us'] for s in stats)
+    check(longest <= PAUSE_MAX_US, f'the longest pause was {longest / 1000:.0f} ms')
+    appliance.start(leader)
+    settle(members)
+    wait_for(lambda: caught_up(appliance), 'the killed node is back and has caught up')
+
+
+def test_outage(appliance, members):
+    """All nodes at once, while a part of the clients is killed in doubt and a part of the
+    accepted transactions cannot be committed where they came from."""
+    def outage(after_s):
+        ask_all(members, 'kill 20')
+        ask_all(members, 'fail 20')
+        time.sleep(after_s)
+        for number in range(3):
+            appliance.process[number].kill()
+        for number in range(3):
+            appliance.kill(number)
+            appliance.start(number)
+    stats = run_for(members, 6, outage)
+    ask_all(members, 'kill 0')
+    ask_all(members, 'fail 0')
+    wrong = [{k: v for k, v in errors(s).items() if k != 'killed'} for s in stats]
+    check(not any(wrong), f'all nodes were killed: no client but killed ones saw an error {wrong}')
+    check(sum(s['failed'] for s in stats) > 0, 'what a server could not commit was tried')
+    check(all(s['failovers'] > 0 for s in stats), 'every member came back by itself')
+    settle(members)
+
+
+def test_stopped(appliance, members, number, what):
+    """A node that stands still, and goes on as if nothing had been."""
+    def stand_still(after_s):
+        appliance.process[number].send_signal(signal.SIGSTOP)
+        time.sleep(after_s)
+        appliance.process[number].send_signal(signal.SIGCONT)
+    stats = run_for(members, 4, stand_still)
+    check(all(not errors(s) for s in stats), f'{what} stood still: no client saw an error')
+    longest = max(s['pause_us'] for s in stats)
+    check(longest <= PAUSE_MAX_US, f'the longest pause was {longest / 1000:.0f} ms')
+    settle(members)
+    wait_for(lambda: caught_up(appliance), 'it has caught up')
+
+
+def test_member_killed(members):
+    """A server dies with its disk intact while the others go on."""
+    victim, rest = members[1], [members[0], members[2]]
+    ask_all(members, 'go')
+    time.sleep(1)
+    victim.kill()
+    told = victim.told()
+    time.sleep(1)
+    before = len(victim.order())
+    victim.start(bootstrap=0)
+    check(victim.started(), 'a killed member joins again')
+    victim.ask('go')
+    time.sleep(1)
+    ask_all(members, 'halt')
+    settle(members)
+    check(told <= set(rest[0].order()), 'what it had told its clients is everywhere')
+    check(len(victim.order()) > before, 'it was fed what it lacked')
+    check(rest[0].stats()['members'] == MEMBERS, 'and the group has as many members as before')
+
+
+def test_fresh(members, fresh):
+    """A member with nothing is fed everything."""
+    fresh.start(clients=0)
+    check(fresh.started(), 'a fresh member joins')
+    wait_for(lambda: fresh.order() == members[0].order(), 'it is fed everything, in order')
+    fed = set(fresh.order())
+    for member in members:
+        check(member.told() <= fed,
+              f'each of {len(member.told())} commits told by member {member.number} is there')
+    check(fresh.ask('stop') == 'stopped left', 'it leaves in order')
+
+
+def test_stop(members):
+    ask_all(members, 'go')
+    time.sleep(0.5)
+    answers = ask_all(members, 'stop')
+    check(answers == ['stopped left'] * MEMBERS, f'members leave in order under load: {answers}')
+
+
+def main():
+    synodd, synodctl, program = sys.argv[1:4]
+    with Bridge(3 + MEMBERS + 1) as net, Appliance(
+            net, synodd, synodctl, log_bytes_max='512 MiB') as appliance:
+        for i, space in enumerate(net.spaces[3:]):
+            space.give_address(f'10.77.0.{11 + i}/24')
+
+        def make(number):
+            return Member(net.spaces[2 + number], program, appliance.folder, number,
+                          clients=CLIENTS, hot_rows=4, hot_percent=25, think_us=THINK_US)
+        members = [make(1 + i) for i in range(MEMBERS)]
+        for number in range(3):
+            appliance.start(number, '--format')
+        wait_for(lambda: leader_of(appliance) is not None, 'the nodes have a leader')
+        test_refused(members[0])
+        test_join(members)
+        test_refused_later(make)
+        test_load(members)
+        test_leader_killed(appliance, members)
+        test_outage(appliance, members)
+        leader = leader_of(appliance)
+        test_stopped(appliance, members, (leader + 1) % 3, 'a follower')
+        test_stopped(appliance, members, leader, 'the leader')
+        test_member_killed(members)
+        test_fresh(members, make(MEMBERS + 1))
+        test_stop(members)
+
+
+main()
