@@ -4,7 +4,8 @@
         appliance.start(0)
         appliance.status(0)['groups'][0]['leader']
 
-Logs and sockets lie in a folder of their own (below `within`) that is removed at the end.
+Logs and sockets lie in a folder of their own (below `within`) that is removed at the end;
+after a failure, what each node said is printed if `tell`.
 """
 import json
 import os
@@ -39,10 +40,12 @@ socket = {folder}/control{number}
 
 
 class Appliance:
-    def __init__(self, net, synodd, synodctl, durability='disk', within=None, **limits):
+    def __init__(self, net, synodd, synodctl, durability='disk', within=None, tell=True,
+                 **limits):
         self.settings = {'durability': durability, 'eal': EAL, 'log_bytes_max': '64 MiB',
                          'index_hashes_max': 65536, **limits}
         self.within = within
+        self.tell = tell
         self.net = net
         self.synodd = synodd
         self.synodctl = synodctl
@@ -62,7 +65,7 @@ class Appliance:
             if process and process.poll() is None:
                 process.kill()
                 process.wait()
-        if kind is not None:
+        if self.tell and kind not in (None, KeyboardInterrupt):
             for number in range(3):
                 print(f'--- node {number} said', self.said(number), sep='\n', flush=True)
         shutil.rmtree(self.folder)

@@ -98,12 +98,14 @@ class Bridge:
     def __init__(self, count):
         if os.geteuid() != 0:
             sys.exit('device tests make network namespaces: run them as root')
+        self.mark = f'synod{os.getpid()}'
         self.count = count
         self.spaces = []
         self.hub = None
 
     def __enter__(self):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             self.build()
         except BaseException:
@@ -111,16 +113,20 @@ class Bridge:
             raise
         return self
 
+    def names(self):
+        """Of all namespaces, the bridge's first; known before they exist."""
+        return [f'{self.mark}-hub'] + [f'{self.mark}-{i}' for i in range(self.count)]
+
     def build(self):
-        mark = f'synod{os.getpid()}'
-        self.hub = Space(f'{mark}-hub')
+        hub, *names = self.names()
+        self.hub = Space(hub)
         self.hub.command('link', 'add', 'hub', 'type', 'bridge')
         self.hub.command('link', 'set', 'hub', 'up')
         # Where the host filters bridged packets, a bridge joins fragments and drops bad headers:
         # the port under test is to see them.
         set_in(self.hub, 'net/bridge/bridge-nf-call-iptables', 0)
-        for i in range(self.count):
-            space = Space(f'{mark}-{i}')
+        for i, name in enumerate(names):
+            space = Space(name)
             self.spaces.append(space)
             set_in(space, 'net/ipv6/conf/all/disable_ipv6', 1)
             self.hub.command('link', 'add', f'v{i}', 'type', 'veth', 'peer', 'name', 'port0',

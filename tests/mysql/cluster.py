@@ -59,11 +59,16 @@ def wait_until(condition, what, within_s):
 
 
 class Cluster:
-    def __init__(self, name, programs, count=3, stock=False, started=None):
+    def __init__(self, name, programs, count=3, stock=False, started=None, logs=None):
+        """`started(process)` hears of each process; after a failure `logs` is the folder for the logs, else the
+        ends of them are printed."""
+        self.logs = logs
         self.name, self.programs, self.count, self.stock = name, programs, count, stock
         self.started = started or (lambda process: None)
         self.stack = contextlib.ExitStack()
-        self.net = self.appliance = self.pool = None
+        self.net = Bridge(3 + count)
+        self.appliance = self.pool = None
+        self.left = False
 
     def __enter__(self):
         try:
@@ -74,7 +79,7 @@ class Cluster:
         return self
 
     def build(self):
-        self.net = self.stack.enter_context(Bridge(3 + self.count))
+        self.stack.enter_context(self.net)
         for space in self.net.spaces:
             space.started = self.started
         for number in range(1, self.count + 1):
@@ -82,29 +87,51 @@ class Cluster:
         if not self.stock:
             self.appliance = self.stack.enter_context(
                 Appliance(self.net, self.programs.synodd, self.programs.synodctl, within=CACHE,
-                          log_bytes_max='512 MiB', index_hashes_max=1048576))
+                          tell=not self.logs, log_bytes_max='512 MiB', index_hashes_max=1048576))
         self.pool = Servers(self.name, plugin=None if self.stock else self.programs.plugin, port=PORT - 1,
                             run=lambda number, command, **options: self.space(number).run(command, **options))
 
     def __exit__(self, kind, error, trace):
         try:
-            if self.pool:
-                self.end_servers(kind is None)
+            if self.pool and not self.left:
+                self.end_servers(kind)
         finally:
             self.stack.__exit__(kind, error, trace)
 
-    def end_servers(self, in_order):
-        """All at once: a member that stops alone waits for nobody, three after each other would."""
+    def end_servers(self, kind):
+        """All at once: each would wait for the others' connections, one after the other."""
         alive = [server for server in self.pool.server.values() if server.alive()]
-        if not in_order:
+        if kind:
             for server in alive:
                 server.process.kill()
-            for server in self.servers:
-                print(f'--- the last lines of server {server.number}:\n' + server.log()[-4000:], file=sys.stderr)
+            if kind is not KeyboardInterrupt:
+                self.tell_logs()
         try:
             self.on_all(lambda server: server.stop(), alive)
         finally:
             shutil.rmtree(self.pool.path)
+
+    def tell_logs(self):
+        if not self.logs:
+            for server in self.servers:
+                print(f'--- the last lines of server {server.number}:\n' + server.log()[-4000:], file=sys.stderr)
+            return
+        shutil.rmtree(self.logs, ignore_errors=True)
+        os.makedirs(self.logs)
+        texts = {f'server{server.number}.log': server.log() for server in self.servers}
+        if self.appliance:
+            texts.update({f'node{number}.log': self.appliance.said(number) for number in range(3)})
+        for name, text in texts.items():
+            with open(f'{self.logs}/{name}', 'w', encoding='utf-8') as file:
+                file.write(text)
+
+    def leave(self):
+        """Everything goes on running and is somebody else's to stop."""
+        self.stack.pop_all()
+        self.left = True
+
+    def folders(self):
+        return [self.pool.path] + ([self.appliance.folder] if self.appliance else [])
 
     # Names and addresses; servers count from 1, nodes from 0.
 

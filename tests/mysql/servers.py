@@ -39,9 +39,11 @@ class SqlError(Exception):
 
 
 def prepare():
-    """Runs tests/mysql/prepare (quick when it has run before) and returns what it wrote to mysql.env."""
-    subprocess.run([os.path.join(HERE, 'prepare')], check=True, stdout=sys.stderr)
-    with open(os.path.join(CACHE, 'mysql.env'), encoding='utf-8') as file:
+    """Runs tests/mysql/prepare (quick and silent when it has run before) and returns what it wrote to mysql.env."""
+    environment = os.path.join(CACHE, 'mysql.env')
+    told = subprocess.DEVNULL if os.path.exists(environment) else sys.stderr
+    subprocess.run([os.path.join(HERE, 'prepare')], check=True, stdout=told)
+    with open(environment, encoding='utf-8') as file:
         return dict(line.strip().split('=', 1) for line in file)
 
 
