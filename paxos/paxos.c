@@ -246,7 +246,8 @@ step_rest(struct paxos_replica *r)
 	learn_tell(r);
 	learn_ask(r);
 	tell_leader(r);
-	r->out->timer_ns = timer_next(r);
+	r->due_ns = timer_next(r);
+	r->out->timer_ns = r->due_ns;
 }
 
 static void
@@ -296,6 +297,7 @@ paxos_step(struct paxos_replica *r, const struct paxos_input *in, struct paxos_o
 	if (r->started) {
 		must(in->lsn_next >= r->lsn);
 		r->lsn = in->lsn_next;
+		step_late(r);
 		step_started(r, in);
 	} else if (in->kind == PAXOS_IN_RECORD) {
 		step_record(r, in);

@@ -99,6 +99,8 @@ struct paxos_replica {
 	enum paxos_role role;
 	uint64_t seen; /* highest ballot heard of; its owner is the leader believed in */
 	uint64_t heard_ns;
+	uint64_t due_ns;     /* the tick that the last step asked for */
+	bool stall_forgiven; /* since the leader was heard */
 	uint64_t lead_ballot;
 	uint64_t lead_end;
 	uint64_t lead_from;   /* first slot of our prepare */
@@ -235,6 +237,7 @@ void step_read_done(struct paxos_replica *r, const struct paxos_input *in);
 /* step_timer.c */
 void heard_from(struct paxos_replica *r, uint64_t ballot, uint8_t from);
 void step_down(struct paxos_replica *r);
+void step_late(struct paxos_replica *r);
 void step_link(struct paxos_replica *r, uint8_t voter, bool up);
 void timer_run(struct paxos_replica *r);
 uint64_t timer_next(const struct paxos_replica *r);

@@ -5,8 +5,24 @@ void
 step_down(struct paxos_replica *r)
 {
 	r->heard_ns = r->now_ns;
+	r->stall_forgiven = false;
 	if (r->role != ROLE_FOLLOWER)
 		prepare_abandon(r);
+}
+
+/* A process that stood still finds its leader silent for as long. What was said
+ * meanwhile is in its queue, or was lost with sessions that its peers have closed:
+ * it listens as long again, else each return would depose a leader whom everybody
+ * else hears. Once in a silence: a host that is always late must not wait for ever. */
+void
+step_late(struct paxos_replica *r)
+{
+	if (r->now_ns < r->due_ns || r->now_ns - r->due_ns < r->config.takeover_ns / 4)
+		return;
+	if (r->role != ROLE_FOLLOWER || r->stall_forgiven)
+		return;
+	r->stall_forgiven = true;
+	r->heard_ns = r->now_ns + min_u64(r->now_ns - r->due_ns, 4 * r->config.takeover_ns);
 }
 
 /* A valid message of this ballot's owner came. The owner of the highest ballot is

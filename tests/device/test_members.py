@@ -49,12 +49,21 @@ def leader_of(appliance, nodes=(0, 1, 2)):
     return leader if not leaders and leader in nodes else None
 
 
-def caught_up(appliance):
-    """All nodes run and have delivered the same."""
-    said = [appliance.status(number) for number in range(3)]
-    return all(said) and all(status['node']['voting'] for status in said) and \
-        len({status['groups'][-1]['last_index'] for status in said}) == 1 and \
-        leader_of(appliance) is not None
+def last_index(status):
+    return status['groups'][-1]['last_index'] if status else -1
+
+
+def wait_caught_up(appliance, number, what):
+    """Node `number` votes, names the others' leader and has applied what they have by now."""
+    rest = [n for n in range(3) if n != number]
+    wait_for(lambda: leader_of(appliance, rest) is not None, 'the others agree on a leader')
+    goal = max(last_index(appliance.status(n)) for n in rest)
+
+    def caught_up():
+        status = appliance.status(number)
+        return status and status['node']['voting'] and last_index(status) >= goal and \
+            leader_of(appliance) is not None
+    return wait_for(caught_up, what)
 
 
 def test_refused(member):
@@ -102,7 +111,7 @@ def test_leader_killed(appliance, members):
     check(longest <= PAUSE_MAX_US, f'the longest pause was {longest / 1000:.0f} ms')
     appliance.start(leader)
     settle(members)
-    wait_for(lambda: caught_up(appliance), 'the killed node is back and has caught up')
+    wait_caught_up(appliance, leader, 'the killed node is back and has caught up')
 
 
 def test_outage(appliance, members):
@@ -127,18 +136,28 @@ def test_outage(appliance, members):
     settle(members)
 
 
-def test_stopped(appliance, members, number, what):
-    """A node that stands still, and goes on as if nothing had been."""
-    def stand_still(after_s):
+def stand_still(appliance, members, number):
+    """A node that stands still under load, and goes on as if nothing had been."""
+    def stop(after_s):
         appliance.process[number].send_signal(signal.SIGSTOP)
         time.sleep(after_s)
         appliance.process[number].send_signal(signal.SIGCONT)
-    stats = run_for(members, 4, stand_still)
-    check(all(not errors(s) for s in stats), f'{what} stood still: no client saw an error')
+    stats = run_for(members, 4, stop)
+    check(all(not errors(s) for s in stats), f'node {number} stood still: no client saw an error')
     longest = max(s['pause_us'] for s in stats)
     check(longest <= PAUSE_MAX_US, f'the longest pause was {longest / 1000:.0f} ms')
     settle(members)
-    wait_for(lambda: caught_up(appliance), 'it has caught up')
+    wait_caught_up(appliance, number, 'it has caught up')
+
+
+def test_follower_stopped(appliance, members):
+    """Who was away must not take the lead from a node that all others follow."""
+    leader = leader_of(appliance)
+    before = [member.stats()['failovers'] for member in members]
+    for follower in ((leader + 1) % 3, (leader + 2) % 3):
+        stand_still(appliance, members, follower)
+    check(leader_of(appliance) == leader, f'node {leader} still leads')
+    check([member.stats()['failovers'] for member in members] == before, 'no member had to move')
 
 
 def test_member_killed(members):
@@ -200,9 +219,8 @@ def main():
         test_load(members)
         test_leader_killed(appliance, members)
         test_outage(appliance, members)
-        leader = leader_of(appliance)
-        test_stopped(appliance, members, (leader + 1) % 3, 'a follower')
-        test_stopped(appliance, members, leader, 'the leader')
+        test_follower_stopped(appliance, members)
+        stand_still(appliance, members, leader_of(appliance))
         test_member_killed(members)
         test_fresh(members, make(MEMBERS + 1))
         test_stop(members)
