@@ -17,10 +17,14 @@
 #define RETRY_NS   1000000  /* a full mailbox: the network thread is behind */
 #define POSTS_EACH 4        /* submit, abandon, committed or failed, and some remote ones */
 
-/* An accepted one whose server has not committed it yet: by its thread. */
+#define NOBODY 0xffffffffu
+
+/* An accepted one whose server has not committed it yet: by its thread. Every
+ * commit of the server looks here, the applier's too: so a table of chains. */
 struct accepted {
 	uint64_t thread_id;
-	uint64_t sequence; /* 0: a free place */
+	uint64_t sequence;
+	uint32_t next;
 };
 
 struct commit {
@@ -29,8 +33,11 @@ struct commit {
 	struct mailbox box;
 	struct mailbox_slot *slot;
 	_Atomic bool closed;
-	pthread_mutex_t mutex; /* of what is below */
-	uint32_t accepted_max;
+	_Atomic uint32_t posting; /* clients between their look at `closed` and their post */
+	pthread_mutex_t mutex;    /* of what is below */
+	uint32_t chains;          /* a power of two */
+	uint32_t *chain;
+	uint32_t free;
 	struct accepted *accepted;
 };
 
@@ -59,6 +66,9 @@ commit_describe(const struct commit_facts *f, struct commit_transaction *t, uint
 		return refuse(words, "The transaction is larger than "
 				     "group_replication_transaction_size_limit. To replicate it, "
 				     "raise that value, with care.");
+	if (f->gtid_tagged)
+		return refuse(words, "Tagged GTIDs come with a later release of Synod. Set "
+				     "gtid_next to AUTOMATIC, or to a GTID without a tag.");
 	/* The size travels in 32 bits. */
 	if (bytes > UINT32_MAX - PAYLOAD_HEAD_BYTES || f->hash_count > UINT32_MAX)
 		return refuse(words, "The transaction is too large for a group.");
@@ -89,6 +99,32 @@ power_of_two(uint32_t n)
 	return p;
 }
 
+static bool
+allocate(struct commit *c, uint32_t slots, uint32_t inflight_max)
+{
+	/* Undecided and accepted ones share the member's ring of twice as many. */
+	c->chains = power_of_two(2 * inflight_max);
+	c->slot = calloc(slots, sizeof *c->slot);
+	c->chain = calloc(c->chains, sizeof *c->chain);
+	c->accepted = calloc(c->chains, sizeof *c->accepted);
+	if (!c->slot || !c->chain || !c->accepted)
+		return false;
+	for (uint32_t i = 0; i < c->chains; i++) {
+		c->chain[i] = NOBODY;
+		c->accepted[i].next = i + 1 < c->chains ? i + 1 : NOBODY;
+	}
+	return true;
+}
+
+static void
+release(struct commit *c)
+{
+	free(c->slot);
+	free(c->chain);
+	free(c->accepted);
+	free(c);
+}
+
 struct commit *
 commit_open(const struct commit_engine *engine, const struct commit_server *server,
 	    uint32_t inflight_max)
@@ -103,18 +139,14 @@ commit_open(const struct commit_engine *engine, const struct commit_server *serv
 	memset(c, 0, sizeof *c);
 	c->engine = *engine;
 	c->server = *server;
-	c->slot = calloc(slots, sizeof *c->slot);
-	c->accepted_max = inflight_max;
-	c->accepted = calloc(inflight_max, sizeof *c->accepted);
-	if (!c->slot || !c->accepted) {
-		free(c->slot);
-		free(c->accepted);
-		free(c);
+	if (!allocate(c, slots, inflight_max)) {
+		release(c);
 		return NULL;
 	}
 	mailbox_init(&c->box, c->slot, slots);
 	pthread_mutex_init(&c->mutex, NULL);
 	atomic_init(&c->closed, false);
+	atomic_init(&c->posting, 0);
 	return c;
 }
 
@@ -127,9 +159,7 @@ commit_free(struct commit *c)
 	while (commit_next(c, &post))
 		must(post.kind != COMMIT_POST_SUBMIT); /* its client would sleep for ever */
 	pthread_mutex_destroy(&c->mutex);
-	free(c->slot);
-	free(c->accepted);
-	free(c);
+	release(c);
 }
 
 static bool
@@ -204,19 +234,25 @@ wake(uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static bool
+static uint32_t *
+chain_of(struct commit *c, uint64_t thread_id)
+{
+	return &c->chain[thread_id & (c->chains - 1)];
+}
+
+static void
 remember(struct commit *c, uint64_t thread_id, uint64_t sequence)
 {
-	bool done = false;
+	uint32_t *chain = chain_of(c, thread_id);
 
 	pthread_mutex_lock(&c->mutex);
-	for (uint32_t i = 0; i < c->accepted_max && !done; i++)
-		if (c->accepted[i].sequence == 0) {
-			c->accepted[i] = (struct accepted){thread_id, sequence};
-			done = true;
-		}
+	uint32_t place = c->free;
+	must(place != NOBODY);
+	struct accepted *a = &c->accepted[place];
+	c->free = a->next;
+	*a = (struct accepted){.thread_id = thread_id, .sequence = sequence, .next = *chain};
+	*chain = place;
 	pthread_mutex_unlock(&c->mutex);
-	return done;
 }
 
 /* The sequence that was accepted for this thread, 0 for none; and forgets it. */
@@ -226,11 +262,18 @@ forget(struct commit *c, uint64_t thread_id)
 	uint64_t sequence = 0;
 
 	pthread_mutex_lock(&c->mutex);
-	for (uint32_t i = 0; i < c->accepted_max && sequence == 0; i++)
-		if (c->accepted[i].sequence != 0 && c->accepted[i].thread_id == thread_id) {
-			sequence = c->accepted[i].sequence;
-			c->accepted[i].sequence = 0;
-		}
+	for (uint32_t *at = chain_of(c, thread_id); *at != NOBODY; at = &c->accepted[*at].next) {
+		uint32_t place = *at;
+		struct accepted *a = &c->accepted[place];
+
+		if (a->thread_id != thread_id)
+			continue;
+		sequence = a->sequence;
+		*at = a->next;
+		a->next = c->free;
+		c->free = place;
+		break;
+	}
 	pthread_mutex_unlock(&c->mutex);
 	return sequence;
 }
@@ -258,9 +301,10 @@ commit_run(struct commit *c, struct commit_transaction *t)
 	must(t->payload_bytes > 0);
 	t->outcome = COMMIT_UNDECIDED;
 	t->abandons_unread = 0;
-	if (atomic_load(&c->closed) || c->server.killed(t->session))
-		return COMMIT_REFUSED;
-	c->server.locked(submit_locked, &s);
+	atomic_fetch_add(&c->posting, 1);
+	if (!atomic_load(&c->closed) && !c->server.killed(t->session))
+		c->server.locked(submit_locked, &s);
+	atomic_fetch_sub(&c->posting, 1);
 	if (!s.posted)
 		return COMMIT_REFUSED;
 
@@ -273,7 +317,7 @@ commit_run(struct commit *c, struct commit_transaction *t)
 	while (read_word(&t->abandons_unread) != 0)
 		sleep_on(&t->abandons_unread, 1);
 	if (outcome == COMMIT_ACCEPTED)
-		must(remember(c, t->thread_id, t->taken.sequence));
+		remember(c, t->thread_id, t->taken.sequence);
 	return (enum commit_outcome)outcome;
 }
 
@@ -347,4 +391,14 @@ void
 commit_close(struct commit *c)
 {
 	atomic_store(&c->closed, true);
+}
+
+void
+commit_quiesce(struct commit *c)
+{
+	struct timespec pause = {.tv_nsec = RETRY_NS};
+
+	commit_close(c);
+	while (atomic_load(&c->posting) > 0)
+		nanosleep(&pause, NULL);
 }

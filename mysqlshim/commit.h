@@ -52,6 +52,7 @@ enum commit_outcome {
 	COMMIT_ACCEPTED = 1, /* commit, with the transaction's `gtid`; the hook returns 0 */
 	COMMIT_ROLLBACK = 2, /* tell the server to roll back; the hook returns 0: 3101 */
 	COMMIT_REFUSED = 3,  /* the hook returns 1: 3100 */
+	COMMIT_UNKNOWN = 4,  /* as REFUSED; without a quorum nobody knows, and the log says so */
 };
 
 struct commit_transaction {
@@ -86,6 +87,7 @@ struct commit_facts {
 	bool atomic_ddl;
 	bool create_select; /* CREATE TABLE ... SELECT: DDL and rows in one */
 	bool gtid_assigned; /* by the user */
+	bool gtid_tagged;   /* the same, or a tag alone */
 };
 
 /*
@@ -155,8 +157,13 @@ void commit_disarm(struct commit *commit);
 void commit_decide(struct commit *commit, struct commit_transaction *transaction,
 		   enum commit_outcome outcome, const struct gtid *gtid);
 
-/* No more: whoever comes to commit_run() after this is refused at once. */
+/* No more: whoever comes to commit_run() after this is refused at once. Some may
+ * still be on their way to their post. */
 void commit_close(struct commit *commit);
+
+/* The same, and waits for those on their way: after it no SUBMIT is posted. Not on
+ * the network thread, whose lock they may be waiting for. */
+void commit_quiesce(struct commit *commit);
 
 #ifdef __cplusplus
 }

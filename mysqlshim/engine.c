@@ -6,10 +6,11 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,69 +18,51 @@
 #include <unistd.h>
 
 #include "base/must.h"
-#include "ring/mailbox.h"
 
-#define MAILBOX_SLOTS     8192
 #define DATAGRAM_BYTES    1400
 #define RECEIVE_BYTES     2048
 #define RECEIVE_BURST     64
+#define POST_BURST        64
 #define SOCKET_BYTES      (4 << 20)
 #define TRANSACTION_BYTES (176 * 1024)
 #define SUBMISSIONS       512
 #define STREAM_BYTES      (1 << 20)
 #define SNAPSHOT_ENTRIES  65536
 #define GTID_INTERVALS    65536
-#define WAIT_SLICE_NS     20000000 /* how soon a KILL is noticed */
 #define SESSION_DEAD_NS   500000000u
 #define RETRY_NS          50000000u
 #define PROGRESS_NS       20000000u
 #define POLL_NS_MAX       1000000000u
+#define SLICE_NS          20000000u
+#define JOIN_TRIES        8 /* each after being told of a later incarnation */
 
-enum request_kind {
-	REQUEST_SUBMIT = 1,
-	REQUEST_ABANDON = 2,
-	REQUEST_COMMITTED = 3,    /* freed by the network thread */
-	REQUEST_LOCAL_FAILED = 4, /* the same */
-	REQUEST_STOP = 5,
-	REQUEST_QUIT = 6,
-};
-
-/* What client threads put into the mailbox. SUBMIT lies on the stack of a thread
- * that sleeps until its verdict; any other is freed by the network thread, since a
- * verdict may come, and its thread be gone, while an ABANDON is still in the box. */
-struct request {
-	enum request_kind kind;
-	uint64_t sequence;
-	struct gtid gtid;
-	const struct member_submission *submission;
-	struct waiter *waiter;
-};
-
-/* A thread that sleeps until its transaction is decided. */
-struct waiter {
-	_Atomic uint32_t decided; /* 0 until `outcome` is written */
-	enum engine_outcome outcome;
-	struct engine_transaction *transaction;
-	bool abandoned; /* network thread: asked at STOP */
+/* What the thread that starts and stops asks of the network thread. */
+enum wish {
+	WISH_NONE = 0,
+	WISH_LEAVE = 1,
+	WISH_QUIT = 2, /* forget everything, and end */
 };
 
 struct engine {
-	struct engine_callbacks callbacks;
+	struct engine_options options;
+	struct commit *commits;
 	pthread_t thread;
 	pthread_mutex_t lock; /* the member: its thread steps it, others take snapshots */
 	struct member *member;
+	size_t member_bytes;
 	int socket;
-	int wake; /* eventfd */
-	struct mailbox mailbox;
-	struct mailbox_slot *slot;
-	struct waiter **waiting; /* ring over sequence, the network thread's */
+	int wake;                            /* eventfd */
+	struct commit_transaction **waiting; /* ring over sequence, the network thread's */
 	uint32_t waiting_max;
 	uint64_t timer_ns;
-	_Atomic uint32_t started; /* 0, then 1 + refusal */
-	_Atomic uint32_t stopped; /* 1: left, or expelled */
-	_Atomic bool refusing;    /* no new transaction is taken */
-	_Atomic bool finish;      /* the thread is to end */
-	_Atomic uint32_t inside;  /* client threads in engine_commit() */
+	bool held;                 /* network thread: MEMBER_IN_HOLD was given */
+	enum wish fulfilled;       /* network thread */
+	uint64_t told_incarnation; /* by a refusal; read after `started` */
+	_Atomic uint32_t started;  /* 0, then 1 + refusal */
+	_Atomic uint32_t stopped;  /* 1: left, or expelled */
+	_Atomic int wish;          /* enum wish */
+	_Atomic bool released;     /* the server has room again */
+	_Atomic bool connected;
 	_Atomic uint64_t incarnation;
 };
 
@@ -108,6 +91,15 @@ word_set(_Atomic uint32_t *word, uint32_t value)
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+static void
+wake(void *context)
+{
+	struct engine *e = context;
+	uint64_t one = 1;
+
+	(void)!write(e->wake, &one, sizeof one);
+}
+
 /* ---- outputs of the member, on the network thread ---- */
 
 static void
@@ -122,60 +114,37 @@ send_datagram(struct engine *e, const struct member_output *o)
 }
 
 static void
-decide(struct waiter *w, enum engine_outcome outcome)
-{
-	w->outcome = outcome;
-	word_set(&w->decided, 1);
-}
-
-static void
 take_verdict(struct engine *e, const struct member_output *o)
 {
 	static const uint8_t outcome[] = {
-		[MEMBER_ACCEPTED] = ENGINE_COMMIT,   [MEMBER_CONFLICT] = ENGINE_CONFLICT,
-		[MEMBER_STALE] = ENGINE_STALE,       [MEMBER_FULL] = ENGINE_FULL,
-		[MEMBER_GTID_REFUSED] = ENGINE_GTID, [MEMBER_ABANDONED] = ENGINE_KILLED,
-		[MEMBER_NO_ROOM] = ENGINE_NO_ROOM,   [MEMBER_ENDED] = ENGINE_ENDED,
+		[MEMBER_ACCEPTED] = COMMIT_ACCEPTED,     [MEMBER_CONFLICT] = COMMIT_ROLLBACK,
+		[MEMBER_STALE] = COMMIT_ROLLBACK,        [MEMBER_FULL] = COMMIT_REFUSED,
+		[MEMBER_GTID_REFUSED] = COMMIT_ROLLBACK, [MEMBER_ABANDONED] = COMMIT_REFUSED,
+		[MEMBER_NO_ROOM] = COMMIT_REFUSED,       [MEMBER_ENDED] = COMMIT_REFUSED,
 	};
-	struct waiter **place = &e->waiting[o->sequence & (e->waiting_max - 1)];
-	struct waiter *w = *place;
+	struct commit_transaction **place = &e->waiting[o->sequence & (e->waiting_max - 1)];
+	struct commit_transaction *t = *place;
 
-	must(w);
+	must(t);
+	must(o->verdict >= MEMBER_ACCEPTED && o->verdict <= MEMBER_ENDED);
 	*place = NULL;
-	w->transaction->index = o->index;
-	if (o->gtid)
-		w->transaction->gtid = *o->gtid;
-	w->transaction->winner_known = o->winner != NULL;
-	if (o->winner)
-		w->transaction->winner = *o->winner;
-	w->transaction->winner_hash = o->winner_hash;
-	decide(w, (enum engine_outcome)outcome[o->verdict]);
-}
-
-static void
-take_queue(struct engine *e, const struct member_output *o)
-{
-	e->callbacks.on_queue(e->callbacks.context, &(struct engine_entry){
-							    .index = o->index,
-							    .dependency = o->dependency,
-							    .gtid = o->gtid,
-							    .flags = o->flags,
-							    .payload = o->data,
-							    .payload_bytes = o->bytes,
-						    });
+	commit_decide(e->commits, t, (enum commit_outcome)outcome[o->verdict], o->gtid);
 }
 
 static void
 emit(void *context, const struct member_output *o)
 {
 	struct engine *e = context;
+	const struct engine_callbacks *call = &e->options.callbacks;
 
 	switch (o->kind) {
 	case MEMBER_OUT_SEND:
 		send_datagram(e, o);
 		break;
 	case MEMBER_OUT_STARTED:
-		atomic_store(&e->incarnation, o->incarnation);
+		if (o->refusal == MEMBER_REFUSED_NONE)
+			atomic_store(&e->incarnation, o->incarnation);
+		e->told_incarnation = o->incarnation;
 		word_set(&e->started, 1 + (uint32_t)o->refusal);
 		break;
 	case MEMBER_OUT_STOPPED:
@@ -185,18 +154,18 @@ emit(void *context, const struct member_output *o)
 		take_verdict(e, o);
 		break;
 	case MEMBER_OUT_QUEUE:
-		take_queue(e, o);
+		call->on_queue(call->context, o);
 		break;
 	case MEMBER_OUT_VIEW:
-		e->callbacks.on_view(e->callbacks.context, o->view);
+		call->on_view(call->context, o->view);
 		break;
 	case MEMBER_OUT_EXPELLED:
-		atomic_store(&e->refusing, true);
+		commit_close(e->commits);
 		word_set(&e->stopped, 1);
-		e->callbacks.on_expelled(e->callbacks.context);
+		call->on_ended(call->context);
 		break;
 	case MEMBER_OUT_LINK:
-		e->callbacks.on_link(e->callbacks.context, o->connected);
+		atomic_store(&e->connected, o->connected);
 		break;
 	case MEMBER_OUT_TIMER:
 		e->timer_ns = o->at_ns;
@@ -204,85 +173,64 @@ emit(void *context, const struct member_output *o)
 	}
 }
 
-/* The caller holds the lock. */
 static void
 step(struct engine *e, struct member_input in)
 {
+	pthread_mutex_lock(&e->lock);
 	in.now_ns = clock_ns();
 	member_step(e->member, &in, &(struct member_sink){.context = e, .emit = emit});
+	pthread_mutex_unlock(&e->lock);
 }
 
 /* ---- the network thread ---- */
 
 static void
-abandon_all(struct engine *e)
+submit(struct engine *e, struct commit_transaction *t)
 {
-	for (uint32_t i = 0; i < e->waiting_max; i++) {
-		struct waiter *w = e->waiting[i];
+	struct member_submission s = {
+		.sequence = t->taken.sequence,
+		.snapshot = &t->taken.snapshot,
+		.gtid_spec = t->gtid_spec,
+		.assigned = t->assigned,
+		.flags = t->flags,
+		.hashes = t->hashes,
+		.hash_count = t->hash_count,
+		.payload = t->payload,
+		.payload_bytes = t->payload_bytes,
+	};
+	struct commit_transaction **place = &e->waiting[s.sequence & (e->waiting_max - 1)];
 
-		if (!w || w->abandoned)
-			continue;
-		w->abandoned = true;
-		step(e, (struct member_input){.kind = MEMBER_IN_ABANDON,
-					      .sequence = w->transaction->sequence});
-	}
-}
-
-/* Without a quorum at the timeout: no outcome will be told in this life. */
-static void
-quit(struct engine *e)
-{
-	step(e, (struct member_input){.kind = MEMBER_IN_QUIT});
-	for (uint32_t i = 0; i < e->waiting_max; i++) {
-		struct waiter *w = e->waiting[i];
-
-		e->waiting[i] = NULL;
-		if (w)
-			decide(w, ENGINE_UNKNOWN);
-	}
-}
-
-static void
-take_request(struct engine *e, struct request *r)
-{
-	switch (r->kind) {
-	case REQUEST_SUBMIT:
-		e->waiting[r->sequence & (e->waiting_max - 1)] = r->waiter;
-		step(e,
-		     (struct member_input){.kind = MEMBER_IN_SUBMIT, .submission = r->submission});
-		return;
-	case REQUEST_ABANDON:
-		step(e, (struct member_input){.kind = MEMBER_IN_ABANDON, .sequence = r->sequence});
-		break;
-	case REQUEST_COMMITTED:
-		step(e, (struct member_input){.kind = MEMBER_IN_COMMITTED, .gtid = &r->gtid});
-		break;
-	case REQUEST_LOCAL_FAILED:
-		step(e, (struct member_input){.kind = MEMBER_IN_LOCAL_FAILED,
-					      .sequence = r->sequence});
-		break;
-	case REQUEST_STOP:
-		abandon_all(e);
-		step(e, (struct member_input){.kind = MEMBER_IN_STOP});
-		break;
-	case REQUEST_QUIT:
-		quit(e);
-		break;
-	}
-	free(r);
+	must(!*place);
+	*place = t;
+	step(e, (struct member_input){.kind = MEMBER_IN_SUBMIT, .submission = &s});
 }
 
 static bool
-take_requests(struct engine *e)
+take_posts(struct engine *e)
 {
-	uint64_t elem[64];
-	uint32_t n = mailbox_pop(&e->mailbox, elem, 64);
+	struct commit_post post;
+	uint32_t taken = 0;
 
-	pthread_mutex_lock(&e->lock);
-	for (uint32_t i = 0; i < n; i++)
-		take_request(e, (struct request *)(uintptr_t)elem[i]);
-	pthread_mutex_unlock(&e->lock);
-	return n > 0;
+	for (; taken < POST_BURST && commit_next(e->commits, &post); taken++) {
+		switch (post.kind) {
+		case COMMIT_POST_SUBMIT:
+			submit(e, post.transaction);
+			break;
+		case COMMIT_POST_ABANDON:
+			step(e, (struct member_input){.kind = MEMBER_IN_ABANDON,
+						      .sequence = post.sequence});
+			break;
+		case COMMIT_POST_COMMITTED:
+			step(e, (struct member_input){.kind = MEMBER_IN_COMMITTED,
+						      .gtid = &post.gtid});
+			break;
+		case COMMIT_POST_FAILED:
+			step(e, (struct member_input){.kind = MEMBER_IN_LOCAL_FAILED,
+						      .sequence = post.sequence});
+			break;
+		}
+	}
+	return taken > 0;
 }
 
 static bool
@@ -304,11 +252,71 @@ take_datagrams(struct engine *e)
 					  .bytes = (uint32_t)n,
 					  .from = {.port = ntohs(from.sin6_port)}};
 		memcpy(in.from.address, &from.sin6_addr, ENDPOINT_ADDRESS_BYTES);
-		pthread_mutex_lock(&e->lock);
 		step(e, in);
-		pthread_mutex_unlock(&e->lock);
 	}
 	return taken > 0;
+}
+
+/* What is open when STOP comes is given up by an entry of its own; the log
+ * decides which came first. */
+static void
+leave(struct engine *e)
+{
+	for (uint32_t i = 0; i < e->waiting_max; i++) {
+		struct commit_transaction *t = e->waiting[i];
+
+		if (t)
+			step(e, (struct member_input){.kind = MEMBER_IN_ABANDON,
+						      .sequence = t->taken.sequence});
+	}
+	step(e, (struct member_input){.kind = MEMBER_IN_STOP});
+}
+
+/* Without a quorum at the timeout no outcome will be told in this life. */
+static void
+quit(struct engine *e)
+{
+	struct commit_post post;
+
+	step(e, (struct member_input){.kind = MEMBER_IN_QUIT});
+	for (uint32_t i = 0; i < e->waiting_max; i++) {
+		struct commit_transaction *t = e->waiting[i];
+
+		e->waiting[i] = NULL;
+		if (t)
+			commit_decide(e->commits, t, COMMIT_UNKNOWN, NULL);
+	}
+	while (commit_next(e->commits, &post))
+		if (post.kind == COMMIT_POST_SUBMIT)
+			commit_decide(e->commits, post.transaction, COMMIT_REFUSED, NULL);
+}
+
+static void
+take_wishes(struct engine *e)
+{
+	enum wish wish = (enum wish)atomic_load(&e->wish);
+
+	if (wish >= WISH_LEAVE && e->fulfilled < WISH_LEAVE)
+		leave(e);
+	if (wish == WISH_QUIT && e->fulfilled < WISH_QUIT)
+		quit(e);
+	e->fulfilled = wish;
+}
+
+/* The feed is held while the server's applier cannot take more. */
+static void
+look_for_room(struct engine *e)
+{
+	const struct engine_callbacks *call = &e->options.callbacks;
+
+	if (e->held && atomic_exchange(&e->released, false)) {
+		e->held = false;
+		step(e, (struct member_input){.kind = MEMBER_IN_RELEASE});
+	}
+	if (!e->held && !call->has_room(call->context)) {
+		e->held = true;
+		step(e, (struct member_input){.kind = MEMBER_IN_HOLD});
+	}
 }
 
 static void
@@ -322,13 +330,13 @@ sleep_until_needed(struct engine *e)
 
 	if (wait_ns > POLL_NS_MAX)
 		wait_ns = POLL_NS_MAX;
-	if (wait_ns == 0 || !mailbox_arm(&e->mailbox))
+	if (wait_ns == 0 || !commit_arm(e->commits))
 		return;
 	struct timespec t = {.tv_sec = (time_t)(wait_ns / 1000000000u),
 			     .tv_nsec = (long)(wait_ns % 1000000000u)};
 	if (ppoll(fd, 2, &t, NULL) > 0 && (fd[1].revents & POLLIN))
 		(void)!read(e->wake, &count, sizeof count);
-	mailbox_disarm(&e->mailbox);
+	commit_disarm(e->commits);
 }
 
 static void *
@@ -336,41 +344,51 @@ run(void *argument)
 {
 	struct engine *e = argument;
 
-	while (!atomic_load(&e->finish)) {
+	while (e->fulfilled != WISH_QUIT) {
 		bool busy = take_datagrams(e);
 
-		busy |= take_requests(e);
-		if (clock_ns() >= e->timer_ns) {
-			pthread_mutex_lock(&e->lock);
+		look_for_room(e);
+		busy |= take_posts(e);
+		if (clock_ns() >= e->timer_ns)
 			step(e, (struct member_input){.kind = MEMBER_IN_TICK});
-			pthread_mutex_unlock(&e->lock);
-		}
-		if (!busy)
+		take_wishes(e);
+		if (!busy && e->fulfilled != WISH_QUIT)
 			sleep_until_needed(e);
 	}
 	return NULL;
 }
 
 static void
-push(struct engine *e, struct request *r)
+wish(struct engine *e, enum wish wish)
 {
-	bool wake = false;
-	uint64_t one = 1;
+	atomic_store(&e->wish, wish);
+	wake(e);
+}
 
-	while (!mailbox_push(&e->mailbox, (uint64_t)(uintptr_t)r, &wake))
-		sched_yield(); /* full: the sender is slowed, nothing is dropped */
-	if (wake)
-		(void)!write(e->wake, &one, sizeof one);
+/* ---- client threads, under the server's commit lock ---- */
+
+static bool
+take_snapshot(void *context, const struct snapshot_executed *executed, struct snapshot_taken *taken)
+{
+	struct engine *e = context;
+
+	/* Before it is a member there is no incarnation that a number could count in. */
+	if (atomic_load(&e->incarnation) == 0)
+		return false;
+	pthread_mutex_lock(&e->lock);
+	bool ok = snapshot_take(member_snapshots(e->member), executed, taken);
+	pthread_mutex_unlock(&e->lock);
+	return ok;
 }
 
 static void
-push_new(struct engine *e, struct request request)
+untake_snapshot(void *context, uint64_t sequence)
 {
-	struct request *r = malloc(sizeof *r);
+	struct engine *e = context;
 
-	must(r);
-	*r = request;
-	push(e, r);
+	pthread_mutex_lock(&e->lock);
+	snapshot_close(member_snapshots(e->member), sequence);
+	pthread_mutex_unlock(&e->lock);
 }
 
 /* ---- start and stop ---- */
@@ -379,7 +397,7 @@ static struct member_config
 member_config_of(const struct engine_options *o)
 {
 	struct member_config c = {
-		.node_count = o->node_count,
+		.node_count = o->appliance.node_count,
 		.inflight_max = o->inflight_max,
 		.transaction_bytes_max = TRANSACTION_BYTES,
 		.submission_bytes = TRANSACTION_BYTES * SUBMISSIONS,
@@ -392,7 +410,7 @@ member_config_of(const struct engine_options *o)
 		.progress_ns = PROGRESS_NS,
 	};
 
-	memcpy(c.endpoint, o->node, sizeof c.endpoint);
+	memcpy(c.endpoint, o->appliance.node, sizeof c.endpoint);
 	memcpy(c.server_uuid, o->server_uuid, UUID_BYTES);
 	return c;
 }
@@ -413,67 +431,92 @@ open_socket(struct engine *e)
 	return bind(e->socket, (struct sockaddr *)&any, sizeof any) == 0 ? 0 : -errno;
 }
 
-static void
+void
 engine_free(struct engine *e)
 {
 	if (e->socket >= 0)
 		close(e->socket);
 	if (e->wake >= 0)
 		close(e->wake);
+	if (e->commits)
+		commit_free(e->commits);
 	pthread_mutex_destroy(&e->lock);
-	free(e->member);
-	free(e->slot);
+	if (e->member)
+		munmap(e->member, e->member_bytes);
 	free(e->waiting);
 	free(e);
 }
 
-static struct engine *
-engine_new(const struct engine_options *o)
+static int
+allocate(struct engine *e)
 {
-	struct member_config config = member_config_of(o);
-	size_t bytes = (member_size(&config) + 63) / 64 * 64;
+	struct member_config config = member_config_of(&e->options);
+	struct commit_engine hooks = {
+		.context = e, .take = take_snapshot, .untake = untake_snapshot, .wake = wake};
+
+	e->waiting_max = 2 * GROUP_INFLIGHT_MAX;
+	e->waiting = calloc(e->waiting_max, sizeof *e->waiting);
+	e->commits = commit_open(&hooks, e->options.server, e->options.inflight_max);
+	e->member_bytes = member_size(&config);
+	/* Zero pages: room for large submissions costs memory when there are some. */
+	void *memory = mmap(NULL, e->member_bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED || !e->waiting || !e->commits) {
+		if (memory != MAP_FAILED)
+			munmap(memory, e->member_bytes);
+		return -ENOMEM;
+	}
+	e->member = member_init(memory, &config);
+	return 0;
+}
+
+int
+engine_open(const struct engine_options *options, struct engine **engine)
+{
 	struct engine *e = calloc(1, sizeof *e);
 
+	*engine = NULL;
 	if (!e)
-		return NULL;
+		return -ENOMEM;
 	e->socket = e->wake = -1;
-	pthread_mutex_init(&e->lock, NULL);
-	e->callbacks = o->callbacks;
+	e->options = *options;
 	e->timer_ns = UINT64_MAX;
-	e->waiting_max = 2 * GROUP_INFLIGHT_MAX;
-	e->waiting = calloc(e->waiting_max, sizeof(struct waiter *));
-	e->slot = calloc(MAILBOX_SLOTS, sizeof *e->slot);
-	void *memory = aligned_alloc(64, bytes);
-	if (!e->waiting || !e->slot || !memory) {
-		free(memory);
+	pthread_mutex_init(&e->lock, NULL);
+	int error = allocate(e);
+	if (error == 0)
+		error = open_socket(e);
+	if (error != 0) {
 		engine_free(e);
-		return NULL;
+		return error;
 	}
-	memset(memory, 0, bytes);
-	mailbox_init(&e->mailbox, e->slot, MAILBOX_SLOTS);
-	e->member = member_init(memory, &config);
-	return e;
+	*engine = e;
+	return 0;
+}
+
+struct commit *
+engine_commits(struct engine *e)
+{
+	return e->commits;
 }
 
 static void
-begin(struct engine *e, const struct engine_options *o)
+begin(struct engine *e, const struct engine_join *j, uint64_t last_incarnation)
 {
 	uint8_t random[64];
 	struct member_start s = {
-		.bootstrap = o->bootstrap,
-		.last_incarnation = o->last_incarnation,
-		.host = o->host,
-		.port = o->port,
-		.version = o->version,
-		.block_size = o->block_size,
-		.executed = o->executed,
+		.bootstrap = j->bootstrap,
+		.last_incarnation = last_incarnation,
+		.host = j->host,
+		.port = j->port,
+		.version = j->version,
+		.block_size = j->block_size,
+		.executed = j->executed,
 	};
 
-	must(getrandom(random, sizeof random, 0) == sizeof random);
-	memcpy(&s.process, random, sizeof s.process);
+	must(getrandom(&s.process, sizeof s.process, 0) == sizeof s.process);
 	must(getrandom(s.nonce, sizeof s.nonce, 0) == sizeof s.nonce);
-	memcpy(s.group_uuid, o->group_uuid, UUID_BYTES);
 	must(getrandom(random, sizeof random, 0) == sizeof random);
+	memcpy(s.group_uuid, j->group_uuid, UUID_BYTES);
 	step(e, (struct member_input){
 			.kind = MEMBER_IN_RANDOM, .data = random, .bytes = sizeof random});
 	step(e, (struct member_input){.kind = MEMBER_IN_START, .start = &s});
@@ -482,163 +525,76 @@ begin(struct engine *e, const struct engine_options *o)
 static void
 end_thread(struct engine *e)
 {
-	uint64_t one = 1;
-
-	atomic_store(&e->finish, true);
-	(void)!write(e->wake, &one, sizeof one);
+	wish(e, WISH_QUIT);
 	pthread_join(e->thread, NULL);
 }
 
-int
-engine_start(const struct engine_options *o, struct engine **engine, enum member_refusal *refusal)
+/* One START of the member; -EAGAIN: the group knows a later incarnation of this
+ * server than we said, and we know it now too. */
+static int
+try_to_join(struct engine *e, const struct engine_join *j, uint64_t deadline_ns,
+	    enum member_refusal *refusal)
 {
-	struct engine *e = engine_new(o);
-	uint64_t deadline_ns = clock_ns() + o->start_timeout_ns;
+	uint64_t last_incarnation = e->told_incarnation;
 
-	*engine = NULL;
-	*refusal = MEMBER_REFUSED_NONE;
-	if (!e)
-		return -ENOMEM;
-	int error = open_socket(e);
-	if (error == 0) {
-		begin(e, o);
-		error = -pthread_create(&e->thread, NULL, run, e);
-	}
-	if (error != 0) {
-		engine_free(e);
+	atomic_store(&e->started, 0);
+	atomic_store(&e->wish, WISH_NONE);
+	e->fulfilled = WISH_NONE;
+	begin(e, j, last_incarnation);
+	int error = -pthread_create(&e->thread, NULL, run, e);
+	if (error != 0)
 		return error;
-	}
 	while (atomic_load(&e->started) == 0 && clock_ns() < deadline_ns)
-		word_wait(&e->started, 0, deadline_ns - clock_ns());
+		word_wait(&e->started, 0, SLICE_NS);
 	uint32_t started = atomic_load(&e->started);
-	if (started == 1) {
-		*engine = e;
+	if (started == 1 + MEMBER_REFUSED_NONE)
 		return 0;
-	}
 	end_thread(e);
-	engine_free(e);
 	if (started == 0)
 		return -ETIMEDOUT;
 	*refusal = (enum member_refusal)(started - 1);
-	return -ECONNREFUSED;
+	bool later =
+		*refusal == MEMBER_REFUSED_INCARNATION && e->told_incarnation != last_incarnation;
+	return later ? -EAGAIN : -ECONNREFUSED;
+}
+
+int
+engine_join(struct engine *e, const struct engine_join *j, enum member_refusal *refusal)
+{
+	uint64_t deadline_ns = clock_ns() + j->timeout_ns;
+	int error = -EAGAIN;
+
+	*refusal = MEMBER_REFUSED_NONE;
+	for (int i = 0; i < JOIN_TRIES && error == -EAGAIN; i++)
+		error = try_to_join(e, j, deadline_ns, refusal);
+	return error == -EAGAIN ? -ECONNREFUSED : error;
 }
 
 bool
-engine_stop(struct engine *e, uint64_t timeout_ns)
+engine_leave(struct engine *e, uint64_t timeout_ns)
 {
 	uint64_t deadline_ns = clock_ns() + timeout_ns;
 
-	atomic_store(&e->refusing, true);
-	push_new(e, (struct request){.kind = REQUEST_STOP});
+	commit_quiesce(e->commits);
+	wish(e, WISH_LEAVE);
 	while (atomic_load(&e->stopped) == 0 && clock_ns() < deadline_ns)
-		word_wait(&e->stopped, 0, WAIT_SLICE_NS);
+		word_wait(&e->stopped, 0, SLICE_NS);
 	bool left = atomic_load(&e->stopped) != 0;
-	push_new(e, (struct request){.kind = REQUEST_QUIT});
-	while (atomic_load(&e->inside) > 0)
-		usleep(1000); /* every one of them has its outcome, or gets it by QUIT */
 	end_thread(e);
-	engine_free(e);
 	return left;
 }
 
-/* ---- client threads ---- */
-
-struct taking {
-	struct engine *engine;
-	struct snapshot_taken taken;
-	bool ok;
-};
-
-static void
-take_snapshot(void *argument)
-{
-	struct taking *t = argument;
-	struct engine *e = t->engine;
-	struct snapshot_executed executed = {.context = e->callbacks.context,
-					     .contains = e->callbacks.executed};
-
-	pthread_mutex_lock(&e->lock);
-	t->ok = snapshot_take(member_snapshots(e->member), &executed, &t->taken);
-	pthread_mutex_unlock(&e->lock);
-}
-
-static enum engine_outcome
-wait_for_verdict(struct engine *e, struct waiter *w)
-{
-	bool asked = false;
-
-	while (atomic_load(&w->decided) == 0) {
-		word_wait(&w->decided, 0, WAIT_SLICE_NS);
-		if (asked || atomic_load(&w->decided) != 0)
-			continue;
-		if (e->callbacks.killed(e->callbacks.context, w->transaction->server)) {
-			asked = true;
-			push_new(e, (struct request){.kind = REQUEST_ABANDON,
-						     .sequence = w->transaction->sequence});
-		}
-	}
-	return w->outcome;
-}
-
-static enum engine_outcome
-commit(struct engine *e, struct engine_transaction *t)
-{
-	struct taking *taking = malloc(sizeof *taking);
-
-	if (!taking)
-		return ENGINE_NO_ROOM;
-	taking->engine = e;
-	e->callbacks.locked(e->callbacks.context, t->server, take_snapshot, taking);
-	if (!taking->ok) {
-		free(taking);
-		return ENGINE_NO_ROOM;
-	}
-	struct member_submission submission = {
-		.sequence = taking->taken.sequence,
-		.snapshot = &taking->taken.snapshot,
-		.gtid_spec = t->gtid_spec,
-		.assigned = t->assigned,
-		.flags = t->flags,
-		.hashes = t->hashes,
-		.hash_count = t->hash_count,
-		.payload = t->payload,
-		.payload_bytes = t->payload_bytes,
-	};
-	struct waiter waiter = {.transaction = t};
-	struct request submit = {.kind = REQUEST_SUBMIT,
-				 .sequence = submission.sequence,
-				 .submission = &submission,
-				 .waiter = &waiter};
-
-	t->sequence = submission.sequence;
-	push(e, &submit);
-	enum engine_outcome outcome = wait_for_verdict(e, &waiter);
-	free(taking);
-	return outcome;
-}
-
-enum engine_outcome
-engine_commit(struct engine *e, struct engine_transaction *t)
-{
-	enum engine_outcome outcome = ENGINE_ENDED;
-
-	atomic_fetch_add(&e->inside, 1);
-	if (!atomic_load(&e->refusing))
-		outcome = commit(e, t);
-	atomic_fetch_sub(&e->inside, 1);
-	return outcome;
-}
-
 void
-engine_local_failed(struct engine *e, uint64_t sequence)
+engine_release(struct engine *e)
 {
-	push_new(e, (struct request){.kind = REQUEST_LOCAL_FAILED, .sequence = sequence});
+	atomic_store(&e->released, true);
+	wake(e);
 }
 
-void
-engine_committed(struct engine *e, const struct gtid *gtid)
+bool
+engine_connected(const struct engine *e)
 {
-	push_new(e, (struct request){.kind = REQUEST_COMMITTED, .gtid = *gtid});
+	return atomic_load(&e->connected);
 }
 
 void

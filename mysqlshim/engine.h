@@ -1,28 +1,25 @@
 /*
- * mysqlshim/engine.h - the network thread of a member, and its meeting point with
- * the server's threads.
+ * mysqlshim/engine.h - the network thread of a member.
  *
- * One thread owns a UDP socket and a `struct member` (node/member.h), and does
- * nothing but move datagrams and inputs: it decides nothing. Client threads meet
- * it in a mailbox; each sleeps on a word of its own until its transaction is
- * decided.
+ * One thread owns a UDP socket and a `struct member` (node/member.h). It moves
+ * datagrams, what client threads post (mysqlshim/commit.h) and timers into
+ * member_step(), and what comes out to the socket, to the sleeping clients, and
+ * to the callbacks. It decides nothing.
  *
- *     engine_commit()   client thread, inside the before-commit hook
- *     on_queue()        network thread: one remote transaction, in order
- *     engine_committed() any thread: a GTID is in gtid_executed
+ *     open   memory, socket, commit; no thread. Clients may come to the commit from
+ *            here on: they sleep until the group has answered.
+ *     join   the thread, and the way into the group.
+ *     leave  out of the group: what is open is abandoned, and waits for its
+ *            outcome. Only without a quorum, at the timeout, is an outcome unknown.
+ *     free   when no client is inside the commit any more.
  *
- * Snapshot   is taken by engine_commit() inside `options.locked`, which the server
- *            side runs under its commit lock and GTID lock, the row locks being
- *            held: see node/snapshot.h for what goes wrong elsewhere.
- * In doubt   a thread whose client was killed does not return: it asks the log
- *            (abandon), and the log decides which came first. Only without a
- *            quorum, at STOP's timeout, is an outcome unknown, and says so.
- * Ownership  what the callbacks are given is valid during the call. A transaction
- *            is the caller's and lives until engine_commit() returns.
- * Limits     engine_options; memory is taken at START and given back at STOP.
- * Errors     0 or -errno from start; outcomes elsewhere.
- * Threads    start and stop: one at a time. The rest: any thread in between.
- *            Callbacks run on the network thread and must not block for long.
+ * Ownership  what the callbacks are given is valid during the call.
+ * Limits     engine_options; memory is taken by open and given back by free.
+ * Errors     0 or -errno.
+ * Threads    open, join, leave, free: one at a time. The rest: any, in between.
+ *            Callbacks run on the network thread with the member locked: they must
+ *            not call the engine, nor take a lock under which a client may be in
+ *            commit_run().
  */
 #ifndef MYSQLSHIM_ENGINE_H
 #define MYSQLSHIM_ENGINE_H
@@ -31,103 +28,60 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mysqlshim/appliance.h"
+#include "mysqlshim/commit.h"
 #include "node/member.h"
 
 struct engine;
 
-/* What the server must do next with a transaction. */
-enum engine_outcome {
-	ENGINE_COMMIT = 1,   /* commit, with transaction->gtid */
-	ENGINE_CONFLICT = 2, /* roll back: 3101 */
-	ENGINE_STALE = 3,    /* roll back: 3101 */
-	ENGINE_FULL = 4,     /* roll back: 3100, the certification index is full */
-	ENGINE_GTID = 5,     /* roll back: 3101, the GTID is taken */
-	ENGINE_KILLED = 6,   /* roll back: the client was killed, and nothing was logged */
-	ENGINE_NO_ROOM = 7,  /* roll back: 3100, too large or too many at once; not sent */
-	ENGINE_ENDED = 8,    /* roll back: 3100, this member is not in the group any more */
-	ENGINE_UNKNOWN = 9,  /* no quorum: roll back, say that the outcome is unknown */
-};
-
-/* One transaction at its before-commit hook. */
-struct engine_transaction {
-	uint8_t gtid_spec;    /* enum gtid_spec */
-	struct gtid assigned; /* as in member_submission */
-	uint32_t flags;       /* enum submit_flag */
-	const uint64_t *hashes;
-	uint32_t hash_count;
-	const uint8_t *payload; /* the binlog cache */
-	uint32_t payload_bytes;
-	void *server; /* for the callbacks: the session */
-	/* answers */
-	struct gtid gtid;
-	uint64_t sequence;
-	uint64_t index;
-	bool winner_known;
-	struct gtid winner; /* of a conflict: who was first */
-	uint64_t winner_hash;
-};
-
-/* One transaction of another member (or of an own earlier life), to be applied. */
-struct engine_entry {
-	uint64_t index;
-	uint64_t dependency; /* after every entry up to this index */
-	const struct gtid *gtid;
-	uint32_t flags;
-	const uint8_t *payload;
-	uint32_t payload_bytes;
-};
-
 struct engine_callbacks {
 	void *context;
-	/* Runs work(arg) with the server's commit lock and GTID lock held. */
-	void (*locked)(void *context, void *session, void (*work)(void *arg), void *arg);
-	/* Is it in gtid_executed? Called inside `locked` only. */
-	bool (*executed)(void *context, const struct gtid *gtid);
-	/* Was this session's client killed, or its query? Any thread. */
-	bool (*killed)(void *context, void *session);
-	void (*on_queue)(void *context, const struct engine_entry *entry);
+	void (*on_queue)(void *context, const struct member_output *queue);
 	void (*on_view)(void *context, const struct member_view *view);
-	void (*on_link)(void *context, bool connected);
-	void (*on_expelled)(void *context);
+	void (*on_ended)(void *context); /* expelled: this incarnation is over */
+	/* Has the server room for more to apply? After "no", engine_release(). */
+	bool (*has_room)(void *context);
 };
 
 struct engine_options {
-	struct endpoint node[NODE_NODES_MAX];
-	uint8_t node_count;
+	struct appliance appliance;
 	uint8_t server_uuid[UUID_BYTES];
-	uint8_t group_uuid[UUID_BYTES];
-	bool bootstrap;
-	uint64_t last_incarnation;
-	const char *host;
-	uint16_t port;
-	uint32_t version;
-	uint64_t block_size;
-	struct gtid_bytes executed;
 	uint32_t inflight_max;
-	uint64_t start_timeout_ns;
+	const struct commit_server *server;
 	struct engine_callbacks callbacks;
 };
 
-/* Starts the thread and joins the group. 0: *engine runs, and *refusal is
- * MEMBER_REFUSED_NONE. -ECONNREFUSED: a node said no, and *refusal says why.
- * -ETIMEDOUT: nobody answered in time. Any other: the machine's. */
-int engine_start(const struct engine_options *options, struct engine **engine,
-		 enum member_refusal *refusal);
+int engine_open(const struct engine_options *options, struct engine **engine);
+void engine_free(struct engine *engine);
 
-/* Leaves the group: what is open is abandoned and waits for its outcome, at most
- * `timeout_ns`; then everything is forgotten and threads get ENGINE_UNKNOWN. True:
- * the group knows that this member left. The engine is gone either way, once no
- * thread is inside it. */
-bool engine_stop(struct engine *engine, uint64_t timeout_ns);
+/* What clients post to; the engine's. */
+struct commit *engine_commits(struct engine *engine);
 
-enum engine_outcome engine_commit(struct engine *engine, struct engine_transaction *transaction);
+struct engine_join {
+	uint8_t group_uuid[UUID_BYTES];
+	bool bootstrap;
+	const char *host;
+	uint16_t port;
+	uint32_t version;    /* of the server: 90704 */
+	uint64_t block_size; /* group_replication_gtid_assignment_block_size */
+	struct gtid_bytes executed;
+	uint64_t timeout_ns;
+};
 
-/* The server could not commit what ENGINE_COMMIT told it to: the transaction comes
- * back by on_queue(). */
-void engine_local_failed(struct engine *engine, uint64_t sequence);
+/* 0: this server is a member, and its view follows by on_view(). -ECONNREFUSED:
+ * a node said no, and *refusal says why. -ETIMEDOUT: nobody answered in time, or
+ * no leader. Any other: the machine's. Not 0: no thread runs. */
+int engine_join(struct engine *engine, const struct engine_join *join,
+		enum member_refusal *refusal);
 
-void engine_committed(struct engine *engine, const struct gtid *gtid);
+/* True: the group knows that this member left. After it no client sleeps any more,
+ * no new one is taken, and the thread has ended. */
+bool engine_leave(struct engine *engine, uint64_t timeout_ns);
 
+/* The server has room again. */
+void engine_release(struct engine *engine);
+
+bool engine_connected(const struct engine *engine);
 void engine_stats(struct engine *engine, struct member_stats *stats);
 uint64_t engine_incarnation(const struct engine *engine);
 

@@ -15,6 +15,9 @@
  * The first transaction after a START is (0, 0), which tells the applier to
  * begin its clock anew: what the relay log holds from before has larger numbers.
  *
+ * An own transaction that this server could not commit comes later than its
+ * place in the log: it waits for all before it, and all behind it wait for it.
+ *
  * Limits     the last NUMBERING_KNOWN numbers are remembered; what depends on
  *            something older waits for the oldest of these, again a superset.
  * Threads    none of its own: the network thread's.
@@ -33,6 +36,7 @@ extern "C" {
 struct numbering {
 	uint64_t index[NUMBERING_KNOWN]; /* of number n, at n % NUMBERING_KNOWN */
 	uint64_t next;                   /* number to give; 1 is the (0, 0) one */
+	uint64_t fence;                  /* nothing may wait for less than this number */
 };
 
 struct numbers {
@@ -42,7 +46,8 @@ struct numbers {
 
 void numbering_init(struct numbering *numbering);
 
-/* `index` rises from call to call; `dependency` is below it, 0 for none. */
+/* `index` rises from call to call, but for those out of place; `dependency` is
+ * below it, 0 for none. */
 struct numbers numbering_next(struct numbering *numbering, uint64_t index, uint64_t dependency);
 
 #ifdef __cplusplus

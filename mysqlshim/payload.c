@@ -6,7 +6,9 @@
 #define PAYLOAD_VERSION    1
 #define EVENT_GTID         33
 #define EVENT_HEADER_BYTES 19
-#define EVENT_SIZE_AT      9 /* in the common header */
+#define EVENT_TIME_AT      0 /* in the common header */
+#define EVENT_SERVER_ID_AT 5
+#define EVENT_SIZE_AT      9
 #define LOGICAL_CLOCK      2 /* "the two numbers below are there" */
 #define COMMIT_TIME_BYTES  7
 #define ORIGINAL_TIME_BIT  (UINT64_C(1) << 55) /* another time follows */
@@ -49,6 +51,33 @@ payload_decode(struct payload *p, const uint8_t *data, size_t bytes)
 	p->events = r.data;
 	p->events_bytes = r.bytes;
 	return !r.bad && version == PAYLOAD_VERSION && zero == 0 && r.bytes > 0;
+}
+
+static uint32_t
+get_u32(const uint8_t *data)
+{
+	return data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
+}
+
+size_t
+event_bytes(const uint8_t *data, size_t bytes)
+{
+	if (bytes < EVENT_HEADER_BYTES)
+		return 0;
+	size_t all = get_u32(data + EVENT_SIZE_AT);
+	return all >= EVENT_HEADER_BYTES && all <= bytes ? all : 0;
+}
+
+uint32_t
+event_server_id(const uint8_t *data)
+{
+	return get_u32(data + EVENT_SERVER_ID_AT);
+}
+
+uint32_t
+event_time_s(const uint8_t *data)
+{
+	return get_u32(data + EVENT_TIME_AT);
 }
 
 static void

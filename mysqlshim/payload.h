@@ -15,7 +15,7 @@
  * field by field for untagged GTIDs; tagged ones have another event (42) that
  * this release does not write.
  *
- * Never      reads the events; never allocates.
+ * Never      reads the events beyond their common header; never allocates.
  * Errors     payload_decode() answers false for bytes that are short or of
  *            another version.
  * Threads    none of its own.
@@ -52,6 +52,13 @@ struct payload {
 
 /* Writes the head; the events follow it in the same buffer. */
 void payload_head(const struct payload *payload, uint8_t head[PAYLOAD_HEAD_BYTES]);
+
+/* The length of the event at the start of `data`, 0 where there is no whole one. */
+size_t event_bytes(const uint8_t *data, size_t bytes);
+
+/* The number of the server that wrote the event at `data`, and when. */
+uint32_t event_server_id(const uint8_t *data);
+uint32_t event_time_s(const uint8_t *data);
 
 /* `payload` points into `data` afterwards. */
 bool payload_decode(struct payload *payload, const uint8_t *data, size_t bytes);

@@ -17,6 +17,8 @@
 
 #include "mysqlshim/commit.h"
 
+#define SERVER_CHANNEL_TIMEOUT_S 60
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -35,6 +37,24 @@ void server_executed(void (*section)(void *context, const struct snapshot_execut
 
 /* The server's own small number for a source, given where there is none yet. */
 int server_sidno(const struct gtid_source *source);
+
+/* server_modes.cc: what being in a group changes of the server. */
+struct server_modes {
+	bool read_only; /* as they were */
+	bool super_read_only;
+	bool increment_set; /* auto_increment_* were both 1, and are ours now */
+	unsigned long increment;
+};
+
+/* Asks for whole write sets of at most `transaction_bytes_max` (0: no limit), and
+ * spreads auto_increment over the members where nobody has set it otherwise. */
+void server_modes_enter(struct server_modes *before, unsigned long auto_increment_increment,
+			uint64_t transaction_bytes_max);
+void server_modes_leave(const struct server_modes *before);
+
+/* super_read_only on, or it and read_only off. Waits for commits under way. Any
+ * thread, without a lock of the server's. */
+bool server_read_only(bool on);
 
 /* server_hooks.cc: commits go through `commit` from now on; until close they
  * pass by. Close returns when no session is inside any more: commit_close() and

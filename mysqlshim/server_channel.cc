@@ -70,7 +70,12 @@ server_channel_open(void)
 	creation.preserve_relay_logs = true;
 	creation.m_ignore_write_set_memory_limit = true;
 	creation.m_allow_drop_write_set = true;
-	error = channel_create(SHIM_APPLIER_CHANNEL, &creation);
+	/* What an earlier life left unapplied comes again, in its place in the order;
+	 * and what it holds may never have reached the disk whole. */
+	if (channel_is_active(SHIM_APPLIER_CHANNEL, CHANNEL_NO_THD))
+		error = channel_purge_queue(SHIM_APPLIER_CHANNEL, false);
+	if (!error)
+		error = channel_create(SHIM_APPLIER_CHANNEL, &creation);
 	if (!error)
 		error = channel_flush(SHIM_APPLIER_CHANNEL);
 	if (error)

@@ -140,6 +140,9 @@ submit(Trans_param *param)
 		static_cast<struct commit_transaction *>(
 			calloc(1, sizeof(struct commit_transaction))));
 	uint8_t payload_flags;
+	if (t)
+		describe_gtid(param, t.get());
+	facts.gtid_tagged = t && t->assigned.source.tag_bytes > 0;
 	if (!t || !commit_describe(&facts, t.get(), &payload_flags, &server_words))
 		return 1;
 	if (facts.statement_cache_bytes > 0)
@@ -154,7 +157,6 @@ submit(Trans_param *param)
 	std::vector<uint64_t> hashes(t->hash_count);
 	for (uint32_t i = 0; i < t->hash_count; i++)
 		hashes[i] = (*set)[i] & ~ENTRY_HASH_SHARED;
-	describe_gtid(param, t.get());
 	t->thread_id = param->thread_id;
 	t->hashes = hashes.data();
 	t->payload = out.m_bytes.data();
@@ -209,10 +211,45 @@ after_rollback(Trans_param *param)
 	return 0;
 }
 
-static int
-before_dml(Trans_param *, int &veto)
+/* What a group can keep equal: rows of InnoDB that a key tells apart. */
+static bool
+is_fit(const Trans_table_info *table)
 {
-	veto = 0;
+	if (table->db_type != DB_TYPE_INNODB) {
+		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_NEEDS_INNODB, table->table_name);
+		return false;
+	}
+	if (table->number_of_primary_keys == 0) {
+		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_NEEDS_PRIMARY_KEY, table->table_name);
+		return false;
+	}
+	if (table->has_cascade_foreign_key && shim_variables.enforce_update_everywhere_checks) {
+		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_CASCADE, table->table_name);
+		return false;
+	}
+	return true;
+}
+
+static int
+before_dml(Trans_param *param, int &veto)
+{
+	pthread_rwlock_rdlock(&entrance);
+	bool in_group = current != nullptr;
+	pthread_rwlock_unlock(&entrance);
+	if (!in_group)
+		return 0;
+	if (shim_variables.enforce_update_everywhere_checks &&
+	    param->trans_ctx_info.tx_isolation == ISO_SERIALIZABLE) {
+		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_SERIALIZABLE, nullptr);
+		veto++;
+	}
+	if (param->trans_ctx_info.binlog_format != BINLOG_FORMAT_ROW) {
+		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_BINLOG_FORMAT, nullptr);
+		veto++;
+	}
+	for (unsigned i = 0; veto == 0 && i < param->number_of_tables; i++)
+		if (!is_fit(&param->tables_info[i]))
+			veto++;
 	return 0;
 }
 
@@ -232,16 +269,53 @@ static Trans_observer observer = {
 	sizeof(Trans_observer), before_dml,     before_commit, before_rollback,
 	after_commit,           after_rollback, begin};
 
+/* The server's own life. */
+static int
+booted(Server_state_param *)
+{
+	server_booted();
+	return 0;
+}
+
+static int
+shuts_down(Server_state_param *)
+{
+	server_shuts_down();
+	return 0;
+}
+
+static int
+nothing(Server_state_param *)
+{
+	return 0;
+}
+
+static Server_state_observer life = {sizeof(Server_state_observer),
+				     booted,
+				     nothing,
+				     nothing,
+				     nothing,
+				     shuts_down,
+				     nothing,
+				     nothing};
+
 bool
 server_hooks_register(void *plugin)
 {
-	return register_trans_observer(&observer, plugin) == 0;
+	if (register_trans_observer(&observer, plugin) != 0)
+		return false;
+	if (register_server_state_observer(&life, plugin) == 0)
+		return true;
+	unregister_trans_observer(&observer, plugin);
+	return false;
 }
 
 bool
 server_hooks_unregister(void *plugin)
 {
-	return unregister_trans_observer(&observer, plugin) == 0;
+	bool life_gone = unregister_server_state_observer(&life, plugin) == 0;
+
+	return unregister_trans_observer(&observer, plugin) == 0 && life_gone;
 }
 
 void

@@ -37,6 +37,11 @@ void server_unlock_variables(void);
 /* The error log and the client's error, as struct shim_words has them. */
 extern const struct shim_words server_words;
 
+/* server_plugin.cc: START at boot, when the server is ready for it, and STOP at its end.
+ * server_hooks.cc calls them. */
+void server_booted(void);
+void server_shuts_down(void);
+
 /* server_variables.cc */
 extern struct SYS_VAR *server_variables[];
 

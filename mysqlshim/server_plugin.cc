@@ -1,10 +1,13 @@
 /* The plugin as the server loads it: descriptor, init, deinit, START, STOP. */
+#include <pthread.h>
+
 #include <cstdlib>
 #include <cstring>
 
 #include "my_config.h"
 
 #include "my_sys.h"
+#include "my_thread.h"
 #include "mysql/plugin.h"
 #include "mysql/plugin_group_replication.h"
 #include "mysql/psi/mysql_memory.h"
@@ -22,6 +25,9 @@ bool server_member(unsigned index, const GROUP_REPLICATION_GROUP_MEMBERS_CALLBAC
 bool server_member_stats(unsigned index,
 			 const GROUP_REPLICATION_GROUP_MEMBER_STATS_CALLBACKS &callbacks);
 
+/* START was asked for while the server boots: it follows when it is ready. */
+static bool start_follows;
+
 /* The server frees what it finds in `message` with my_free(). */
 static int
 start(char **message)
@@ -35,9 +41,51 @@ start(char **message)
 	server_requirements(&server);
 	text[0] = '\0';
 	int result = shim_start(server_shim, &request);
+	if (result == SHIM_START_OK && !server.ready)
+		start_follows = true;
 	if (message && text[0] != '\0')
 		*message = my_strdup(PSI_NOT_INSTRUMENTED, text, MYF(0));
 	return result;
+}
+
+static void *
+start_at_boot(void *)
+{
+	if (my_thread_init())
+		return nullptr;
+	if (start(nullptr) != SHIM_START_OK)
+		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_FAILED_ON_BOOT, nullptr);
+	my_thread_end();
+	return nullptr;
+}
+
+static pthread_t boot_thread;
+static bool boot_thread_runs;
+
+/* Clients come in only after this: the server is read only before the first of
+ * them, and stays so until it is known to be healthy. */
+void
+server_booted(void)
+{
+	if (!server_shim || !start_follows)
+		return;
+	start_follows = false;
+	if (!server_read_only(true) ||
+	    pthread_create(&boot_thread, nullptr, start_at_boot, nullptr) != 0) {
+		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_FAILED_ON_BOOT, nullptr);
+		return;
+	}
+	boot_thread_runs = true;
+}
+
+void
+server_shuts_down(void)
+{
+	if (boot_thread_runs)
+		pthread_join(boot_thread, nullptr);
+	boot_thread_runs = false;
+	if (server_shim)
+		shim_stop(server_shim);
 }
 
 static int
@@ -108,7 +156,7 @@ deinit(MYSQL_PLUGIN plugin)
 {
 	if (!server_shim)
 		return 0;
-	shim_stop(server_shim);
+	server_shuts_down();
 	server_hooks_unregister(plugin);
 	shim_unload(server_shim);
 	server_shim = nullptr;

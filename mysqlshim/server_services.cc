@@ -29,6 +29,13 @@ static_assert(SHIM_LOG_BINLOG == ER_GRP_RPL_BINLOG_DISABLED);
 static_assert(SHIM_LOG_BINLOG_FORMAT == ER_GRP_RPL_INVALID_BINLOG_FORMAT);
 static_assert(SHIM_LOG_NAME_MISSING == ER_GRP_RPL_GRP_NAME_OPTION_MANDATORY);
 static_assert(SHIM_LOG_SERVER_ID == ER_GRP_RPL_FAILED_TO_START_WITH_INVALID_SERVER_ID);
+static_assert(SHIM_LOG_ONLINE == ER_GRP_RPL_SRV_ONLINE);
+static_assert(SHIM_LOG_VIEW == ER_GRP_RPL_MEMBER_CHANGE);
+static_assert(SHIM_LOG_EXPELLED == ER_GRP_RPL_MEMBER_EXPELLED);
+static_assert(SHIM_LOG_NEEDS_INNODB == ER_GRP_RPL_NEEDS_INNODB_TABLE);
+static_assert(SHIM_LOG_NEEDS_PRIMARY_KEY == ER_GRP_RPL_PRIMARY_KEY_NOT_DEFINED);
+static_assert(SHIM_LOG_READ_ONLY_ON == ER_GRP_RPL_SUPER_READ_ON);
+static_assert(SHIM_LOG_READ_ONLY_OFF == ER_GRP_RPL_SUPER_READ_OFF);
 static_assert(SHIM_LOG_STARTED == ER_GRP_RPL_HAS_STARTED);
 static_assert(SHIM_LOG_UUID_IS_GROUP_NAME ==
 	      ER_GRP_RPL_MEMBER_SERVER_UUID_IS_INCOMPATIBLE_WITH_GRP);
@@ -56,12 +63,21 @@ write_log(enum shim_level level, enum shim_log_code code, const char *argument)
 }
 
 static void
+write_log_two(enum shim_level level, enum shim_log_code code, const char *first, const char *second)
+{
+	const enum loglevel levels[] = {SYSTEM_LEVEL, ERROR_LEVEL, WARNING_LEVEL,
+					INFORMATION_LEVEL};
+
+	LogPluginErr(levels[level], code, first, second);
+}
+
+static void
 client_error(enum shim_log_code code, const char *argument)
 {
 	my_error(static_cast<int>(code), MYF(0), argument);
 }
 
-const struct shim_words server_words = {write_log, client_error};
+const struct shim_words server_words = {write_log, write_log_two, client_error};
 
 /* The server hands us a copy of the new value and frees the old one itself. */
 static void

@@ -43,7 +43,17 @@ enum shim_level {
 /* Codes of the server's error log (MY-0xxxxx) that this plugin uses. */
 enum shim_log_code {
 	SHIM_LOG_OWN_WORDS = 11071,
+	SHIM_LOG_ONLINE = 11490,
+	SHIM_LOG_VIEW = 11503,
+	SHIM_LOG_EXPELLED = 11505,
+	SHIM_LOG_EXTRA_TRANSACTIONS = 11526,
+	SHIM_LOG_NEEDS_INNODB = 11541,
+	SHIM_LOG_NEEDS_PRIMARY_KEY = 11542,
+	SHIM_LOG_CASCADE = 11543,
+	SHIM_LOG_READ_ONLY_ON = 11565,
+	SHIM_LOG_READ_ONLY_OFF = 11566,
 	SHIM_LOG_BINLOG_FORMAT = 11595,
+	SHIM_LOG_SERIALIZABLE = 11598,
 	SHIM_LOG_SERVER_ID = 11633,
 	SHIM_LOG_FORCE_MEMBERS = 11634,
 	SHIM_LOG_UUID_IS_GROUP_NAME = 11642,
@@ -95,9 +105,11 @@ struct shim_server {
 	bool view_change_uuid_anonymous;
 };
 
-/* One line of the error log, or one client error: by code and its argument. */
+/* One line of the error log, or one client error: by code and its arguments. */
 struct shim_words {
 	void (*log)(enum shim_level level, enum shim_log_code code, const char *argument);
+	void (*log_two)(enum shim_level level, enum shim_log_code code, const char *first,
+			const char *second);
 	void (*client)(enum shim_log_code code, const char *argument);
 };
 

@@ -122,6 +122,7 @@ member_init(void *memory, const struct member_config *config)
 	struct member *m = member_lay_out(&a, config);
 	for (uint32_t i = 0; i < m->open_max; i++)
 		m->open[i].handle = MEMBER_NO_HANDLE;
+	m->open_low = 1;
 	m->session = MEMBER_NO_SESSION;
 	return m;
 }
@@ -525,6 +526,7 @@ start(struct member *m, const struct member_start *s)
 	m->bootstrap = s->bootstrap;
 	m->stopping = false;
 	m->started_told = false;
+	m->server_full = false;
 	m->incarnation = 0;
 	m->group = 0;
 	m->progress_ns = 0;
@@ -606,6 +608,13 @@ member_step(struct member *m, const struct member_input *in, const struct member
 	case MEMBER_IN_QUIT:
 		member_open_forget(m);
 		end(m);
+		break;
+	case MEMBER_IN_HOLD:
+		m->server_full = true;
+		break;
+	case MEMBER_IN_RELEASE:
+		m->server_full = false;
+		member_feed_held(m);
 		break;
 	}
 	if (awake)

@@ -99,7 +99,10 @@ enum member_input_kind {
 	MEMBER_IN_LOCAL_FAILED = 8, /* sequence: accepted, but the server could not commit it:
 				     * its transaction comes back as MEMBER_OUT_QUEUE */
 	MEMBER_IN_TICK = 9,
-	MEMBER_IN_QUIT = 10, /* no quorum at the stop timeout: forget everything */
+	MEMBER_IN_QUIT = 10,    /* no quorum at the stop timeout: forget everything */
+	MEMBER_IN_HOLD = 11,    /* the server has no room: remote transactions wait at the node;
+				 * those of a few datagrams under way are still told */
+	MEMBER_IN_RELEASE = 12, /* it has room again */
 };
 
 struct member_input {
@@ -196,15 +199,19 @@ struct member_sink {
 
 struct member_stats {
 	uint64_t proposed;
-	uint64_t checked; /* entries certified in the group since this START */
+	uint64_t undecided; /* of these, without a verdict so far */
+	uint64_t checked;   /* entries certified in the group since this START */
 	uint64_t conflicts;
 	uint64_t rows_validating;
 	uint64_t remote_queued;
+	uint64_t remote_committed; /* of these, in gtid_executed */
 	uint64_t local_rolled_back;
 	uint64_t failovers;
 	uint64_t resubmitted;
 	uint64_t delivered_index;
 	uint64_t mark;
+	struct gtid last_accepted; /* the newest in the order that is known here */
+	uint64_t last_accepted_index;
 };
 
 size_t member_size(const struct member_config *config);

@@ -15,6 +15,8 @@ must_wait(struct member *m, const struct protocol_message *message)
 {
 	if (message->own > m->own_through)
 		return true;
+	if (m->server_full && message->kind == PROTOCOL_ENTRY)
+		return true;
 	if (!member_requeue(m, message->index))
 		return true;
 	if (message->kind == PROTOCOL_ENTRY && member_must_wait_for_own(m, message->dependency))
@@ -32,6 +34,7 @@ tell_entry(struct member *m, const struct protocol_message *message)
 		return;
 	must(snapshot_table_add(&m->snapshots, message->index, &message->gtid));
 	m->stats.remote_queued++;
+	member_newest(m, message->index, &message->gtid);
 	member_emit(m, &(struct member_output){
 			       .kind = MEMBER_OUT_QUEUE,
 			       .index = message->index,

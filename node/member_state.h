@@ -61,6 +61,7 @@ struct member {
 	struct gtid_set *executed; /* at START: what is not to be queued again */
 	struct member_open *open;  /* ring over sequence */
 	uint32_t open_max;         /* power of two */
+	uint64_t open_low;         /* every one below it is free, and has its outcome */
 	struct member_view view;
 	struct member_stats stats;
 	uint8_t *scratch; /* FRAME_BYTES_MAX */
@@ -84,6 +85,7 @@ struct member {
 	bool bootstrap;
 	bool stopping;
 	bool started_told;
+	bool server_full; /* between HOLD and RELEASE */
 	int session;
 	uint8_t target; /* node that the session goes to */
 	bool opened;
@@ -105,6 +107,7 @@ void member_take_events(struct member *m);
 /* member_submit.c */
 void member_submit(struct member *m, const struct member_submission *s);
 void member_abandon(struct member *m, uint64_t sequence);
+void member_newest(struct member *m, uint64_t index, const struct gtid *gtid);
 void member_committed(struct member *m, const struct gtid *gtid);
 void member_local_failed(struct member *m, uint64_t sequence);
 void member_verdict(struct member *m, const struct protocol_message *message);

@@ -29,7 +29,20 @@ open_free(struct member *m, struct member_open *o)
 {
 	if (o->handle != MEMBER_NO_HANDLE)
 		pool_release(m->pool, o->handle);
+	if (o->stage == OPEN_UNDECIDED)
+		m->stats.undecided--;
 	*o = (struct member_open){.handle = MEMBER_NO_HANDLE};
+	while (m->open_low < m->snapshots.floor && !open_find(m, m->open_low))
+		m->open_low++;
+}
+
+/* The i-th of those that may be open, NULL beyond the last. */
+static struct member_open *
+open_walk(const struct member *m, uint32_t i)
+{
+	if (i >= m->open_max || m->open_low + i >= m->snapshots.sequence_next)
+		return NULL;
+	return &m->open[(m->open_low + i) & (m->open_max - 1)];
 }
 
 static void
@@ -95,6 +108,7 @@ member_submit(struct member *m, const struct member_submission *s)
 				  .sequence = s->sequence,
 				  .flags = s->flags,
 				  .handle = handle};
+	m->stats.undecided++;
 	if (!encode(m, s, o)) {
 		open_free(m, o);
 		tell(m, s->sequence, MEMBER_NO_ROOM);
@@ -238,8 +252,10 @@ member_verdict(struct member *m, const struct protocol_message *message)
 		.winner_hash = message->winner_hash,
 	};
 	if (accepted) {
+		member_newest(m, message->index, &message->gtid);
 		must(snapshot_table_add(&m->snapshots, message->index, &message->gtid));
 		o->stage = OPEN_ACCEPTED;
+		m->stats.undecided--;
 		o->index = message->index;
 		o->dependency = message->dependency;
 		o->gtid = message->gtid;
@@ -253,16 +269,28 @@ member_verdict(struct member *m, const struct protocol_message *message)
 }
 
 void
+member_newest(struct member *m, uint64_t index, const struct gtid *gtid)
+{
+	if (index <= m->stats.last_accepted_index)
+		return;
+	m->stats.last_accepted_index = index;
+	m->stats.last_accepted = *gtid;
+}
+
+void
 member_committed(struct member *m, const struct gtid *gtid)
 {
-	if (snapshot_table_committed(&m->snapshots, gtid))
-		m->progress_due = true;
-	for (uint32_t i = 0; i < m->open_max; i++) {
-		struct member_open *o = &m->open[i];
+	bool known = snapshot_table_committed(&m->snapshots, gtid);
+	struct member_open *o;
 
+	m->progress_due |= known;
+	for (uint32_t i = 0; (o = open_walk(m, i)); i++)
 		if (o->stage >= OPEN_ACCEPTED && gtid_equal(&o->gtid, gtid))
-			open_free(m, o);
-	}
+			break;
+	if (o)
+		open_free(m, o);
+	else if (known)
+		m->stats.remote_committed++;
 }
 
 void
@@ -279,9 +307,9 @@ member_local_failed(struct member *m, uint64_t sequence)
 static bool
 open_below(const struct member *m, uint64_t index, const struct member_open *except)
 {
-	for (uint32_t i = 0; i < m->open_max; i++) {
-		const struct member_open *o = &m->open[i];
+	const struct member_open *o;
 
+	for (uint32_t i = 0; (o = open_walk(m, i)); i++) {
 		if (o != except && o->index <= index &&
 		    (o->stage == OPEN_ACCEPTED || o->stage == OPEN_REQUEUE))
 			return true;
@@ -294,9 +322,9 @@ requeue_lowest(struct member *m, uint64_t below)
 {
 	struct member_open *lowest = NULL;
 
-	for (uint32_t i = 0; i < m->open_max; i++) {
-		struct member_open *o = &m->open[i];
+	struct member_open *o;
 
+	for (uint32_t i = 0; (o = open_walk(m, i)); i++) {
 		if (o->stage == OPEN_REQUEUE && o->index < below &&
 		    (!lowest || o->index < lowest->index))
 			lowest = o;
@@ -358,4 +386,5 @@ member_open_forget(struct member *m)
 {
 	for (uint32_t i = 0; i < m->open_max; i++)
 		open_free(m, &m->open[i]);
+	m->open_low = 1;
 }

@@ -33,7 +33,7 @@ client_error(enum shim_log_code code, const char *argument)
 	last_code = code;
 }
 
-static const struct shim_words words = {log_line, client_error};
+static const struct shim_words words = {log_line, NULL, client_error};
 
 static void
 good(void)

@@ -1,0 +1,119 @@
+#include "mysqlshim/appliance.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ITEM_CHARS_MAX 300
+#define BLANKS         " \t\r\n"
+
+struct item {
+	char text[ITEM_CHARS_MAX]; /* the whole, for messages; `host` and `port` are cut out */
+	char host[ITEM_CHARS_MAX];
+	char port[8];
+};
+
+static bool
+refuse(char *text, size_t capacity, const char *item, const char *why)
+{
+	snprintf(text, capacity,
+		 "synod.appliance: '%s' %s. Set it to the nodes of the appliance: "
+		 "'host:port, host:port, host:port'.",
+		 item, why);
+	return false;
+}
+
+/* The next item without the blanks around it. False: there is none. */
+static bool
+next_item(const char **list, struct item *item)
+{
+	const char *at = *list + strspn(*list, BLANKS);
+	size_t chars = strcspn(at, ",");
+
+	if (*at == '\0')
+		return false;
+	*list = at + chars + (at[chars] == ',');
+	while (chars > 0 && strchr(BLANKS, at[chars - 1]))
+		chars--;
+	if (chars >= sizeof item->text)
+		chars = sizeof item->text - 1;
+	memcpy(item->text, at, chars);
+	item->text[chars] = '\0';
+	return true;
+}
+
+/* "host:port" or "[address]:port". */
+static bool
+split(struct item *item)
+{
+	const char *colon = strrchr(item->text, ':');
+	const char *host = item->text;
+
+	if (!colon || colon == host)
+		return false;
+	size_t host_chars = (size_t)(colon - host), port_chars = strlen(colon + 1);
+	if (*host == '[') {
+		if (colon[-1] != ']' || host_chars < 3)
+			return false;
+		host++;
+		host_chars -= 2;
+	} else if (memchr(host, ':', host_chars)) {
+		return false;
+	}
+	if (port_chars == 0 || port_chars > 5 || strspn(colon + 1, "0123456789") != port_chars)
+		return false;
+	memcpy(item->host, host, host_chars);
+	item->host[host_chars] = '\0';
+	memcpy(item->port, colon + 1, port_chars + 1);
+	return true;
+}
+
+static bool
+resolve(const struct item *item, struct endpoint *endpoint)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM};
+	struct addrinfo *found = NULL;
+
+	if (getaddrinfo(item->host, item->port, &hints, &found) != 0)
+		return false;
+	if (found->ai_family == AF_INET) {
+		const struct sockaddr_in *a = (const void *)found->ai_addr;
+		*endpoint = endpoint_from_ipv4(ntohl(a->sin_addr.s_addr), ntohs(a->sin_port));
+	} else {
+		const struct sockaddr_in6 *a = (const void *)found->ai_addr;
+		memcpy(endpoint->address, &a->sin6_addr, ENDPOINT_ADDRESS_BYTES);
+		endpoint->port = ntohs(a->sin6_port);
+	}
+	freeaddrinfo(found);
+	return true;
+}
+
+bool
+appliance_parse(struct appliance *a, const char *list, char *text, size_t capacity)
+{
+	struct item item;
+
+	a->node_count = 0;
+	while (next_item(&list, &item)) {
+		struct endpoint *endpoint = &a->node[a->node_count];
+
+		if (a->node_count == NODE_NODES_MAX)
+			return refuse(text, capacity, item.text, "is one node too many");
+		if (strchr(item.text, '='))
+			return refuse(text, capacity, item.text,
+				      "has a public key, and sealed links come with a later "
+				      "release of Synod");
+		if (!split(&item))
+			return refuse(text, capacity, item.text, "is no 'host:port'");
+		if (!resolve(&item, endpoint) || endpoint->port == 0)
+			return refuse(text, capacity, item.text, "cannot be resolved");
+		for (uint8_t i = 0; i < a->node_count; i++)
+			if (endpoint_equal(&a->node[i], endpoint))
+				return refuse(text, capacity, item.text, "is named twice");
+		a->node_count++;
+	}
+	if (a->node_count == 0)
+		return refuse(text, capacity, "", "names no node");
+	return true;
+}
