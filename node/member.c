@@ -327,6 +327,7 @@ on_attached(struct member *m, const struct protocol_message *message)
 		say_leave(m);
 	else
 		member_send_open(m);
+	member_feed_held(m);
 }
 
 static void
@@ -376,7 +377,7 @@ on_message(struct member *m, const struct wire_event *event)
 	case PROTOCOL_ENTRY:
 	case PROTOCOL_THROUGH:
 	case PROTOCOL_VIEW:
-		if (m->stage >= MEMBER_ATTACHED)
+		if (m->stage >= MEMBER_ATTACHING)
 			member_feed(m, &message, event->data, event->bytes);
 		break;
 	case PROTOCOL_ENDED:

@@ -10,9 +10,13 @@
 
 #include "base/must.h"
 
+/* Before ATTACHED, too: that one travels by another stream. What overtakes it is
+ * kept, for if it were dropped and nothing new decided, nobody would find it missing. */
 static bool
 must_wait(struct member *m, const struct protocol_message *message)
 {
+	if (m->stage < MEMBER_ATTACHED)
+		return true;
 	if (message->own > m->own_through)
 		return true;
 	if (m->server_full && message->kind == PROTOCOL_ENTRY)
@@ -99,7 +103,10 @@ member_feed(struct member *m, const struct protocol_message *message, const uint
 	    uint32_t bytes)
 {
 	must(m->held_bytes == 0);
-	if (message->previous != m->feed_previous || message->index <= m->feed_previous) {
+	/* Said again behind a second attachment of this session. */
+	if (message->index <= m->feed_previous)
+		return;
+	if (message->previous > m->feed_previous) {
 		member_reconnect(m, m->target); /* the chain is broken: ask anew from here */
 		return;
 	}

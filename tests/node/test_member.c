@@ -1,0 +1,318 @@
+/* member_step() against a node that the test plays: which datagram arrives when is the
+ * test's choice. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "node/member.h"
+#include "node/protocol.h"
+#include "wire/wire.h"
+
+#define US          UINT64_C(1000)
+#define MS          UINT64_C(1000000)
+#define DATAGRAMS   64
+#define INCARNATION 40
+
+struct datagram {
+	bool to_member;
+	uint32_t bytes;
+	uint8_t data[1400];
+};
+
+/* A member, a node's end of its session, and what is on the way between them. */
+struct pair {
+	struct member *member;
+	struct wire *node;
+	void *memory[2];
+	uint64_t now_ns;
+	int session;
+	struct protocol_message last; /* that the node read */
+	uint8_t nonce[NONCE_BYTES];
+	struct datagram datagram[DATAGRAMS];
+	uint32_t count;
+	uint32_t started, queued, views;
+	uint64_t through; /* index of the last thing told */
+};
+
+static const uint8_t epoch[EPOCH_BYTES] = {1, 2, 3};
+
+static void
+put(struct pair *p, bool to_member, const uint8_t *data, uint32_t bytes)
+{
+	cr_assert_lt(p->count, DATAGRAMS);
+	struct datagram *d = &p->datagram[p->count++];
+	d->to_member = to_member;
+	d->bytes = bytes;
+	memcpy(d->data, data, bytes);
+}
+
+static void
+emit(void *context, const struct member_output *out)
+{
+	struct pair *p = context;
+
+	switch (out->kind) {
+	case MEMBER_OUT_SEND:
+		put(p, false, out->data, out->bytes);
+		break;
+	case MEMBER_OUT_STARTED:
+		cr_assert_eq(out->refusal, MEMBER_REFUSED_NONE);
+		p->started++;
+		break;
+	case MEMBER_OUT_QUEUE:
+		p->queued++;
+		p->through = out->index;
+		break;
+	case MEMBER_OUT_VIEW:
+		p->views++;
+		p->through = out->index;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+step(struct pair *p, struct member_input in)
+{
+	struct member_sink sink = {.context = p, .emit = emit};
+
+	in.now_ns = p->now_ns;
+	member_step(p->member, &in, &sink);
+}
+
+static struct endpoint
+endpoint_of(bool member)
+{
+	return endpoint_from_ipv4(member ? 0x0a000002 : 0x0a000001, 7400);
+}
+
+static struct wire_config
+wire_config_of(uint32_t stream_bytes)
+{
+	struct wire_config c = {
+		.sessions_max = 2,
+		.datagram_bytes_max = 1400,
+		.message_bytes_max = stream_bytes / 2,
+		.keepalive_ns = 30 * MS,
+		.dead_after_ns = 150 * MS,
+		.connect_retry_ns = 30 * MS,
+		.self = {.kind = WIRE_NODE, .process = 9, .version = PROTOCOL_VERSION},
+	};
+	memcpy(c.self.epoch, epoch, EPOCH_BYTES);
+	return c;
+}
+
+/* Everything the node has to send is on its way now, one datagram for each message. */
+static void
+node_flush(struct pair *p)
+{
+	struct wire_packet packet;
+
+	while (wire_next_packet(p->node, &packet, p->now_ns))
+		put(p, true, packet.data, (uint32_t)packet.bytes);
+}
+
+static void
+node_says(struct pair *p, enum wire_stream stream, struct protocol_message m)
+{
+	uint8_t bytes[1024];
+	struct writer w = writer_over(bytes, sizeof bytes);
+
+	m.group = 1;
+	m.incarnation = INCARNATION;
+	uint32_t count = protocol_encode(&m, epoch, &w);
+	cr_assert_gt(count, 0);
+	struct wire_slice slice = {.data = bytes, .bytes = count};
+	cr_assert(wire_send(p->node, p->session, stream, &slice, 1, 0));
+	node_flush(p);
+}
+
+static void
+node_reads(struct pair *p)
+{
+	struct wire_event e;
+	struct frame frame;
+
+	while (wire_next_event(p->node, &e)) {
+		p->session = e.session;
+		if (e.kind != WIRE_MESSAGE)
+			continue;
+		cr_assert(frame_decode(&frame, e.data, e.bytes));
+		cr_assert(protocol_decode(&p->last, &frame, e.data, e.bytes));
+		struct entry join;
+		if (p->last.kind == PROTOCOL_JOIN) {
+			cr_assert(entry_decode(&join, p->last.data, p->last.bytes));
+			memcpy(p->nonce, join.join.nonce, NONCE_BYTES);
+		}
+	}
+	node_flush(p);
+}
+
+/* The datagram at this place arrives, out of its turn if need be. */
+static void
+arrive(struct pair *p, uint32_t place)
+{
+	cr_assert_lt(place, p->count);
+	struct datagram d = p->datagram[place];
+	struct endpoint from = endpoint_of(!d.to_member);
+
+	p->count--;
+	memmove(&p->datagram[place], &p->datagram[place + 1],
+		(p->count - place) * sizeof p->datagram[0]);
+	p->now_ns += 10 * US;
+	if (d.to_member) {
+		step(p, (struct member_input){.kind = MEMBER_IN_PACKET,
+					      .from = from,
+					      .data = d.data,
+					      .bytes = d.bytes});
+		return;
+	}
+	wire_receive(p->node, &from, d.data, d.bytes, p->now_ns);
+	node_reads(p);
+}
+
+static void
+run(struct pair *p)
+{
+	for (uint32_t i = 0; i < 1000 && p->count > 0; i++)
+		arrive(p, 0);
+	cr_assert_eq(p->count, 0);
+}
+
+static void
+start(struct pair *p)
+{
+	uint8_t entropy[64] = {7};
+	struct member_start start = {.process = 3, .host = "host", .block_size = 1};
+
+	step(p, (struct member_input){
+			.kind = MEMBER_IN_RANDOM, .data = entropy, .bytes = sizeof entropy});
+	step(p, (struct member_input){.kind = MEMBER_IN_START, .start = &start});
+	run(p);
+	cr_assert_eq(p->last.kind, PROTOCOL_OPEN);
+	node_says(p, WIRE_CONTROL,
+		  (struct protocol_message){.kind = PROTOCOL_GROUP,
+					    .flags = PROTOCOL_GROUP_EXISTS | PROTOCOL_LEADER_HERE});
+	run(p);
+	cr_assert_eq(p->last.kind, PROTOCOL_JOIN);
+}
+
+/* Joined as incarnation 40, lacking everything from `missing` on; ATTACH has come. */
+static struct pair *
+attaching(uint64_t missing)
+{
+	struct pair *p = calloc(1, sizeof *p);
+	struct member_config config = {
+		.node_count = 1,
+		.endpoint = {endpoint_of(false)},
+		.server_uuid = {5},
+		.inflight_max = 16,
+		.transaction_bytes_max = 4096,
+		.submission_bytes = 65536,
+		.hold_bytes = 65536,
+		.snapshot_entries_max = 1024,
+		.gtid_intervals_max = 64,
+		.datagram_bytes_max = 1400,
+		.stream_bytes = 32768,
+		.session_dead_ns = 150 * MS,
+		.retry_ns = 30 * MS,
+		.progress_ns = 20 * MS,
+	};
+	struct wire_config wire = wire_config_of(config.stream_bytes);
+	size_t bytes[2] = {(member_size(&config) + 63) / 64 * 64,
+			   (wire_size(&wire) + 63) / 64 * 64};
+	for (int i = 0; i < 2; i++) {
+		p->memory[i] = aligned_alloc(64, bytes[i]);
+		memset(p->memory[i], 0, bytes[i]);
+	}
+	p->member = member_init(p->memory[0], &config);
+	p->node = wire_init(p->memory[1], &wire);
+	p->now_ns = 1000 * MS;
+	wire_random(p->node, (const uint8_t[64]){3}, 64);
+	start(p);
+	struct protocol_message joined = {.kind = PROTOCOL_JOINED, .index = missing};
+	memcpy(joined.nonce, p->nonce, NONCE_BYTES);
+	node_says(p, WIRE_CONTROL, joined);
+	run(p);
+	cr_assert_eq(p->last.kind, PROTOCOL_ATTACH);
+	return p;
+}
+
+static void
+finish(struct pair *p)
+{
+	free(p->memory[0]);
+	free(p->memory[1]);
+	free(p);
+}
+
+static struct protocol_message
+attached(const struct pair *p, uint64_t index)
+{
+	return (struct protocol_message){
+		.kind = PROTOCOL_ATTACHED, .session = p->last.session, .index = index};
+}
+
+static struct protocol_message
+entry(uint64_t previous, uint64_t index)
+{
+	return (struct protocol_message){
+		.kind = PROTOCOL_ENTRY,
+		.previous = previous,
+		.index = index,
+		.dependency = previous,
+		.gtid = {.source = {.uuid = {4}}, .gno = (int64_t)index},
+		.data = (const uint8_t *)"tx",
+		.bytes = 2,
+	};
+}
+
+/* Streams do not wait for each other: what the node sends behind ATTACHED may arrive
+ * before it. Were it dropped, nothing would show that it is missing until something
+ * new is decided (a simulated member waited for ever). */
+Test(node_member, a_feed_that_overtakes_its_attached_is_told_behind_it)
+{
+	struct pair *p = attaching(39);
+
+	node_says(p, WIRE_CONTROL, attached(p, 42));
+	node_says(p, WIRE_FEED, entry(38, 39));
+	cr_assert_eq(p->count, 2);
+	arrive(p, 1);
+	cr_assert_eq(p->queued, 0);
+	cr_assert_eq(p->started, 0);
+	run(p);
+	cr_assert_eq(p->started, 1);
+	cr_assert_eq(p->queued, 1);
+	cr_assert_eq(p->through, 39);
+	node_says(p, WIRE_FEED, entry(39, 41));
+	run(p);
+	cr_assert_eq(p->queued, 2);
+	finish(p);
+}
+
+/* ATTACH that got no answer in time is said again under a higher number, and the node
+ * feeds from the same index once more: what came already is not told twice. */
+Test(node_member, what_a_second_attachment_feeds_again_is_told_once)
+{
+	struct pair *p = attaching(39);
+	struct protocol_message first = attached(p, 42);
+
+	p->now_ns += 31 * MS;
+	step(p, (struct member_input){.kind = MEMBER_IN_TICK});
+	run(p);
+	cr_assert_eq(p->last.kind, PROTOCOL_ATTACH);
+	cr_assert_gt(p->last.session, first.session);
+	node_says(p, WIRE_CONTROL, first);
+	node_says(p, WIRE_FEED, entry(38, 39));
+	run(p);
+	cr_assert_eq(p->started, 0);
+	node_says(p, WIRE_CONTROL, attached(p, 43));
+	node_says(p, WIRE_FEED, entry(38, 39));
+	node_says(p, WIRE_FEED, entry(39, 41));
+	run(p);
+	cr_assert_eq(p->started, 1);
+	cr_assert_eq(p->queued, 2);
+	cr_assert_eq(p->through, 41);
+	cr_assert_eq(member_stats(p->member)->failovers, 0);
+	finish(p);
+}
