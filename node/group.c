@@ -92,6 +92,7 @@ node_group_create(struct node *n, uint32_t number, const uint8_t *uuid)
 		g->state = group_init(memory, &group);
 	memory += line_up(group_size(&group));
 	g->place = (struct node_place *)(void *)memory;
+	memset(g->place, 0, n->config.results_max * sizeof(struct node_place));
 	memory += line_up(n->config.results_max * sizeof(struct node_place));
 	g->result = (struct node_result *)(void *)memory;
 	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++)
@@ -314,7 +315,7 @@ take_output(struct node *n, struct node_group *g, const struct paxos_output_item
 void
 node_group_paxos(struct node *n, struct node_group *g, const struct paxos_input *input)
 {
-	struct paxos_output *out = &n->paxos_out;
+	struct paxos_output *out = n->paxos_out;
 	struct paxos_input in = *input;
 
 	for (uint32_t round = 0; round < 16; round++) {

@@ -148,9 +148,8 @@ struct node {
 	uint32_t session_count;
 	struct node_read read[NODE_READS_MAX];
 	struct gtid_set *scratch_gtids;
-	uint8_t *scratch; /* FRAME_BYTES_MAX */
-	struct paxos_input paxos_in;
-	struct paxos_output paxos_out;
+	uint8_t *scratch;               /* FRAME_BYTES_MAX */
+	struct paxos_output *paxos_out; /* of the replica that steps */
 	uint8_t *group_memory;
 	size_t group_memory_bytes; /* of one group */
 

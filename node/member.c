@@ -89,6 +89,9 @@ member_lay_out(struct arena *a, const struct member_config *c)
 
 	if (!m)
 		return NULL;
+	/* The rest is written before it is read, or cleared by whose it is. */
+	memset(m, 0, sizeof *m);
+	memset(open, 0, open_max * sizeof(struct member_open));
 	m->config = *c;
 	m->wire = wire;
 	m->pool = pool_init(pool, &p);

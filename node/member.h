@@ -215,6 +215,8 @@ struct member_stats {
 };
 
 size_t member_size(const struct member_config *config);
+
+/* `memory` is member_size() bytes, 64-byte aligned; what is in it does not matter. */
 struct member *member_init(void *memory, const struct member_config *config);
 void member_step(struct member *member, const struct member_input *in,
 		 const struct member_sink *sink);

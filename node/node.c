@@ -75,10 +75,17 @@ node_lay_out(struct arena *a, const struct node_config *c)
 	void *gtids = arena_take(a, gtid_set_size(scratch_limits));
 	void *scratch = arena_take(a, FRAME_BYTES_MAX);
 	void *memory = arena_take(a, (c->groups_max + 1) * node_group_memory_bytes(c));
+	void *output = arena_take(a, sizeof *n->paxos_out);
 
 	if (!n)
 		return NULL;
+	/* The rest is written before it is read, or cleared by whose it is: rings and
+	 * pools that nobody comes to use stay untouched. */
+	memset(n, 0, sizeof *n);
+	memset(groups, 0, (c->groups_max + 1) * sizeof(struct node_group));
+	memset(sessions, 0, sessions_max(c) * sizeof(struct node_session));
 	n->config = *c;
+	n->paxos_out = output;
 	n->group = groups;
 	n->session = sessions;
 	n->session_count = sessions_max(c);

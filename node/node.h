@@ -121,7 +121,7 @@ struct node_sink {
 
 size_t node_size(const struct node_config *config);
 
-/* `memory` is node_size() bytes, 64-byte aligned, zeroed by the caller. */
+/* `memory` is node_size() bytes, 64-byte aligned; what is in it does not matter. */
 struct node *node_init(void *memory, const struct node_config *config);
 
 void node_step(struct node *node, const struct node_input *in, const struct node_sink *sink);

@@ -238,20 +238,20 @@ receipt_add(struct receipt *r, uint64_t counter, uint64_t now_ns)
 	return !in_order;
 }
 
-/* From `counter` down while `wanted` holds, whole words at a time where they
- * allow; returns the first counter that differs, at least `floor`. */
+/* From `counter` down while `wanted` holds, a word at a time; returns the first
+ * counter that differs, at least `floor`. */
 static uint64_t
 run_down(const struct receipt *r, uint64_t counter, uint64_t floor, bool wanted)
 {
-	const uint64_t whole = wanted ? ~(uint64_t)0 : 0;
-
 	while (counter > floor) {
-		if (counter % 64 == 63 && counter - floor >= 64 &&
-		    r->seen[counter % RECEIPT_BITS / 64] == whole)
-			counter -= 64;
-		else if (seen(r, counter) == wanted)
-			counter--;
-		else
+		uint64_t word = r->seen[counter % RECEIPT_BITS / 64];
+		uint64_t differs = (wanted ? ~word : word) << (63 - counter % 64);
+		uint64_t run = differs ? (uint64_t)__builtin_clzll(differs) : counter % 64 + 1;
+
+		if (run > counter - floor)
+			return floor;
+		counter -= run;
+		if (differs)
 			break;
 	}
 	return counter;

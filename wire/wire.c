@@ -513,6 +513,8 @@ wire_next_event(struct wire *w, struct wire_event *event)
 	uint32_t n, count = w->config.sessions_max;
 
 	take_back(w);
+	if (w->closings == 0 && !bits_next(w->to_tell, count, w->tell_cursor, &n))
+		return false; /* as after nearly every step of the caller */
 	memset(event, 0, sizeof *event);
 	/* Closings before all else: a session that takes another's place must not
 	 * be told before that one's end. */

@@ -175,11 +175,11 @@ sim_local(const struct sim *s, const struct sim_process *p)
 void
 sim_timer(struct sim *s, uint8_t process, uint64_t at_local_ns)
 {
-	struct sim_process *p = sim_process(s, process);
+	const struct sim_process *p = sim_process(s, process);
 	uint64_t local = sim_local(s, p);
 
 	if (at_local_ns == UINT64_MAX) {
-		p->timer_ns = UINT64_MAX;
+		s->timer_ns[process] = UINT64_MAX;
 		return;
 	}
 	uint64_t wait = at_local_ns > local ? at_local_ns - local : 0;
@@ -188,11 +188,19 @@ sim_timer(struct sim *s, uint8_t process, uint64_t at_local_ns)
 	/* A slow clock needs longer to get there; 1 us keeps a step that wants to
 	 * be called at once from standing still in time. */
 	wait += wait / 1000 * (uint64_t)(p->clock_ppm < 0 ? -p->clock_ppm : 0) / 900 + US;
-	p->timer_ns = s->now_ns + wait;
-	if (p->timer_ns < p->timer_pushed_ns) {
-		p->timer_pushed_ns = p->timer_ns;
-		sim_push(s, wait, EVENT_TIMER, process, ++p->timer_generation);
+	s->timer_ns[process] = s->now_ns + wait;
+}
+
+uint8_t
+sim_timer_first(const struct sim *s)
+{
+	uint8_t first = 0;
+
+	for (uint8_t i = 1; i < SIM_PROCESSES_MAX; i++) {
+		if (s->timer_ns[i] < s->timer_ns[first])
+			first = i;
 	}
+	return first;
 }
 
 bool

@@ -88,9 +88,11 @@ run_seeds(struct plan plan, struct job *job)
 		if (!fine)
 			fputs(replay, stdout);
 		if (plan.verbose)
-			printf("seed %llu: %u nodes, %u servers, %u submitted, at %.3f s\n",
+			printf("seed %llu: %u nodes, %u servers, %u submitted, at %.3f s, "
+			       "digest %016llx\n",
 			       (unsigned long long)plan.options.seed, sim.node_count,
-			       sim.server_count, sim.submitted, (double)sim.now_ns / 1e9);
+			       sim.server_count, sim.submitted, (double)sim.now_ns / 1e9,
+			       (unsigned long long)sim.digest);
 		fflush(stdout);
 		totals_add(&job->totals, &sim.totals);
 		sim.totals = (struct sim_totals){0};
@@ -103,15 +105,16 @@ static void
 job_begin(const struct plan *plan, struct job *job)
 {
 	fflush(stdout);
-	job->child = fork();
-	if (job->child < 0) {
+	pid_t child = fork();
+	if (child < 0) {
 		perror("synod-sim: fork");
 		exit(2);
 	}
-	if (job->child == 0) {
+	if (child == 0) {
 		run_seeds(*plan, job);
 		_exit(0);
 	}
+	job->child = child; /* by the parent alone: the child shares `job` */
 }
 
 /* A job that trapped failed in the seed that ran; with --keep-going another

@@ -48,9 +48,9 @@ sim_member_boot(struct sim *s, uint8_t server)
 	struct sim_server *v = &s->server[server];
 	uint8_t entropy[64];
 
-	memset(v->memory, 0, member_size(&v->config));
+	sim_soil(v->memory, member_size(&v->config));
 	v->member = member_init(v->memory, &v->config);
-	v->process.timer_ns = UINT64_MAX;
+	s->timer_ns[sim_server_process(server)] = UINT64_MAX;
 	for (uint32_t i = 0; i < sizeof entropy; i++)
 		entropy[i] = (uint8_t)random_u64(&s->random);
 	struct member_input in = {.kind = MEMBER_IN_RANDOM, .data = entropy};

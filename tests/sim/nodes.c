@@ -63,7 +63,7 @@ sim_node_start(struct sim *s, uint8_t node)
 	uint8_t entropy[64];
 
 	must(!p->up);
-	memset(n->memory, 0, node_size(&n->config));
+	sim_soil(n->memory, node_size(&n->config));
 	memset(n->delivered, 0, sizeof n->delivered);
 	memset(n->read, 0, sizeof n->read);
 	*p = (struct sim_process){
@@ -71,9 +71,8 @@ sim_node_start(struct sim *s, uint8_t node)
 		.life = p->life + 1,
 		.clock_offset_ns = random_between(&s->random, SEC, 1000 * SEC),
 		.clock_ppm = (int32_t)random_below(&s->random, 40000) - 20000,
-		.timer_ns = UINT64_MAX,
-		.timer_pushed_ns = UINT64_MAX,
 	};
+	s->timer_ns[node] = UINT64_MAX;
 	n->restart_ns = 0;
 	n->node = node_init(n->memory, &n->config);
 	for (uint32_t i = 0; i < sizeof entropy; i++)

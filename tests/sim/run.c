@@ -39,6 +39,17 @@ sim_trace(const struct sim *s, const char *format, ...)
 	va_end(list);
 }
 
+void
+sim_soil(void *memory, size_t bytes)
+{
+#ifdef SYNOD_SLOW_CHECKS
+	memset(memory, 0xa5, bytes);
+#else
+	(void)memory;
+	(void)bytes;
+#endif
+}
+
 static void
 draw_world(struct sim *s)
 {
@@ -71,7 +82,10 @@ begin(struct sim *s, const struct sim_options *options)
 	s->options = *options;
 	s->heap.count = 0;
 	s->heap.order = 0;
+	for (uint32_t i = 0; i < SIM_PROCESSES_MAX; i++)
+		s->timer_ns[i] = UINT64_MAX;
 	s->now_ns = 0;
+	s->digest = 0;
 	s->failed = false;
 	s->healed = false;
 	s->any_returned = false;
@@ -119,29 +133,24 @@ watch(struct sim *s)
 }
 
 static void
-timer(struct sim *s, const struct sim_event *event)
+tick(struct sim *s, uint8_t process)
 {
-	struct sim_process *p = sim_process(s, event->process);
+	const struct sim_process *p = sim_process(s, process);
 
-	if (event->slot != p->timer_generation)
+	s->timer_ns[process] = UINT64_MAX;
+	if (!p->up)
 		return;
-	p->timer_pushed_ns = UINT64_MAX;
-	if (p->timer_ns == UINT64_MAX)
-		return;
-	if (p->timer_ns > s->now_ns) {
-		p->timer_pushed_ns = p->timer_ns;
-		sim_push(s, p->timer_ns - s->now_ns, EVENT_TIMER, event->process,
-			 ++p->timer_generation);
+	if (p->stalled_until_ns > s->now_ns) {
+		s->timer_ns[process] = p->stalled_until_ns;
 		return;
 	}
-	p->timer_ns = UINT64_MAX;
-	if (sim_is_node(event->process)) {
+	if (sim_is_node(process)) {
 		struct node_input in = {.kind = NODE_IN_TICK};
-		sim_node_feed(s, event->process, &in);
+		sim_node_feed(s, process, &in);
 		return;
 	}
 	struct member_input in = {.kind = MEMBER_IN_TICK};
-	sim_member_feed(s, (uint8_t)(event->process - SIM_NODES_MAX), &in);
+	sim_member_feed(s, (uint8_t)(process - SIM_NODES_MAX), &in);
 }
 
 static void
@@ -219,9 +228,6 @@ dispatch(struct sim *s, const struct sim_event *event)
 	case EVENT_PACKET:
 		net_arrive(s, event);
 		break;
-	case EVENT_TIMER:
-		timer(s, event);
-		break;
 	case EVENT_WRITTEN:
 		disk_written(s, event->process);
 		break;
@@ -234,17 +240,35 @@ dispatch(struct sim *s, const struct sim_event *event)
 	}
 }
 
+/* What comes next, a TICK or an event; false: nothing ever. */
+static bool
+advance(struct sim *s)
+{
+	struct sim_event event;
+	uint8_t process = sim_timer_first(s);
+
+	if (s->timer_ns[process] < heap_next_ns(&s->heap)) {
+		must(s->timer_ns[process] >= s->now_ns);
+		s->now_ns = s->timer_ns[process];
+		s->digest = hash_fold(s->digest, s->now_ns);
+		tick(s, process);
+		return true;
+	}
+	if (!heap_pop(&s->heap, &event))
+		return false;
+	must(event.at_ns >= s->now_ns);
+	s->now_ns = event.at_ns;
+	s->digest = hash_fold(s->digest, s->now_ns ^ (uint64_t)event.kind << 56);
+	dispatch(s, &event);
+	return true;
+}
+
 bool
 sim_run(struct sim *s, const struct sim_options *options)
 {
-	struct sim_event event;
-
 	begin(s, options);
-	while (!s->failed && !s->settled && heap_pop(&s->heap, &event)) {
-		must(event.at_ns >= s->now_ns);
-		s->now_ns = event.at_ns;
-		dispatch(s, &event);
-	}
+	while (!s->failed && !s->settled && advance(s))
+		continue;
 	if (!s->failed)
 		check_final(s);
 	if (!s->failed && s->submitted < s->options.submissions)

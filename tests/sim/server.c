@@ -71,9 +71,8 @@ server_boot(struct sim *s, uint8_t server)
 		.life = v->process.life + 1,
 		.clock_offset_ns = random_between(&s->random, SEC, 1000 * SEC),
 		.clock_ppm = (int32_t)random_below(&s->random, 40000) - 20000,
-		.timer_ns = UINT64_MAX,
-		.timer_pushed_ns = UINT64_MAX,
 	};
+	s->timer_ns[sim_server_process(server)] = UINT64_MAX;
 	/* Some of what was flushed and not synced may have reached the disk too. */
 	uint32_t extra = v->binlog_count - v->binlog_synced;
 	v->binlog_count = v->binlog_synced + (uint32_t)random_below(&s->random, extra + 1u);

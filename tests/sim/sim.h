@@ -61,7 +61,6 @@ struct sim;
 
 enum sim_event_kind {
 	EVENT_PACKET = 1,    /* slot: the datagram */
-	EVENT_TIMER = 2,     /* slot: generation of the timer */
 	EVENT_RESTART = 3,   /* a process comes back */
 	EVENT_WRITTEN = 5,   /* a disk's batch is on disk */
 	EVENT_READ = 6,      /* slot: the read that is done */
@@ -107,6 +106,12 @@ uint64_t random_mean(struct sim_random *r, uint64_t mean); /* geometric tail, bo
 void heap_push(struct sim_heap *h, struct sim_event event);
 bool heap_pop(struct sim_heap *h, struct sim_event *event);
 
+static inline uint64_t
+heap_next_ns(const struct sim_heap *h)
+{
+	return h->count > 0 ? h->event[0].at_ns : UINT64_MAX;
+}
+
 /* ---- processes ---- */
 
 struct sim_process {
@@ -117,9 +122,6 @@ struct sim_process {
 	uint64_t stalled_until_ns;
 	uint64_t clock_offset_ns;
 	int32_t clock_ppm;
-	uint64_t timer_ns; /* when the next TICK is wanted; UINT64_MAX none */
-	uint64_t timer_pushed_ns;
-	uint32_t timer_generation;
 };
 
 /* ---- disk.c ---- */
@@ -397,7 +399,11 @@ struct sim {
 	struct sim_totals totals;
 	struct sim_random random;
 	struct sim_heap heap;
+	/* When each process wants its next TICK, UINT64_MAX for none. Nearly every step
+	 * moves it: in the heap the outdated ones would be most events. */
+	uint64_t timer_ns[SIM_PROCESSES_MAX];
 	uint64_t now_ns;
+	uint64_t digest; /* of when what came: two runs of a seed have the same */
 	bool failed;
 	bool healed;
 	bool any_returned;
@@ -429,6 +435,8 @@ struct sim {
 void sim_push(struct sim *s, uint64_t delay_ns, uint8_t kind, uint8_t process, uint32_t slot);
 uint64_t sim_local(const struct sim *s, const struct sim_process *p);
 void sim_timer(struct sim *s, uint8_t process, uint64_t at_local_ns);
+/* The process whose TICK is the first to come. */
+uint8_t sim_timer_first(const struct sim *s);
 struct sim_process *sim_process(struct sim *s, uint8_t process);
 bool sim_is_node(uint8_t process);
 uint8_t sim_server_process(uint8_t server);
@@ -436,6 +444,9 @@ uint8_t sim_server_process(uint8_t server);
 bool sim_output_kills(struct sim *s, struct sim_process *p);
 
 /* run.c */
+/* What a new process finds in its memory must not matter: it finds what the last one
+ * left there, and under slow checks bytes that are no zeros. */
+void sim_soil(void *memory, size_t bytes);
 bool sim_run(struct sim *s, const struct sim_options *options);
 void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(const struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
