@@ -21,7 +21,10 @@ from servers import SqlError
 
 # What a loser may be told: by the certification, by the applier that goes first, at commit.
 CONFLICT = {3101, 1213, 1180}
-GONE = {2002, 2006, 2013, 1053, 1927, 1317}
+# What a client of a server that was killed is told.
+GONE = {2002, 2006, 2013, 1053, 1927}
+ONLINE = ("SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_ID = @@server_uuid AND "
+          "MEMBER_STATE = 'ONLINE' AND NOT @@super_read_only")
 ANSWER_S = 60
 HOT_ROWS, OWN_ROWS = 10, 50
 
@@ -106,53 +109,55 @@ class Writer(threading.Thread):
             self.refused.append(number)
             self.client.run('ROLLBACK')
             return
-        self.client = None
         (self.unknown if self.waits_since else self.refused).append(number)
-        if not (self.load.servers_may_die and error.code in GONE):
+        self.bad(number, error)
+
+    def bad(self, number, error):
+        """Nothing that a client may be told, unless its server was killed."""
+        self.client = None
+        if not (self.server.number in self.load.mortal and error.code in GONE):
             self.errors.append((time.monotonic(), number, str(error)))
 
     def connect(self):
-        try:
-            self.client = Client(self.server, 'load_test')
-        except SqlError as error:
-            if not (self.load.servers_may_die and error.code in GONE):
-                raise
+        """A server that came back is no member before its START, and would take writes all the same."""
+        client = Client(self.server, 'load_test')
+        if client.value(ONLINE) == '1':
+            self.client = client
+        else:
             time.sleep(0.1)
 
-    def writable(self):
-        """A server that came back takes no writes before its START."""
-        if self.client and self.load.servers_may_die and self.client.value('SELECT @@super_read_only') == '1':
-            time.sleep(0.1)
-            return False
-        return self.client is not None
+    def step(self, number):
+        """One transaction and what became of it; False while there is no server to do it."""
+        try:
+            if not self.client:
+                self.waits_since = None
+                self.connect()
+                return False
+            self.waits_since = None
+            self.transaction(number)
+        except SqlError as error:
+            if not self.client:
+                self.bad(number, error)
+                time.sleep(0.1)
+                return False
+            try:
+                self.failed(number, error)
+            except SqlError as second:  # of the ROLLBACK
+                self.bad(number, second)
+        return True
 
     def run(self):
-        number = 0
+        number = 1
         while not self.load.end.is_set():
-            try:
-                if not self.client:
-                    self.connect()
-                    if not self.writable():
-                        self.client = None
-                        continue
-                number += 1
-                self.waits_since = None
-                self.transaction(number)
-            except SqlError as error:
-                try:
-                    self.failed(number, error)
-                except SqlError as second:  # the ROLLBACK
-                    self.client = None
-                    if not (self.load.servers_may_die and second.code in GONE):
-                        self.errors.append((time.monotonic(), number, str(second)))
+            number += self.step(number)
             if self.load.pause_s:
                 time.sleep(self.load.pause_s)
-        self.waits_since = None
 
 
 class Load:
-    def __init__(self, cluster, clients=4, hot_share=0.1, pause_s=0, servers_may_die=False):
-        self.hot_share, self.pause_s, self.servers_may_die = hot_share, pause_s, servers_may_die
+    def __init__(self, cluster, clients=4, hot_share=0.1, pause_s=0, mortal=()):
+        """`mortal`: numbers of servers that will be killed; their writers go on when they are back."""
+        self.hot_share, self.pause_s, self.mortal = hot_share, pause_s, mortal
         self.end = threading.Event()
         self.cluster = cluster
         servers = [server for server in cluster.servers for _ in range(clients)]
@@ -193,12 +198,15 @@ class Load:
     def refused(self):
         return sum(len(writer.refused) for writer in self.writers)
 
+    def unknown(self):
+        return sum(len(writer.unknown) for writer in self.writers)
+
     def codes(self):
         return sum((writer.codes for writer in self.writers), Counter())
 
     def errors(self):
-        return [f'writer {writer.writer} on server {writer.server.number} at {when - self.began:.2f} s, '
-                f'transaction {number}: {text}' for writer in self.writers for when, number, text in list(writer.errors)]
+        return [f'writer {each.writer} on server {each.server.number} at {when - self.began:.2f} s, '
+                f'transaction {number}: {text}' for each in self.writers for when, number, text in list(each.errors)]
 
     def longest_wait_s(self, begin, end):
         """The longest that one client waited for an acknowledgement that came between the two moments."""

@@ -1,6 +1,6 @@
 """Three nodes, and stock servers with the plugin that commit through them: real processes on one bridge.
 
-    with Cluster('name', Programs.from_arguments()) as cluster:
+    with Cluster.of_arguments('name') as cluster:
         cluster.start_group()
         cluster.kill_node(cluster.leader())
         cluster.wait_equal()
@@ -39,11 +39,7 @@ RECOVERY = ("SET SQL_LOG_BIN = 0; CREATE USER rpl@'%' IDENTIFIED BY 'rpl'; GRANT
             "SOURCE_USER = 'rpl', SOURCE_PASSWORD = 'rpl' FOR CHANNEL 'group_replication_recovery'")
 
 
-class Programs(namedtuple('Programs', 'synodd synodctl plugin')):
-    @classmethod
-    def from_arguments(cls):
-        """As tests/mysql/meson.build passes them."""
-        return cls(*map(os.path.abspath, sys.argv[1:4]))
+Programs = namedtuple('Programs', 'synodd synodctl plugin')
 
 
 def wait_until(condition, what, within_s):
@@ -69,6 +65,11 @@ class Cluster:
         self.net = Bridge(3 + count)
         self.appliance = self.pool = None
         self.left = False
+
+    @classmethod
+    def of_arguments(cls, name):
+        """As tests/mysql/meson.build passes them: SYNODD SYNODCTL PLUGIN; add --stock to try the test itself."""
+        return cls(name, Programs(*map(os.path.abspath, sys.argv[1:4])), stock='--stock' in sys.argv[4:])
 
     def __enter__(self):
         try:
@@ -198,7 +199,9 @@ class Cluster:
         return groups.get(GROUP, status['groups'][0]['leader'])
 
     def leader(self):
-        """The node that leads, as a living one says that names itself or another living one; None if there is none."""
+        """The node that says of itself that it leads; None if none does."""
+        if self.stock:
+            return None
         alive = [n for n in range(3) if self.appliance.process[n] and self.appliance.process[n].poll() is None]
         for number in alive:
             status = self.appliance.status(number)

@@ -1,6 +1,6 @@
 """What ./demo shows, once everything is built: a group of three servers over three nodes, one of which is killed.
 
-demo.py [--keep] [--stock] [--seconds N] [--clients N] --began EPOCH SYNODD SYNODCTL PLUGIN
+demo.py [--keep] [--stock] [--seconds N] [--clients N] [--ledger FILE] [--began EPOCH] SYNODD SYNODCTL PLUGIN
 """
 import argparse
 import os
@@ -12,7 +12,6 @@ import ledger
 from client import Client, Load, create_tables
 from cluster import CACHE, Cluster, Programs
 
-LEDGER = os.path.join(CACHE, 'demo.json')
 LOGS = 'build/demo-logs'
 PAUSE_S_MAX = 1.0
 TELL_S = 2
@@ -189,20 +188,21 @@ def parse():
     parser.add_argument('--stock', action='store_true')
     parser.add_argument('--seconds', type=int, default=15)
     parser.add_argument('--clients', type=int, default=4)
+    parser.add_argument('--ledger', default=os.path.join(CACHE, 'demo.json'))
     parser.add_argument('--began', type=float, default=time.time())
     parser.add_argument('programs', nargs=3)
     return parser.parse_args()
 
 
-def refuse_second(demo):
+def refuse_second(demo, path):
     """Two demos at once would not harm each other, but the second would take away the first one's ledger."""
-    left = ledger.read(LEDGER)
+    left = ledger.read(path)
     if left is None:
         return
     if left['kept'] or ledger.alive(left, left['owner']):
         sys.exit('demo: another one is running' + (': ./demo --clean stops it' if left['kept'] else ''))
     demo.say('an earlier run was cut off: removing what it left')
-    if not ledger.clean(LEDGER):
+    if not ledger.clean(path):
         sys.exit(1)
 
 
@@ -210,8 +210,8 @@ def main():
     demo = Demo(parse())
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
-    refuse_second(demo)
-    book = ledger.Ledger(LEDGER)
+    refuse_second(demo, demo.options.ledger)
+    book = ledger.Ledger(demo.options.ledger)
     try:
         demo.run(book)
     except KeyboardInterrupt:

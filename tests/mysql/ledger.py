@@ -95,6 +95,15 @@ def end_processes(left):
     return not ours
 
 
+def remove(folder):
+    """More than once: a cp that the killed run had begun may still be at work there."""
+    deadline = time.monotonic() + END_S
+    while os.path.exists(folder) and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.1)
+    return not os.path.exists(folder)
+
+
 def clean(path):
     """Ends what the ledger names. False, with the reason printed: something would not go."""
     left = read(path)
@@ -106,8 +115,9 @@ def clean(path):
     if left['boot'] == boot():
         for name in left['spaces']:
             subprocess.run(['ip', 'netns', 'del', name], check=False, stderr=subprocess.DEVNULL)
-    for folder in left['folders']:
-        shutil.rmtree(folder, ignore_errors=True)
+    if not all(remove(folder) for folder in left['folders']):
+        print('some folders do not go: ' + ', '.join(left['folders']))
+        return False
     os.unlink(path)
     return True
 

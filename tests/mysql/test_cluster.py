@@ -2,11 +2,11 @@
 
 test_cluster.py SYNODD SYNODCTL PLUGIN
 """
-from cluster import NODES, Cluster, Programs
+from cluster import NODES, Cluster
 
 
 def main():
-    with Cluster('cluster', Programs.from_arguments()) as cluster:
+    with Cluster.of_arguments('cluster') as cluster:
         cluster.start_nodes()
         assert cluster.leader() in range(3)
         cluster.start_servers()

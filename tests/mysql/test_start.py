@@ -6,6 +6,7 @@ test_start.py PLUGIN
 """
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from servers import Servers
 
@@ -86,18 +87,21 @@ def by_set(stock, ours):
     return different
 
 
+def at_boot(pool, options):
+    """At boot the same checks are made, and the server comes up all the same."""
+    before = len(pool.server[1].log())
+    server = pool.start(1, LOAD, *options)
+    boot = LINE.findall(server.log()[before:])
+    answer = boot, attempt(server)
+    server.stop()
+    return answer
+
+
 def by_option(originals, servers):
     different = 0
-    for what, options in OPTIONS:
-        answers = []
-        for pool in (originals, servers):
-            # At boot the same checks are made, and the server comes up all the same.
-            before = len(pool.server[1].log())
-            server = pool.start(1, LOAD, *options)
-            boot = LINE.findall(server.log()[before:])
-            answers.append((boot, attempt(server)))
-            server.stop()
-        different += compare(what, *answers)
+    with ThreadPoolExecutor(2) as threads:
+        for what, options in OPTIONS:
+            different += compare(what, *threads.map(lambda pool: at_boot(pool, options), (originals, servers)))
     return different
 
 
