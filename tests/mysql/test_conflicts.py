@@ -1,0 +1,153 @@
+"""Who wins and who loses: one row and two servers, one counter and three, hot rows of one server alone.
+
+test_conflicts.py SYNODD SYNODCTL PLUGIN
+"""
+import threading
+import time
+from collections import Counter
+
+from client import CONFLICT, Client
+from cluster import Cluster
+from servers import SqlError
+
+CLAIMS, PAIRS = 10000, 6
+COUNT_S = 4
+HOT_CLIENTS, HOT_S = 6, 4
+
+
+def together(work, arguments):
+    """Runs `work` once per argument, each in a thread, and raises what one of them raised."""
+    failures = []
+
+    def run(argument):
+        try:
+            work(argument)
+        except BaseException as error:
+            failures.append(error)
+    threads = [threading.Thread(target=run, args=(argument,), daemon=True) for argument in arguments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+class Claimer:
+    """One of the two who want the same rows; `answers` is what each claim led to: 'won', 'taken' or an error code."""
+
+    def __init__(self, server, name, rows, barrier):
+        self.server, self.name, self.rows, self.barrier = server, name, rows, barrier
+        self.answers = {}
+
+    def run(self):
+        client = Client(self.server, 'conflict_test')
+        try:
+            for row in self.rows:
+                self.barrier.wait(60)
+                try:
+                    changed = client.changed(f'UPDATE claim SET owner = {self.name} WHERE id = {row} AND owner = 0')
+                    self.answers[row] = 'won' if changed else 'taken'
+                except SqlError as error:
+                    assert error.code in CONFLICT, f'row {row}, {self.name}: {error}'
+                    self.answers[row] = error.code
+        finally:
+            self.barrier.abort()
+
+
+def claims(cluster):
+    """Each pair goes through its share of the rows in step, so that most claims meet on the way."""
+    claimers = []
+    for pair in range(PAIRS):
+        rows, barrier = range(1 + pair, CLAIMS + 1, PAIRS), threading.Barrier(2)
+        for side in range(2):
+            server = cluster.servers[(pair + side) % len(cluster.servers)]
+            claimers.append(Claimer(server, 2 * pair + side + 1, rows, barrier))
+    began = time.monotonic()
+    together(Claimer.run, claimers)
+    cluster.wait_equal()
+    cluster.check_tables()
+    owner = {int(row): int(name) for row, name in
+             Client(cluster.servers[0], 'conflict_test').run('SELECT id, owner FROM claim')}
+    told, neither = Counter(), []
+    for one, two in zip(claimers[::2], claimers[1::2]):
+        for row in one.rows:
+            winners = [each.name for each in (one, two) if each.answers[row] == 'won']
+            assert len(winners) <= 1, f'row {row}: both were told that it is theirs'
+            neither += [] if winners else [row]
+            assert not winners or owner[row] == winners[0], f'row {row}: {winners[0]} won, and {owner[row]} has it'
+            told.update(each.answers[row] for each in (one, two))
+    assert not neither, f'{len(neither)} rows were won by nobody: {[(row, owner[row]) for row in neither[:5]]}'
+    assert told['won'] == CLAIMS, told
+    raced = sum(told[code] for code in CONFLICT)
+    assert raced > CLAIMS // 100, f'claims hardly met: {told}'
+    print(f'{CLAIMS} rows claimed twice in {time.monotonic() - began:.1f} s: {dict(told)}', flush=True)
+
+
+def repeat(server, sql, until, counts):
+    """Tells one statement again and again; counts what it led to."""
+    client = Client(server, 'conflict_test')
+    while time.monotonic() < until:
+        try:
+            client.run(sql(sum(counts.values())))
+            counts['done'] += 1
+        except SqlError as error:
+            counts[error.code] += 1
+
+
+def counter(cluster):
+    until, counts = time.monotonic() + COUNT_S, [Counter() for _ in range(6)]
+
+    def work(number):
+        repeat(cluster.servers[number % 3], lambda _: 'UPDATE one SET value = value + 1', until, counts[number])
+    together(work, range(6))
+    cluster.wait_equal()
+    total = sum(counts, Counter())
+    assert not set(total) - {'done'} - CONFLICT, total
+    for server in cluster.servers:
+        value = int(server.value('SELECT value FROM conflict_test.one'))
+        assert value == total['done'], f'server {server.number} counts {value}, {total["done"]} were acknowledged'
+    assert sum(total[code] for code in CONFLICT) > 0, f'no two increments met: {total}'
+    print(f'a counter from three servers: {dict(total)}', flush=True)
+
+
+def hot_rows(cluster, what, sql):
+    """Nobody writes elsewhere, so row locks alone have ordered these: none may be refused."""
+    group = cluster.group_status()
+    until, counts = time.monotonic() + HOT_S, [Counter() for _ in range(HOT_CLIENTS)]
+
+    def work(number):
+        repeat(cluster.servers[1], lambda n: sql(number, n), until, counts[number])
+    together(work, range(HOT_CLIENTS))
+    cluster.wait_equal()
+    total = sum(counts, Counter())
+    assert set(total) == {'done'}, f'{what}: {total}'
+    after = cluster.group_status()
+    assert cluster.stock or after['conflicts'] == group['conflicts'], f'{what}: the appliance refused some'
+    print(f'{what} from {HOT_CLIENTS} clients of one server: {total["done"]} and no refusal', flush=True)
+
+
+def main():
+    with Cluster.of_arguments('conflicts') as cluster:
+        cluster.start_group()
+        first = cluster.servers[0]
+        first.query('CREATE DATABASE conflict_test; USE conflict_test; '
+                    'CREATE TABLE claim (id INT PRIMARY KEY, owner INT NOT NULL); '
+                    'CREATE TABLE one (id INT PRIMARY KEY, value BIGINT NOT NULL); INSERT INTO one VALUES (1, 0); '
+                    'CREATE TABLE hot (id INT PRIMARY KEY, value BIGINT NOT NULL); '
+                    'INSERT INTO hot VALUES (1, 0), (2, 0); '
+                    'CREATE TABLE child (writer INT, number INT, parent INT NOT NULL, PRIMARY KEY (writer, number), '
+                    'FOREIGN KEY (parent) REFERENCES hot (id))')
+        first.query(f'SET SESSION cte_max_recursion_depth = {CLAIMS}; INSERT INTO conflict_test.claim '
+                    f'WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {CLAIMS}) '
+                    'SELECT i, 0 FROM n')
+        cluster.wait_equal()
+        claims(cluster)
+        counter(cluster)
+        hot_rows(cluster, 'two hot rows', lambda writer, n: f'UPDATE hot SET value = value + 1 WHERE id = {1 + n % 2}')
+        if not cluster.stock:  # which refuses nine in ten of these
+            hot_rows(cluster, 'children of one row', lambda writer, n: f'INSERT INTO child VALUES ({writer}, {n}, 1)')
+        cluster.check_tables()
+
+
+main()

@@ -1,0 +1,89 @@
+"""kill -9 of a server, between the verdict and the sync of its binary log and at any other time: equal after START.
+
+test_servers_killed.py SYNODD SYNODCTL PLUGIN
+"""
+import os
+import random
+import threading
+import time
+
+from client import GONE, Client, Load, create_tables
+from cluster import Cluster, wait_until
+from servers import SqlError
+
+VICTIM = 3
+ROUNDS = 3
+dice = random.Random(3)
+
+
+def back(cluster):
+    cluster.start_server(VICTIM)
+    cluster.join(VICTIM)
+    cluster.wait_online()
+
+
+def commit_slowly(server, row, answers):
+    """A commit that hangs before its binary log is synced: it is flushed by then, and the verdict is given."""
+    try:
+        client = Client(server, 'load_test')
+        client.run(f'INSERT INTO done VALUES (0, {row})')
+        answers.append('acknowledged')
+    except SqlError as error:
+        answers.append(error.code)
+
+
+def before_sync(cluster, row, cut):
+    """The others have the transaction, its origin waits to sync it and is killed there. With `cut` the binary log
+    loses what was not synced, as in a power cut; the server then rolls it back, and gets it again from the group."""
+    victim, other = cluster.servers[VICTIM - 1], Client(cluster.servers[0], 'load_test')
+    name, position = Client(victim).run('SHOW BINARY LOG STATUS')[0][:2]
+    victim.query('SET GLOBAL binlog_group_commit_sync_delay = 1000000')
+    answers = []
+    thread = threading.Thread(target=commit_slowly, args=(victim, row, answers), daemon=True)
+    thread.start()
+    wait_until(lambda: other.run(f'SELECT 1 FROM done WHERE writer = 0 AND number = {row}'),
+               'the others have the transaction', 5)
+    assert not answers, f'the origin was not slower than the others: {answers}'
+    cluster.kill_server(VICTIM)
+    thread.join(10)
+    assert answers and answers[0] in GONE, f'the client was told {answers}'
+    path = f'{victim.path}/data/{name}'
+    flushed = os.path.getsize(path)
+    assert flushed > int(position), 'the transaction was not yet in the binary log'
+    if cut:
+        os.truncate(path, int(position))
+    back(cluster)
+    cluster.wait_equal()
+    tables = dict(cluster.check_tables())
+    held = cluster.servers[VICTIM - 1].value(f'SELECT COUNT(*) FROM load_test.done WHERE number = {row}')
+    assert held == '1', f'the transaction is there {held} times'
+    print(f'killed before the sync, {"and the binary log cut" if cut else "binary log as it was"}: equal, {tables}',
+          flush=True)
+
+
+def under_load(cluster):
+    with Load(cluster, clients=3, mortal={VICTIM}) as load:
+        for _ in range(ROUNDS):
+            time.sleep(dice.uniform(0.3, 1.5))
+            cluster.kill_server(VICTIM)
+            time.sleep(dice.uniform(0, 0.5))
+            back(cluster)
+            print(f'killed at {load.count():,d} commits; back and ONLINE', flush=True)
+        time.sleep(0.5)
+    cluster.wait_equal()
+    load.check()
+    cluster.check_tables()
+    assert load.unknown() > 0, 'no client waited for its commit when its server was killed'
+    print(f'{load.count():,d} acknowledged, {load.unknown()} in doubt for their clients: equal')
+
+
+def main():
+    with Cluster.of_arguments('killed') as cluster:
+        cluster.start_group()
+        create_tables(cluster.servers[0])
+        before_sync(cluster, 1, cut=False)
+        before_sync(cluster, 2, cut=True)
+        under_load(cluster)
+
+
+main()
