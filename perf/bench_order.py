@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Order latency and throughput: three synodd over af_packet on one bridge, and a member.
+
+bench_order.py BUILD [--smallest]      as root; the logs lie below the working directory
+
+A member (tests/device/member_load) submits transactions of 4 rows and 200 bytes, 1, 8 and 64
+outstanding, and waits for its verdicts; nothing conflicts, nobody applies. In memory (durability =
+memory) a verdict needs two network round trips; on disk a durable write at two nodes besides. So
+the floor is a datagram's round trip through the same bridge, from a sleeping sender over an echo
+on af_packet, and a durable write on the same disk.
+
+Each point has an appliance of its own. All points take turns, round by round; medians over the
+rounds are printed, with the least and the most. Nodes, member and disk are one machine's: what is
+measured is the code and the scheduler, and three logs that share one disk.
+"""
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, f'{ROOT}/tests/device')
+
+from appliance import EAL, Appliance
+from load import Member, errors
+from netns import Bridge
+
+OUTSTANDING = (1, 8, 64)
+ECHO, ECHO_PORT = '10.77.0.20', 7000
+DATAGRAM_BYTES, WRITE_BYTES = 400, 4096
+
+
+def wait_until(condition, what, within_s=30):
+    end = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > end:
+            sys.exit(f'bench_order: not within {within_s} s: {what}')
+        time.sleep(0.02)
+
+
+def ready(appliance):
+    said = [appliance.status(number) for number in range(3)]
+    return all(said) and all(one['node']['voting'] for one in said) and \
+        len({one['groups'][0]['leader'] for one in said} - {None}) == 1
+
+
+def measure(net, build, durability, outstanding, run_s):
+    """Microseconds and orders per second of one point."""
+    with Appliance(net, f'{build}/dpdk/synodd', f'{build}/dpdk/synodctl', durability=durability,
+                   within=os.getcwd(), log_bytes_max='2 GiB',
+                   index_hashes_max=1048576) as appliance, \
+            tempfile.TemporaryDirectory(dir='/dev/shm') as memory:
+        for number in range(3):
+            appliance.start(number, '--format')
+        wait_until(lambda: ready(appliance), 'the nodes agree')
+        member = Member(net.spaces[3], f'{build}/tests/device/member_load', memory, 1,
+                        bootstrap=1, clients=outstanding, hot_rows=0, think_us=0, commit_us=0)
+        member.start()
+        if not member.started():
+            sys.exit('bench_order: the member was refused')
+        wait_until(lambda: member.stats()['online'] == 1, 'the member is ONLINE')
+        member.ask('go')
+        time.sleep(run_s / 4)
+        member.ask('reset')
+        began = time.monotonic()
+        time.sleep(run_s)
+        stats = member.stats()
+        took_s = time.monotonic() - began
+        member.ask('halt')
+        member.kill()
+        if errors(stats):
+            sys.exit(f'bench_order: {errors(stats)}')
+        return {'p50': stats['p50_us'], 'p99': stats['p99_us'], 'rate': stats['commit'] / took_s}
+
+
+def floor(space, build, *words):
+    argv = [f'{build}/perf/order_floor', *map(str, words)]
+    process = space.run(argv, stdout=subprocess.PIPE, text=True)
+    text, _ = process.communicate(timeout=120)
+    if process.returncode != 0:
+        sys.exit('bench_order: no floor')
+    said = dict(word.split('=') for word in text.split())
+    return {'p50': int(said['p50_ns']) / 1000, 'p99': int(said['p99_ns']) / 1000}
+
+
+def echo_floor(net, build, count):
+    argv = [f'{build}/tests/device/udp_echo', EAL, f'{ECHO}/24', str(ECHO_PORT)]
+    echo = net.spaces[4].run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    echo.stdout.readline()
+    result = floor(net.spaces[3], build, 'udp', ECHO, ECHO_PORT, DATAGRAM_BYTES, count)
+    echo.terminate()
+    echo.communicate(timeout=10)
+    return result
+
+
+def middle(rows, name):
+    values = [row[name] for row in rows]
+    return f'{statistics.median(values):8.0f} [{min(values):6.0f} {max(values):6.0f}]'
+
+
+def show(what, rows):
+    line = f'{what:<36} p50 {middle(rows, "p50")}  p99 {middle(rows, "p99")} us'
+    if 'rate' in rows[0]:
+        line += f'  {middle(rows, "rate")} /s'
+    print(line, flush=True)
+
+
+def main():
+    build = os.path.abspath(sys.argv[1])
+    smallest = '--smallest' in sys.argv
+    rounds, run_s, count = (1, 0.5, 200) if smallest else (5, 3, 5000)
+    points = [(durability, n) for durability in ('memory', 'disk') for n in OUTSTANDING]
+    rows = {point: [] for point in [*points, 'echo', 'write']}
+    subprocess.run([f'{build}/perf/order_floor', 'header'], check=True)
+    with Bridge(5) as net:
+        net.spaces[3].give_address('10.77.0.11/24')
+        for _ in range(rounds):
+            rows['echo'].append(echo_floor(net, build, count))
+            rows['write'].append(floor(net.spaces[3], build, 'write', os.getcwd(), WRITE_BYTES,
+                                       count))
+            for point in points:
+                rows[point].append(measure(net, build, *point, run_s))
+    for durability, outstanding in points:
+        show(f'order, {durability}, {outstanding} outstanding', rows[durability, outstanding])
+    show(f'floor: echo of {DATAGRAM_BYTES} bytes', rows['echo'])
+    show(f'floor: bare write of {WRITE_BYTES} bytes', rows['write'])
+    print(f'# {rounds} rounds of {run_s} s each; median over them, [least most]')
+
+
+main()
