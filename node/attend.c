@@ -10,17 +10,24 @@
 
 #include "base/must.h"
 
-static void
-say(struct node *n, int session, enum wire_stream stream, const struct protocol_message *m)
+/* False: the stream has no room now. */
+static bool
+say_if_room(struct node *n, int session, enum wire_stream stream, const struct protocol_message *m)
 {
 	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
 	uint32_t bytes = protocol_encode(m, n->config.epoch, &w);
 	struct wire_slice slice = {.data = n->scratch, .bytes = bytes};
 
 	must(bytes > 0);
+	return wire_send(n->wire, session, stream, &slice, 1, 0);
+}
+
+static void
+say(struct node *n, int session, enum wire_stream stream, const struct protocol_message *m)
+{
 	/* A member that does not take its control messages has lost its place: it
 	 * comes back through a new attachment, which tells it everything. */
-	if (!wire_send(n->wire, session, stream, &slice, 1, 0)) {
+	if (!say_if_room(n, session, stream, m)) {
 		wire_close(n->wire, session);
 		node_attend_close(n, session);
 	}
@@ -306,6 +313,20 @@ say_outcomes(struct node *n, struct node_group *g, int session)
 	return s->stage != SESSION_NONE;
 }
 
+/* What tables show. Progress follows whatever the feed told, so the last word comes
+ * behind the last transaction. */
+static void
+say_counts(struct node *n, const struct node_group *g, int session)
+{
+	(void)say_if_room(n, session, WIRE_PROGRESS,
+			  &(struct protocol_message){.kind = PROTOCOL_COUNTS,
+						     .group = g->number,
+						     .incarnation = n->session[session].incarnation,
+						     .checked = g->certified,
+						     .conflicts = g->conflicts,
+						     .rows = group_index_hashes(g->state)});
+}
+
 /* The answer to an attachment: every earlier outcome is known now, and is told
  * before the attachment itself. */
 static void
@@ -335,6 +356,7 @@ attached(struct node *n, struct node_group *g, const struct group_effect *e)
 				       .incarnation = s->incarnation,
 				       .session = s->session,
 				       .index = e->index});
+	say_counts(n, g, session);
 }
 
 /* A JOIN was delivered: its member, if it is here, is told what became of it. */
@@ -637,6 +659,7 @@ progress(struct node *n, int session, const struct protocol_message *m)
 	s->ready = m->flags & PROTOCOL_READY;
 	if (s->ready && !was_ready && g->duty_ns > n->now_ns)
 		g->duty_ns = n->now_ns; /* to be ONLINE soon is worth an entry at once */
+	say_counts(n, g, session);
 }
 
 static void

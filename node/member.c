@@ -348,6 +348,24 @@ on_ended(struct member *m, const struct protocol_message *message)
 		       });
 }
 
+/* Counted from this START on. A node whose log was trimmed may have counted less:
+ * what was shown never falls. */
+static void
+on_counts(struct member *m, const struct protocol_message *message)
+{
+	struct member_counts *base = &m->counts_base;
+
+	if (!m->counts_known || message->checked < base->checked + m->stats.checked ||
+	    message->conflicts < base->conflicts + m->stats.conflicts) {
+		base->checked = message->checked - m->stats.checked;
+		base->conflicts = message->conflicts - m->stats.conflicts;
+	}
+	m->counts_known = true;
+	m->stats.checked = message->checked - base->checked;
+	m->stats.conflicts = message->conflicts - base->conflicts;
+	m->stats.rows_validating = message->rows;
+}
+
 static void
 on_message(struct member *m, const struct wire_event *event)
 {
@@ -385,6 +403,10 @@ on_message(struct member *m, const struct wire_event *event)
 		break;
 	case PROTOCOL_ENDED:
 		on_ended(m, &message);
+		break;
+	case PROTOCOL_COUNTS:
+		if (message.incarnation == m->incarnation)
+			on_counts(m, &message);
 		break;
 	default:
 		break;
@@ -531,10 +553,12 @@ start(struct member *m, const struct member_start *s)
 	m->stopping = false;
 	m->started_told = false;
 	m->server_full = false;
+	m->counts_known = false;
 	m->incarnation = 0;
 	m->group = 0;
 	m->progress_ns = 0;
 	member_open_forget(m);
+	memset(&m->stats, 0, sizeof m->stats);
 	snapshot_table_reset(&m->snapshots, 0);
 	w.self.process = s->process;
 	m->wire = wire_init(m->wire, &w);

@@ -53,6 +53,12 @@ struct member_open {
 	uint32_t payload_bytes;
 };
 
+/* What the group had counted when this START began to count. */
+struct member_counts {
+	uint64_t checked;
+	uint64_t conflicts;
+};
+
 struct member {
 	struct member_config config;
 	struct wire *wire;
@@ -85,6 +91,8 @@ struct member {
 	bool bootstrap;
 	bool stopping;
 	bool started_told;
+	bool counts_known;
+	struct member_counts counts_base;
 	bool server_full; /* between HOLD and RELEASE */
 	int session;
 	uint8_t target; /* node that the session goes to */

@@ -21,6 +21,7 @@ enum field {
 	F_GTID = 1u << 14,
 	F_WINNER = 1u << 15,
 	F_DATA = 1u << 16,
+	F_COUNTS = 1u << 17,
 };
 
 #define KINDS (PROTOCOL_END - PROTOCOL_OPEN)
@@ -43,6 +44,7 @@ static const uint32_t fields_of[KINDS] = {
 	[PROTOCOL_PROGRESS - PROTOCOL_OPEN] = F_FLAGS | F_SEQUENCE | F_INDEX | F_MARK,
 	[PROTOCOL_LEAVE - PROTOCOL_OPEN] = 0,
 	[PROTOCOL_ENDED - PROTOCOL_OPEN] = F_REASON,
+	[PROTOCOL_COUNTS - PROTOCOL_OPEN] = F_COUNTS,
 };
 
 void
@@ -104,6 +106,9 @@ write_fields(struct writer *w, uint32_t fields, const struct protocol_message *m
 	write_u64_if(w, fields & F_DEPENDENCY, m->dependency);
 	write_u64_if(w, fields & F_MARK, m->mark);
 	write_u64_if(w, fields & F_HASH, m->winner_hash);
+	write_u64_if(w, fields & F_COUNTS, m->checked);
+	write_u64_if(w, fields & F_COUNTS, m->conflicts);
+	write_u64_if(w, fields & F_COUNTS, m->rows);
 	if (fields & F_UUID)
 		writer_raw(w, m->uuid, UUID_BYTES);
 	if (fields & F_NONCE)
@@ -135,6 +140,9 @@ read_fields(struct reader *r, uint32_t fields, struct protocol_message *m)
 	read_u64_if(r, fields & F_DEPENDENCY, &m->dependency);
 	read_u64_if(r, fields & F_MARK, &m->mark);
 	read_u64_if(r, fields & F_HASH, &m->winner_hash);
+	read_u64_if(r, fields & F_COUNTS, &m->checked);
+	read_u64_if(r, fields & F_COUNTS, &m->conflicts);
+	read_u64_if(r, fields & F_COUNTS, &m->rows);
 	if (fields & F_UUID)
 		reader_raw(r, m->uuid, UUID_BYTES);
 	if (fields & F_NONCE)

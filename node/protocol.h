@@ -17,6 +17,7 @@
  *                                   <-      VERDICT, on the control stream
  *                                   <-      ENTRY, THROUGH, VIEW, on the feed stream
  *     PROGRESS                      ->      logs it now and then
+ *                                   <-      COUNTS
  *     LEAVE                         ->      logs it
  *                                   <-      ENDED
  *
@@ -52,7 +53,8 @@ enum protocol_kind {
 	PROTOCOL_PROGRESS = 76,
 	PROTOCOL_LEAVE = 77,
 	PROTOCOL_ENDED = 78,
-	PROTOCOL_END = 79,
+	PROTOCOL_COUNTS = 79,
+	PROTOCOL_END = 80,
 };
 
 enum protocol_flag {
@@ -82,6 +84,9 @@ struct protocol_message {
 	uint8_t nonce[NONCE_BYTES]; /* JOINED */
 	struct gtid gtid;           /* VERDICT, ENTRY */
 	struct gtid winner;         /* VERDICT */
+	uint64_t checked;           /* COUNTS: transactions certified in the group so far */
+	uint64_t conflicts;         /* COUNTS: of these, refused for a conflict */
+	uint64_t rows;              /* COUNTS: hashes in the certification index */
 	const uint8_t *data;        /* JOIN, SUBMIT, ABANDON, ENTRY, VIEW: the rest */
 	uint32_t bytes;
 };
