@@ -515,7 +515,9 @@ finish(struct member *m)
 						       .bytes = (uint32_t)p.bytes});
 	if (m->stage != MEMBER_IDLE) {
 		timer_ns = m->retry_ns;
-		if (m->progress_due && m->progress_ns < timer_ns)
+		/* Only an attached member reports: else it would wake for nothing. */
+		bool reports = m->stage == MEMBER_ATTACHED && m->progress_due;
+		if (reports && m->progress_ns < timer_ns)
 			timer_ns = m->progress_ns;
 	}
 	if (wire_timer_ns(m->wire) < timer_ns)

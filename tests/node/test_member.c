@@ -31,6 +31,7 @@ struct pair {
 	uint32_t count;
 	uint32_t started, queued, views;
 	uint64_t through; /* index of the last thing told */
+	uint64_t timer_ns;
 };
 
 static const uint8_t epoch[EPOCH_BYTES] = {1, 2, 3};
@@ -65,6 +66,9 @@ emit(void *context, const struct member_output *out)
 	case MEMBER_OUT_VIEW:
 		p->views++;
 		p->through = out->index;
+		break;
+	case MEMBER_OUT_TIMER:
+		p->timer_ns = out->at_ns;
 		break;
 	default:
 		break;
@@ -314,5 +318,33 @@ Test(node_member, what_a_second_attachment_feeds_again_is_told_once)
 	cr_assert_eq(p->queued, 2);
 	cr_assert_eq(p->through, 41);
 	cr_assert_eq(member_stats(p->member)->failovers, 0);
+	finish(p);
+}
+
+/* Progress that is due and has nobody to be told to waits for the next attachment. A
+ * member whose appliance was gone once asked to be called again at once, for ever. */
+Test(node_member, without_an_appliance_it_sleeps)
+{
+	struct pair *p = attaching(39);
+	uint32_t ticks = 0;
+
+	node_says(p, WIRE_CONTROL, attached(p, 42));
+	run(p);
+	node_says(p, WIRE_FEED, entry(38, 39));
+	run(p);
+	uint64_t end_ns = p->now_ns + 1000 * MS;
+	for (bool told = false; ticks < 1000 && p->now_ns < end_ns; ticks++) {
+		if (!told && member_stats(p->member)->failovers == 1) {
+			told = true;
+			step(p, (struct member_input){.kind = MEMBER_IN_COMMITTED,
+						      .gtid = &(struct gtid){
+							      .source = {.uuid = {4}}, .gno = 39}});
+		}
+		p->now_ns = p->timer_ns > p->now_ns ? p->timer_ns : p->now_ns + US;
+		step(p, (struct member_input){.kind = MEMBER_IN_TICK});
+		p->count = 0;
+	}
+	cr_assert_lt(ticks, 300);
+	cr_assert_eq(member_stats(p->member)->failovers, 1);
 	finish(p);
 }

@@ -17,6 +17,7 @@
  *  8. at rest: every submission answered, every accepted transaction on every server,
  *     equal rows, and so nothing that was acknowledged is lost
  *  9. nothing is refused for a conflict that was none
+ * 10. no process asks for its next tick at once for ever (run.c)
  */
 #include <stdlib.h>
 

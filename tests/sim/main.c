@@ -104,6 +104,10 @@ run_seeds(struct plan plan, struct job *job)
 static void
 job_begin(const struct plan *plan, struct job *job)
 {
+	struct plan first = *plan;
+
+	first.options.seed += job->next;
+	replay_line(&first); /* should it trap before it has begun */
 	fflush(stdout);
 	pid_t child = fork();
 	if (child < 0) {

@@ -7,6 +7,7 @@
 
 #define SETTLE_NS (40 * SEC) /* after healing, everything must have come to rest */
 #define REST_NS   (500 * MS) /* and stay so */
+#define TICKS_MAX 200        /* of a process, in a millisecond */
 
 static void
 print_line(const struct sim *s, const char *label, const char *format, va_list list)
@@ -132,6 +133,21 @@ watch(struct sim *s)
 	sim_push(s, 50 * MS, EVENT_WATCH, 0, 0);
 }
 
+/* Rule 10: a process that asks to be called again at once, and again, spins. */
+static void
+check_spinning(struct sim *s, uint8_t process)
+{
+	struct sim_process *p = sim_process(s, process);
+
+	if (s->now_ns >= p->ticks_since_ns + MS) {
+		p->ticks_since_ns = s->now_ns;
+		p->ticks = 0;
+	}
+	if (++p->ticks > TICKS_MAX)
+		sim_fail(s, "process %u asks for more than %u ticks in a millisecond", process,
+			 TICKS_MAX);
+}
+
 static void
 tick(struct sim *s, uint8_t process)
 {
@@ -144,6 +160,7 @@ tick(struct sim *s, uint8_t process)
 		s->timer_ns[process] = p->stalled_until_ns;
 		return;
 	}
+	check_spinning(s, process);
 	if (sim_is_node(process)) {
 		struct node_input in = {.kind = NODE_IN_TICK};
 		sim_node_feed(s, process, &in);

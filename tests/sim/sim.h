@@ -122,6 +122,8 @@ struct sim_process {
 	uint64_t stalled_until_ns;
 	uint64_t clock_offset_ns;
 	int32_t clock_ppm;
+	uint64_t ticks_since_ns; /* the millisecond in which `ticks` are counted */
+	uint32_t ticks;
 };
 
 /* ---- disk.c ---- */
