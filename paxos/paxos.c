@@ -41,6 +41,7 @@ paxos_init(void *memory, const struct paxos_config *config)
 	r->config = *config;
 	r->role = ROLE_FOLLOWER;
 	r->told_leader = PAXOS_NO_VOTER;
+	r->owed_ns = UINT64_MAX;
 	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++) {
 		r->window[i].value = no_value;
 		r->report[i].value = no_value;
@@ -320,6 +321,12 @@ paxos_can_propose(const struct paxos_replica *r)
 	if (r->next_slot >= window_end(r))
 		return false;
 	return own_ballot(r, r->next_slot) != 0 || r->next_slot < r->reserve_durable;
+}
+
+bool
+paxos_is_voting(const struct paxos_replica *r)
+{
+	return r->voting && !r->failed;
 }
 
 bool

@@ -193,6 +193,8 @@ void paxos_step(struct paxos_replica *replica, const struct paxos_input *in,
  * within the event horizon (and, in ballot 0, below its durable reservation). */
 bool paxos_can_propose(const struct paxos_replica *replica);
 
+/* False until the end of a cut log is settled, and after a write error. */
+bool paxos_is_voting(const struct paxos_replica *replica);
 bool paxos_is_leader(const struct paxos_replica *replica);
 uint8_t paxos_leader(const struct paxos_replica *replica); /* or PAXOS_NO_VOTER */
 uint64_t paxos_delivered(const struct paxos_replica *replica);

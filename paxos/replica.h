@@ -68,6 +68,8 @@ struct paxos_replica {
 	uint64_t now_ns;
 	uint64_t lsn;     /* end of the last record */
 	uint64_t durable; /* every byte below is on disk */
+	uint64_t owed_ns; /* since when the log has not moved on; UINT64_MAX: it owes nothing */
+	uint64_t owed_durable;
 
 	/* Acceptor. Slots below low_end are promised to the higher of both. */
 	uint64_t promised;

@@ -10,6 +10,12 @@ step_down(struct paxos_replica *r)
 		prepare_abandon(r);
 }
 
+static void
+listen_first(struct paxos_replica *r, uint64_t away_ns)
+{
+	r->heard_ns = r->now_ns + min_u64(away_ns, 4 * r->config.takeover_ns);
+}
+
 /* A process that stood still finds its leader silent for as long. What was said
  * meanwhile is in its queue, or was lost with sessions that its peers have closed:
  * it listens as long again, else each return would depose a leader whom everybody
@@ -22,7 +28,7 @@ step_late(struct paxos_replica *r)
 	if (r->role != ROLE_FOLLOWER || r->stall_forgiven)
 		return;
 	r->stall_forgiven = true;
-	r->heard_ns = r->now_ns + min_u64(r->now_ns - r->due_ns, 4 * r->config.takeover_ns);
+	listen_first(r, r->now_ns - r->due_ns);
 }
 
 /* A valid message of this ballot's owner came. The owner of the highest ballot is
@@ -145,9 +151,35 @@ delivered_unlogged(const struct paxos_replica *r)
 	return !r->failed && r->delivered > r->delivered_logged;
 }
 
+/* A full or hanging disk. Whoever leads on one cannot reserve, nor vote, but its
+ * heartbeats would keep the others from taking over for as long as it lasts; and a
+ * takeover prepared on one would come when the disk does, to depose whoever leads
+ * by then: who comes back listens first. */
+static uint64_t
+log_hangs_at(const struct paxos_replica *r)
+{
+	return r->owed_ns == UINT64_MAX ? UINT64_MAX : r->owed_ns + 4 * r->config.takeover_ns;
+}
+
+static void
+watch_log(struct paxos_replica *r)
+{
+	bool owes = r->lsn > r->durable;
+
+	if (owes && r->owed_ns != UINT64_MAX && r->durable <= r->owed_durable)
+		return;
+	if (r->now_ns >= log_hangs_at(r))
+		listen_first(r, r->now_ns - r->owed_ns);
+	r->owed_ns = owes ? r->now_ns : UINT64_MAX;
+	r->owed_durable = r->durable;
+}
+
 void
 timer_run(struct paxos_replica *r)
 {
+	watch_log(r);
+	if (r->role == ROLE_LEADER && r->now_ns >= log_hangs_at(r))
+		step_down(r);
 	if (beats(r) && r->now_ns >= r->beat_ns)
 		beat(r);
 	if (r->role == ROLE_CANDIDATE && r->now_ns >= attempt_end(r)) {
@@ -155,7 +187,8 @@ timer_run(struct paxos_replica *r)
 		prepare_abandon(r);
 		prepare_begin(r, end);
 	}
-	if (r->role == ROLE_FOLLOWER && r->voting && r->now_ns >= takeover_at(r))
+	if (r->role == ROLE_FOLLOWER && r->voting && r->now_ns >= takeover_at(r) &&
+	    r->now_ns < log_hangs_at(r))
 		prepare_begin(r, PAXOS_SLOT_END);
 	if (r->may_trust_tail && !r->failed && r->now_ns >= r->trust_ns)
 		recover_trust(r);
@@ -171,8 +204,10 @@ timer_next(const struct paxos_replica *r)
 		at = min_u64(at, r->beat_ns);
 	if (r->role == ROLE_CANDIDATE)
 		at = min_u64(at, attempt_end(r));
-	if (r->role == ROLE_FOLLOWER && r->voting)
+	if (r->role == ROLE_FOLLOWER && r->voting && r->now_ns < log_hangs_at(r))
 		at = min_u64(at, takeover_at(r));
+	if (r->role == ROLE_LEADER)
+		at = min_u64(at, log_hangs_at(r));
 	if (r->may_trust_tail && !r->failed)
 		at = min_u64(at, r->trust_ns);
 	if (delivered_unlogged(r))

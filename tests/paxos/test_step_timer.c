@@ -49,12 +49,19 @@ tick(struct follower *f, uint64_t now_ns)
 	return step(f, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = now_ns});
 }
 
-/* Voter 1 of 3, first in the row to take over from voter 0. */
+static bool
+durable(struct follower *f, uint64_t now_ns)
+{
+	return step(
+		f, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = now_ns, .lsn = f->lsn});
+}
+
+/* Of 3, at its start. */
 static struct follower *
-follower(uint64_t now_ns)
+voter(uint8_t self, uint64_t now_ns)
 {
 	struct paxos_config config = {.voter_count = 3,
-				      .self = 1,
+				      .self = self,
 				      .horizon = 64,
 				      .reserve_slots = 1024,
 				      .takeover_ns = TAKEOVER_NS,
@@ -71,7 +78,16 @@ follower(uint64_t now_ns)
 				     .process = 1,
 				     .nonce = 1,
 				     .tail = PAXOS_TAIL_CLEAN});
-	step(f, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = now_ns, .lsn = f->lsn});
+	durable(f, now_ns);
+	return f;
+}
+
+/* Voter 1, first in the row to take over from voter 0. */
+static struct follower *
+follower(uint64_t now_ns)
+{
+	struct follower *f = voter(1, now_ns);
+
 	cr_assert(!hear(f, now_ns));
 	return f;
 }
@@ -112,5 +128,50 @@ Test(paxos_step_timer, a_host_that_is_always_late_takes_over_all_the_same)
 
 	cr_assert(!tick(f, f->out.timer_ns + TAKEOVER_NS));
 	cr_assert(tick(f, f->out.timer_ns + TAKEOVER_NS));
+	follower_free(f);
+}
+
+/* Its disk is full: heartbeats alone would keep the lead for ever. */
+Test(paxos_step_timer, a_leader_whose_log_hangs_gives_up_the_lead)
+{
+	struct follower *f = voter(0, 10 * MS);
+	uint64_t hung_ns = 20 * MS;
+	uint64_t end_ns = hung_ns + 4 * TAKEOVER_NS;
+
+	cr_assert(paxos_can_propose(f->replica));
+	step(f, (struct paxos_input){.kind = PAXOS_IN_PROPOSE,
+				     .now_ns = hung_ns,
+				     .value = {.handle = 1, .bytes = 1}});
+	for (uint64_t now_ns = hung_ns; now_ns < end_ns; now_ns += 10 * MS) {
+		tick(f, now_ns);
+		cr_assert(paxos_is_leader(f->replica));
+	}
+	for (uint64_t i = 0; i < 100; i++) {
+		cr_assert(!tick(f, end_ns + i * 10 * MS), "nor does it ask for the lead");
+		cr_assert(!paxos_is_leader(f->replica));
+	}
+	cr_assert_gt(f->out.timer_ns, end_ns + 1000 * MS, "and it does not spin");
+	cr_assert(!durable(f, end_ns + 1000 * MS), "with room again, it listens first");
+	cr_assert_eq(f->out.timer_ns, end_ns + 1000 * MS + 5 * TAKEOVER_NS);
+	cr_assert(tick(f, f->out.timer_ns));
+	follower_free(f);
+}
+
+/* However slow, it moves. */
+Test(paxos_step_timer, a_leader_whose_log_is_slow_leads_on)
+{
+	struct follower *f = voter(0, 10 * MS);
+
+	for (uint64_t i = 1; i < 20; i++) {
+		uint64_t now_ns = i * 3 * TAKEOVER_NS;
+
+		step(f, (struct paxos_input){.kind = PAXOS_IN_PROPOSE,
+					     .now_ns = now_ns,
+					     .value = {.handle = (uint32_t)i, .bytes = 1}});
+		step(f, (struct paxos_input){.kind = PAXOS_IN_DURABLE,
+					     .now_ns = now_ns + 2 * TAKEOVER_NS,
+					     .lsn = f->lsn - 1});
+		cr_assert(paxos_is_leader(f->replica));
+	}
 	follower_free(f);
 }
