@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/must.h"
+#include "node/protocol.h"
 
 #define NANOSECONDS 1000000000u
 
@@ -75,6 +76,7 @@ node_of(const struct loop_snapshot *s, const struct status_facts *facts)
 	put(node, "number", s->node.self);
 	put_text(node, "uuid", uuid);
 	put(node, "process", s->node.process);
+	put(node, "protocol", PROTOCOL_VERSION);
 	put_bool(node, "voting", s->node.voting);
 	put_text(node, "profile", facts->profile == LOOP_DEDICATED ? "dedicated" : "shared");
 	put(node, "uptime_s", (s->now_ns - facts->started_ns) / NANOSECONDS);
@@ -219,6 +221,7 @@ drops_of(const struct loop_snapshot *s)
 	put(node, "other_epoch", s->node.dropped_epoch);
 	put(node, "no_value_free", s->node.dropped_no_value);
 	put(node, "unknown_group", s->node.dropped_unknown_group);
+	put(node, "other_version", s->node.other_versions);
 	(void)json_object_set_new(drops, "received_frames", frames);
 	(void)json_object_set_new(drops, "sending", sending);
 	(void)json_object_set_new(drops, "node", node);

@@ -18,8 +18,10 @@
 
 #include "dpdk/control.h"
 #include "dpdk/plan.h"
+#include "node/protocol.h"
 
-#define LINE_BYTES 1024
+#define LINE_BYTES      1024
+#define VERSIONS_SAY_NS 60000000000u
 
 static const char usage[] =
 	"usage: synodd --config FILE            run this node until SIGTERM\n"
@@ -44,6 +46,8 @@ struct appliance {
 	struct control control;
 	struct loop_snapshot seen; /* the watch's: what it has told already */
 	bool watched;
+	uint64_t versions_said; /* of other_versions, told up to here */
+	uint64_t versions_say_ns;
 };
 
 static struct appliance appliance;
@@ -184,6 +188,23 @@ open_port(struct appliance *a, struct hw_error *error)
 	return 0;
 }
 
+/* A line a minute at most: peers may be hostile, and an honest one asks for ever. */
+static void
+watch_versions(struct appliance *a, const struct loop_snapshot *snapshot)
+{
+	const struct node_status *now = &snapshot->node;
+	char endpoint[STATUS_ENDPOINT_BYTES];
+
+	if (now->other_versions == a->versions_said || snapshot->now_ns < a->versions_say_ns)
+		return;
+	a->versions_said = now->other_versions;
+	a->versions_say_ns = snapshot->now_ns + VERSIONS_SAY_NS;
+	status_endpoint(&now->other_version_from, endpoint);
+	say("%s speaks protocol version %u and this node version %u: they refuse each other. "
+	    "Install the same release on both",
+	    endpoint, now->other_version, PROTOCOL_VERSION);
+}
+
 /* What a person wants to read later: changes, told by the control thread. */
 static void
 watch(void *context, const struct loop_snapshot *now)
@@ -214,6 +235,7 @@ watch(void *context, const struct loop_snapshot *now)
 	if (now->log.space_error != old->log.space_error && now->log.space_error != 0)
 		say("no room for the log: %s. Free space in %s", strerror(now->log.space_error),
 		    a->config.directory);
+	watch_versions(a, now);
 	if (now->frame_drop[FRAMES_DROP_CONFLICT] != old->frame_drop[FRAMES_DROP_CONFLICT])
 		say("another host claims this node's IPv4 address");
 	a->seen = *now;

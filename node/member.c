@@ -413,6 +413,29 @@ on_message(struct member *m, const struct wire_event *event)
 	}
 }
 
+/* Another node may still be of this version; but when all were asked, and one is
+ * asked for the second time, or the leader's is named again by others, START ends
+ * with the reason instead of a timeout. */
+static void
+on_refused(struct member *m, enum wire_reason reason)
+{
+	uint32_t bit = 1u << m->target;
+	bool again = m->refused_by & bit;
+
+	if (reason != WIRE_REASON_VERSION && reason != WIRE_REASON_EPOCH)
+		return;
+	m->refused_by |= bit;
+	if (again && m->incarnation == 0) {
+		end(m);
+		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_STARTED,
+						       .refusal = reason == WIRE_REASON_VERSION
+									  ? MEMBER_REFUSED_VERSION
+									  : MEMBER_REFUSED_EPOCH});
+		return;
+	}
+	member_reconnect(m, next_node(m));
+}
+
 void
 member_take_events(struct member *m)
 {
@@ -438,6 +461,7 @@ member_take_events(struct member *m)
 			member_send_open(m);
 			break;
 		case WIRE_REFUSED:
+			on_refused(m, event.reason);
 			break;
 		}
 	}
@@ -557,6 +581,7 @@ start(struct member *m, const struct member_start *s)
 	m->server_full = false;
 	m->counts_known = false;
 	m->incarnation = 0;
+	m->refused_by = 0;
 	m->group = 0;
 	m->progress_ns = 0;
 	member_open_forget(m);

@@ -95,7 +95,8 @@ struct member {
 	struct member_counts counts_base;
 	bool server_full; /* between HOLD and RELEASE */
 	int session;
-	uint8_t target; /* node that the session goes to */
+	uint8_t target;      /* node that the session goes to */
+	uint32_t refused_by; /* a bit per node: of another version or epoch, since START */
 	bool opened;
 	uint32_t group;
 	uint64_t incarnation;

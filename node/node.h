@@ -154,6 +154,9 @@ struct node_status {
 	uint64_t dropped_no_value;
 	uint64_t dropped_unknown_group;
 	uint64_t datagrams_dropped;
+	uint64_t other_versions; /* handshakes with ends of another protocol version */
+	uint32_t other_version;  /* of the last of them, and where it was */
+	struct endpoint other_version_from;
 	uint64_t retransmitted;
 };
 

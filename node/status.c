@@ -29,6 +29,11 @@ node_status(const struct node *n, struct node_status *status)
 				    w->drop_old + w->drop_window + w->drop_ack + w->drop_handshake +
 				    w->drop_reply_queue + w->drop_refusal;
 	status->retransmitted = w->segments_resent;
+	status->other_versions = w->other_versions;
+	status->other_version = w->other_version;
+	status->other_version_from = w->other_version_from;
+	for (uint32_t i = 0; i < n->group_count; i++)
+		status->voting &= paxos_is_voting(n->group[i].replica);
 }
 
 bool

@@ -278,6 +278,14 @@ half_open_take(struct wire *w, const struct endpoint *from, const struct hello *
 }
 
 static void
+met_other_version(struct wire *w, const struct endpoint *from, uint32_t version)
+{
+	w->stats.other_versions++;
+	w->stats.other_version = version;
+	w->stats.other_version_from = *from;
+}
+
+static void
 receive_init(struct wire *w, const struct endpoint *from, const struct datagram *d)
 {
 	static const struct wire_identity any;
@@ -293,6 +301,7 @@ receive_init(struct wire *w, const struct endpoint *from, const struct datagram 
 		/* Connection and time keep their places in every version. */
 		struct refusal r = {bytes_get_u32(d->body + 12), bytes_get_u64(d->body + 40),
 				    WIRE_REASON_VERSION};
+		met_other_version(w, from, version);
 		if (r.connection != 0)
 			send_refusal(w, from, &r);
 		return;
@@ -432,11 +441,11 @@ receive_cookie(struct wire *w, const struct datagram *d)
 }
 
 static void
-receive_refuse(struct wire *w, const struct datagram *d)
+receive_refuse(struct wire *w, const struct endpoint *from, const struct datagram *d)
 {
 	struct reader r = reader_over(d->body, d->body_bytes);
 	uint32_t reason = reader_u32(&r);
-	reader_u32(&r);
+	uint32_t version = reader_u32(&r);
 	uint64_t time_ns = reader_u64(&r);
 
 	if (!reader_done(&r) || reason < WIRE_REASON_VERSION || reason > WIRE_REASON_FULL) {
@@ -446,6 +455,8 @@ receive_refuse(struct wire *w, const struct datagram *d)
 	struct session *s = answered(w, d, time_ns);
 	if (s == NULL)
 		return;
+	if (reason == WIRE_REASON_VERSION)
+		met_other_version(w, from, version);
 	/* FULL answers a CONFIRM; a session that heard its peer is beyond that. */
 	if (s->state == SESSION_OPEN && s->initiator && !s->confirmed && s->connector)
 		session_close(w, s, (enum wire_reason)reason, false);
@@ -550,7 +561,7 @@ handshake_receive(struct wire *w, const struct endpoint *from, const struct data
 		receive_response(w, from, d);
 		break;
 	case DATAGRAM_REFUSE:
-		receive_refuse(w, d);
+		receive_refuse(w, from, d);
 		break;
 	default:
 		must(d->type == DATAGRAM_CONFIRM);

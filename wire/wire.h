@@ -173,6 +173,9 @@ struct wire_stats {
 	uint64_t drop_reply_queue; /* no room for one more handshake reply */
 	uint64_t drop_refusal;     /* refusals beyond their rate */
 	uint64_t stall_ns;         /* own lateness forgiven to peers, see wire_tick() */
+	uint64_t other_versions;   /* handshakes with ends of another version, begun by either */
+	uint32_t other_version;    /* of the last of them, and where it was */
+	struct endpoint other_version_from;
 };
 
 struct wire_session_status {
