@@ -5,6 +5,7 @@
 """
 import collections
 import subprocess
+import time
 
 from appliance import check, wait_for
 
@@ -132,3 +133,55 @@ def settle(members):
     check(chain(order) == 0, 'no update of a hot row was lost')
     for member in members:
         check_outcomes(member, order)
+
+
+def tell(member, stats):
+    print(f'   member {member.number}: {stats["commit"]} commits, {stats["conflict"]} conflicts, '
+          f'p50 {stats["p50_us"]} us, p99 {stats["p99_us"]} us, max {stats["max_us"]} us, '
+          f'longest pause {stats["pause_us"] / 1000:.0f} ms', flush=True)
+
+
+def run_for(members, seconds, during=None):
+    """Load for so long; returns what each member says of it, the clients being outside."""
+    ask_all(members, 'reset')
+    ask_all(members, 'go')
+    if during:
+        during(seconds / 2)
+    time.sleep(seconds / 2 if during else seconds)
+    pauses = [member.stats()['pause_us'] for member in members]
+    ask_all(members, 'halt')
+    stats = [{**member.stats(), 'pause_us': pause} for member, pause in zip(members, pauses)]
+    for member, line in zip(members, stats):
+        tell(member, line)
+    return stats
+
+
+def leader_of(appliance, nodes=(0, 1, 2)):
+    """The node that leads the members' group, when all of `nodes` say the same one."""
+    said = [appliance.status(number) for number in nodes]
+    if not all(said):
+        return None
+    leaders = {status['groups'][-1]['leader'] for status in said}
+    leader = leaders.pop()
+    return leader if not leaders and leader in nodes else None
+
+
+def last_index(status):
+    return status['groups'][-1]['last_index'] if status else -1
+
+
+def wait_caught_up(appliance, number, what):
+    """Node `number` votes, names the others' leader and has applied what they have by now."""
+    rest = [n for n in range(3) if n != number]
+    wait_for(lambda: leader_of(appliance, rest) is not None, 'the others agree on a leader')
+    goal = max(last_index(appliance.status(n)) for n in rest)
+
+    def caught_up():
+        status = appliance.status(number)
+        return status and status['node']['voting'] and last_index(status) >= goal and \
+            leader_of(appliance) is not None
+    return wait_for(caught_up, what)
+
+
+def wait_online(members):
+    wait_for(lambda: all(m.stats()['online'] == len(members) for m in members), 'all are ONLINE')
