@@ -27,6 +27,8 @@ class Member:
         self.process = None
         self.refusal = None
         self.killed = False
+        self.read = []  # its file so far: it only grows
+        self.read_to = 0
 
     def start(self, **options):
         """Starts the process; started() waits for its answer, so that several start at once."""
@@ -67,9 +69,12 @@ class Member:
 
     def lines(self):
         with open(self.state, encoding='ascii') as file:
-            for line in file:
+            file.seek(self.read_to)
+            for line in file.read().splitlines():
                 letter, *numbers, payload = line.split()
-                yield Line(letter, *map(int, numbers), payload)
+                self.read.append(Line(letter, *map(int, numbers), payload))
+            self.read_to = file.tell()
+        return self.read
 
     def order(self):
         """What it has executed, in the order of the log."""

@@ -7,7 +7,7 @@
  *
  *     nodes=10.77.0.1:4000,...  group=NAME  uuid=1  port=3306  state=FILE  bootstrap=1
  *     clients=8  hot_rows=4  hot_percent=20  hashes=4  payload=200  think_us=0
- *     commit_us=500  block_size=1000  dead_ms=500  start_s=30
+ *     commit_us=500  block_size=1000  dead_ms=200  start_s=30
  *
  * State      every event is a line of FILE before anybody is told: its letter (S: is
  *            about to be submitted, A: an own one that a client was told of, R: one
@@ -150,7 +150,7 @@ static struct options options = {.nodes = "",
 				 .payload = 200,
 				 .commit_us = 500,
 				 .block_size = 1000,
-				 .dead_ms = 500,
+				 .dead_ms = 200,
 				 .start_s = 30};
 static struct load load;
 

@@ -14,8 +14,10 @@ from netns import Bridge
 
 MEMBERS = 3
 CLIENTS = 6
-THINK_US = 4000
+THINK_US = 15000  # a fresh member is fed 65,536 entries at most
 PAUSE_MAX_US = 1000000
+PAUSE_USUAL_MS = 500
+KILLS = 20
 NO_GROUP, GROUP_EXISTS, EXTRA_GTIDS, BLOCK_SIZE = 1, 2, 5, 8
 
 
@@ -65,6 +67,31 @@ def test_leader_killed(appliance, members):
     appliance.start(leader)
     settle(members)
     wait_caught_up(appliance, leader, 'the killed node is back and has caught up')
+
+
+def test_pauses(appliance, members):
+    """The leader is killed again and again: how long do clients wait?"""
+    pauses = []
+    for _ in range(KILLS):
+        leader = leader_of(appliance)
+        ask_all(members, 'reset')
+        ask_all(members, 'go')
+        time.sleep(0.1)
+        appliance.kill(leader)
+        time.sleep(0.6)
+        wait_for(lambda: all(m.stats()['connected'] for m in members), 'all have a leader again')
+        stats = [member.stats() for member in members]
+        check(all(not errors(s) for s in stats), f'node {leader} was killed: no error')
+        pauses.append(max(s['pause_us'] for s in stats) / 1000)
+        ask_all(members, 'halt')
+        appliance.start(leader)
+        wait_caught_up(appliance, leader, 'it is back')
+    pauses.sort()
+    print('   pauses in ms:', ' '.join(f'{pause:.0f}' for pause in pauses))
+    check(pauses[KILLS // 2] <= PAUSE_USUAL_MS, f'half of {KILLS} pauses were no longer than '
+          f'{pauses[KILLS // 2]:.0f} ms, the longest {pauses[-1]:.0f} ms')
+    check(pauses[-1] <= PAUSE_MAX_US / 1000, 'and none was longer than a second')
+    settle(members)
 
 
 def test_outage(appliance, members):
@@ -171,6 +198,7 @@ def main():
         test_refused_later(make)
         test_load(members)
         test_leader_killed(appliance, members)
+        test_pauses(appliance, members)
         test_outage(appliance, members)
         test_follower_stopped(appliance, members)
         stand_still(appliance, members, leader_of(appliance))
