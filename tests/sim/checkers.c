@@ -349,7 +349,7 @@ check_settled(struct sim *s)
 		if (!server_at_rest(s, &s->server[i]))
 			return false;
 	}
-	return s->now_ns > s->healed_ns + 4 * SEC && s->submitted >= s->options.submissions;
+	return s->now_ns > s->healed_ns + 3 * SEC && s->submitted >= s->options.submissions;
 }
 
 void

@@ -29,8 +29,8 @@ sim_member_setup(struct sim *s, uint8_t server)
 	c->gtid_intervals_max = 1024;
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
 	c->stream_bytes = 32768;
-	c->session_dead_ns = 150 * MS;
-	c->retry_ns = 30 * MS;
+	c->session_dead_ns = s->pace * 150 * MS;
+	c->retry_ns = s->pace * 30 * MS;
 	c->progress_ns = 20 * MS;
 	size_t bytes = (member_size(c) + 63) / 64 * 64;
 	if (bytes > v->memory_bytes) {

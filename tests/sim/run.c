@@ -70,6 +70,8 @@ draw_world(struct sim *s)
 	s->down_ns = random_between(r, 20 * MS, 1200 * MS);
 	s->think_ns = random_between(r, 30 * MS, 300 * MS);
 	s->fault_bits = (uint32_t)random_u64(r) | (uint32_t)random_u64(r);
+	s->pace = 1u << random_below(r, 3);
+	s->index_hashes_max = random_chance(r, 300000) ? 64 : 256;
 	for (uint32_t g = 0; g < SIM_GROUPS_MAX; g++) {
 		s->group_uuid[g][0] = random_u64(r);
 		s->group_uuid[g][1] = random_u64(r);

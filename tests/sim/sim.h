@@ -430,6 +430,8 @@ struct sim {
 	uint32_t crash_ppm; /* per step */
 	uint64_t think_ns;
 	uint64_t down_ns;
+	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
+	uint32_t index_hashes_max;
 	uint32_t fault_bits;
 };
 
