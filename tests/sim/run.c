@@ -204,6 +204,9 @@ server_event(struct sim *s, const struct sim_event *event)
 	case EVENT_RELEASED:
 		server_released(s, server);
 		break;
+	case EVENT_HOOKS:
+		server_hooks(s, server, event->slot);
+		break;
 	case EVENT_START:
 		server_start_group(s, server);
 		break;

@@ -5,7 +5,8 @@
  * survives a crash; a group commit in three stages. In the commit stage the locks go
  * first and the GTIDs enter gtid_executed at its end: between the two a reader of
  * gtid_executed sees too little, which is why a snapshot is taken under the commit
- * lock. What a row holds is folded from every transaction that wrote it, in order.
+ * lock. The after-commit hooks, and the client's answer, come later still. What a row holds is
+ * folded from every transaction that wrote it, in order.
  */
 #include <stdlib.h>
 
@@ -84,6 +85,7 @@ server_boot(struct sim *s, uint8_t server)
 	v->incarnation = 0;
 	v->apply_first = 0;
 	v->apply_end = 0;
+	v->hook_first = 0;
 	v->commit_first = 0;
 	v->commit_group = 0;
 	v->commit_end = 0;
@@ -120,7 +122,7 @@ server_crash(struct sim *s, uint8_t server, uint64_t down_ns)
 bool
 server_quiet(const struct sim_server *v)
 {
-	return !v->commit_busy && v->commit_first == v->commit_end && server_open(v) == 0;
+	return !v->commit_busy && v->hook_first == v->commit_end && server_open(v) == 0;
 }
 
 /* Clients whose transaction is with the member and has no verdict. */
@@ -281,7 +283,7 @@ server_stop_late(struct sim *s, uint8_t server)
 void
 server_commit(struct sim *s, struct sim_server *v, struct sim_commit commit)
 {
-	must(v->commit_end - v->commit_first < SIM_APPLY_MAX);
+	must(v->commit_end - v->hook_first < SIM_APPLY_MAX);
 	v->commit[v->commit_end++ % SIM_APPLY_MAX] = commit;
 	if (v->commit_busy)
 		return;
@@ -330,34 +332,26 @@ tell_committed(struct sim *s, struct sim_server *v, uint32_t tx)
 	sim_member_feed(s, v->number, &in);
 }
 
-/* The commit stage ends: the GTIDs are executed, clients get their answer. */
+/* The commit stage ends: the GTIDs are executed, and the next group may begin. */
 void
 server_released(struct sim *s, uint8_t server)
 {
 	struct sim_server *v = &s->server[server];
-	uint32_t first = v->commit_first;
-	uint32_t end = v->commit_group;
+	uint8_t process = sim_server_process(server);
 
-	for (uint32_t i = first; i != end; i++) {
-		uint32_t tx = v->commit[i % SIM_APPLY_MAX].tx;
-		if (v->executed[tx])
-			sim_fail(s, "server %u commits transaction %u twice", server, tx);
-		v->executed[tx] = 1;
+	for (; v->commit_first != v->commit_group; v->commit_first++) {
+		struct sim_commit c = v->commit[v->commit_first % SIM_APPLY_MAX];
+		if (v->executed[c.tx])
+			sim_fail(s, "server %u commits transaction %u twice", server, c.tx);
+		v->executed[c.tx] = 1;
 		v->executed_count++;
-	}
-	v->commit_lock = false;
-	v->commit_first = end;
-	v->commit_busy = false;
-	for (uint32_t i = first; i != end && v->process.up; i++) {
-		struct sim_commit c = v->commit[i % SIM_APPLY_MAX];
-		tell_committed(s, v, c.tx);
-		if (!v->process.up)
-			return;
 		if (c.applier)
 			applier_committed(s, v, c.slot);
-		else
-			client_committed(s, v, c.slot);
 	}
+	v->commit_lock = false;
+	v->commit_busy = false;
+	sim_push(s, random_between(&s->random, 1 * US, 200 * US), EVENT_HOOKS, process,
+		 v->commit_first);
 	client_commit_lock_free(s, v);
 	if (v->commit_first != v->commit_end && !v->commit_busy) {
 		v->commit_busy = true;
@@ -367,9 +361,23 @@ server_released(struct sim *s, uint8_t server)
 			v->binlog[v->binlog_count++] = v->commit[i % SIM_APPLY_MAX].tx;
 		}
 		sim_push(s, v->write_ns + random_mean(&s->random, v->write_ns), EVENT_SYNCED,
-			 sim_server_process(server), 0);
+			 process, 0);
 	}
 	applier_run(s, v);
+}
+
+/* The after-commit hooks of every commit before `end`; clients get their answer. */
+void
+server_hooks(struct sim *s, uint8_t server, uint32_t end)
+{
+	struct sim_server *v = &s->server[server];
+
+	while (v->process.up && (int32_t)(end - v->hook_first) > 0) {
+		struct sim_commit c = v->commit[v->hook_first++ % SIM_APPLY_MAX];
+		tell_committed(s, v, c.tx);
+		if (v->process.up && !c.applier)
+			client_committed(s, v, c.slot);
+	}
 }
 
 /* Gives back every row that `owner` holds, to the oldest local waiter of each. The

@@ -74,6 +74,7 @@ enum sim_event_kind {
 	EVENT_FAULT = 14,
 	EVENT_WATCH = 15,
 	EVENT_STOP_GO_ON = 16,
+	EVENT_HOOKS = 17, /* slot: after-commit hooks of the commits before it */
 };
 
 struct sim_event {
@@ -318,6 +319,7 @@ struct sim_server {
 	uint32_t workers;
 
 	struct sim_commit commit[SIM_APPLY_MAX];
+	uint32_t hook_first;   /* committed, and its after-commit hook has not run */
 	uint32_t commit_first; /* of the group that is being written */
 	uint32_t commit_group; /* its end */
 	uint32_t commit_end;   /* of all that wait */
@@ -499,6 +501,7 @@ void server_ended(struct sim *s, struct sim_server *v, const char *why);
 void server_commit(struct sim *s, struct sim_server *v, struct sim_commit commit);
 void server_synced(struct sim *s, uint8_t server);
 void server_released(struct sim *s, uint8_t server);
+void server_hooks(struct sim *s, uint8_t server, uint32_t end);
 void server_unlock(struct sim *s, struct sim_server *v, int32_t owner);
 bool server_quiet(const struct sim_server *v);
 uint32_t server_open(const struct sim_server *v);
