@@ -24,7 +24,7 @@ fields_of(uint8_t kind)
 {
 	switch (kind) {
 	case PAXOS_PREPARE:
-		return F_BALLOT | F_FROM | F_TO | F_DELIVERED;
+		return F_BALLOT | F_SLOT | F_FROM | F_TO | F_DELIVERED;
 	case PAXOS_PROMISE:
 		return F_BALLOT | F_FROM | F_TO | F_DELIVERED | F_COUNT | F_ACCEPTED;
 	case PAXOS_REPORT:
@@ -42,7 +42,7 @@ fields_of(uint8_t kind)
 	case PAXOS_LEARNED:
 		return F_SLOT | F_DELIVERED | F_VALUE;
 	case PAXOS_RECOVER:
-		return F_FROM | F_NONCE;
+		return F_SLOT | F_FROM | F_NONCE;
 	case PAXOS_RECOVERED:
 		return F_BALLOT | F_FROM | F_DELIVERED | F_LOW | F_NONCE | F_COUNT | F_ACCEPTED;
 	case PAXOS_RECORD_START:

@@ -75,16 +75,17 @@ struct paxos_config {
 /* Messages between replicas and records of the log are one set of kinds: an
  * accept that is received is the record that is written. */
 enum paxos_kind {
-	PAXOS_PREPARE = 1,    /* ballot, from, to, delivered (sender's) */
-	PAXOS_PROMISE = 2,    /* ballot, from, to, delivered, count and digest of its REPORTs */
-	PAXOS_REPORT = 3,     /* ballot or nonce (answered), slot, accepted (ballot), value */
-	PAXOS_ACCEPT = 4,     /* ballot, slot, delivered and from as in DECIDED, value */
-	PAXOS_ACCEPTED = 5,   /* ballot, from, to: votes for slots from..to-1 */
-	PAXOS_REFUSE = 6,     /* ballot refused, accepted = ballot promised */
-	PAXOS_DECIDED = 7,    /* ballot, delivered: decided up to it, in `ballot` from `from` on */
-	PAXOS_LEARN = 8,      /* from, to: please send LEARNED for from..to-1 */
-	PAXOS_LEARNED = 9,    /* slot, value: decided; delivered (record) */
-	PAXOS_RECOVER = 10,   /* nonce, from: a voter after an unclean stop asks what others know */
+	PAXOS_PREPARE = 1,  /* ballot, from, to, delivered (sender's), slot: REPORTs from it on */
+	PAXOS_PROMISE = 2,  /* ballot, from, to, delivered, count and digest of its REPORTs */
+	PAXOS_REPORT = 3,   /* ballot or nonce (answered), slot, accepted (ballot), value */
+	PAXOS_ACCEPT = 4,   /* ballot, slot, delivered and from as in DECIDED, value */
+	PAXOS_ACCEPTED = 5, /* ballot, from, to: votes for slots from..to-1 */
+	PAXOS_REFUSE = 6,   /* ballot refused, accepted = ballot promised */
+	PAXOS_DECIDED = 7,  /* ballot, delivered: decided up to it, in `ballot` from `from` on */
+	PAXOS_LEARN = 8,    /* from, to: please send LEARNED for from..to-1 */
+	PAXOS_LEARNED = 9,  /* slot, value: decided; delivered (record) */
+	PAXOS_RECOVER =
+		10, /* nonce, from, slot: a voter after an unclean stop asks what is known */
 	PAXOS_RECOVERED = 11, /* nonce, from, ballot promised, low_*, delivered, as PROMISE */
 	/* Records that are never sent. */
 	PAXOS_RECORD_START = 32,     /* nonce: process number of this start; unclean from here on */

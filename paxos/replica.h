@@ -125,6 +125,7 @@ struct paxos_replica {
 
 	struct paxos_stats stats;
 	struct paxos_answer answer[PAXOS_VOTERS_MAX];
+	uint64_t reports_asked[PAXOS_VOTERS_MAX]; /* from which slot on, last time */
 	struct paxos_slot window[PAXOS_WINDOW_SLOTS];
 	struct paxos_report report[PAXOS_WINDOW_SLOTS];
 };
@@ -204,8 +205,10 @@ void prepare_abandon(struct paxos_replica *r);
 void lead_from_here(struct paxos_replica *r, uint64_t settle_end);
 void answer_store(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 bool answer_complete(const struct paxos_replica *r, uint8_t voter);
-void report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked,
-		struct paxos_message *answer);
+uint64_t reports_from(struct paxos_replica *r, uint8_t voter);
+void report_count(struct paxos_replica *r, const struct paxos_message *asked,
+		  struct paxos_message *answer);
+void report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked);
 void reports_clear(struct paxos_replica *r);
 void step_prepare(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void step_promise(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);

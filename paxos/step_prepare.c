@@ -45,8 +45,10 @@ reports_clear(struct paxos_replica *r)
 		emit_release(r, r->report[i].value);
 		r->report[i] = (struct paxos_report){.value = no_value};
 	}
-	for (uint32_t v = 0; v < PAXOS_VOTERS_MAX; v++)
+	for (uint32_t v = 0; v < PAXOS_VOTERS_MAX; v++) {
 		r->answer[v] = (struct paxos_answer){0};
+		r->reports_asked[v] = 0;
+	}
 }
 
 /* Takes slots from delivered + 1 up to `end` in a ballot that nobody has used. */
@@ -86,8 +88,10 @@ prepare_send(struct paxos_replica *r)
 
 	must(r->role == ROLE_CANDIDATE);
 	for (uint8_t v = 0; v < r->config.voter_count; v++) {
-		if (v != r->config.self && !answer_complete(r, v))
-			emit_send(r, v, &m, r->prepare_lsn);
+		if (v == r->config.self || answer_complete(r, v))
+			continue;
+		m.slot = reports_from(r, v);
+		emit_send(r, v, &m, r->prepare_lsn);
 	}
 	r->beat_ns = r->now_ns + r->config.retry_ns;
 }
@@ -98,16 +102,53 @@ slot_digest(uint64_t slot)
 	return hash_fold(0, slot);
 }
 
-/* Reports what is accepted here and not delivered, and writes into `answer` which
- * slots these are. */
-void
-report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked,
-	   struct paxos_message *answer)
+/* From which slot on a voter is to report when it is asked again: a link may have had
+ * room for the first ones only, so behind those. When none came since, from the first. */
+uint64_t
+reports_from(struct paxos_replica *r, uint8_t voter)
 {
-	uint64_t end =
-		min_u64(asked->kind == PAXOS_PREPARE ? asked->to : PAXOS_SLOT_END, window_end(r));
+	uint64_t next = 0;
+
+	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
+		const struct paxos_report *report = &r->report[slot & WINDOW_MASK];
+		if (report->slot == slot && (report->voters >> voter & 1))
+			next = slot + 1;
+	}
+	if (next == r->reports_asked[voter])
+		next = 0;
+	r->reports_asked[voter] = next;
+	return next;
+}
+
+static uint64_t
+reports_end(const struct paxos_replica *r, const struct paxos_message *asked)
+{
+	return min_u64(asked->kind == PAXOS_PREPARE ? asked->to : PAXOS_SLOT_END, window_end(r));
+}
+
+/* Writes into `answer` which slots are accepted here and not delivered. */
+void
+report_count(struct paxos_replica *r, const struct paxos_message *asked,
+	     struct paxos_message *answer)
+{
+	uint64_t end = reports_end(r, asked);
 
 	for (uint64_t slot = max_u64(asked->from, r->delivered + 1); slot < end; slot++) {
+		if (!window_find(r, slot))
+			continue;
+		answer->count++;
+		answer->accepted ^= slot_digest(slot);
+	}
+}
+
+/* Reports these slots, as far as they are asked for. */
+void
+report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked)
+{
+	uint64_t end = reports_end(r, asked);
+	uint64_t from = max_u64(max_u64(asked->from, asked->slot), r->delivered + 1);
+
+	for (uint64_t slot = from; slot < end; slot++) {
 		struct paxos_slot *w = window_find(r, slot);
 		if (!w)
 			continue;
@@ -118,16 +159,17 @@ report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *aske
 					  .accepted = w->decided ? BALLOT_LEARNED : w->accepted,
 					  .value = w->value};
 		emit_send(r, to, &m, r->lsn);
-		answer->count++;
-		answer->accepted ^= slot_digest(slot);
 	}
 }
 
-/* What the preparer lacks and we still hold spares it a question. */
+/* What the preparer lacks, can take and we still hold spares it a question. */
 static void
-help_learn(struct paxos_replica *r, uint8_t to, uint64_t from)
+help_learn(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked)
 {
-	for (uint64_t slot = from; slot <= r->delivered && slot - from < LEARNED_MAX; slot++) {
+	uint64_t from = max_u64(asked->from, asked->delivered + 1);
+	uint64_t end = min_u64(r->delivered + 1, from + r->config.horizon);
+
+	for (uint64_t slot = from; slot < end; slot++) {
 		struct paxos_slot *w = window_find(r, slot);
 		if (w)
 			send_learned(r, to, slot, w->value);
@@ -155,15 +197,18 @@ step_prepare(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 	}
 	heard_from(r, m->ballot, from);
 	promise(r, m->ballot, m->to);
-	help_learn(r, from, m->from);
 	struct paxos_message answer = {.kind = PAXOS_PROMISE,
 				       .ballot = m->ballot,
 				       .from = m->from,
 				       .to = m->to,
 				       .delivered = r->delivered,
 				       .value = no_value};
-	report_own(r, from, m, &answer);
+	report_count(r, m, &answer);
+	/* Before the values, which may fill the link: it says how far we are, and so
+	 * lets one that is behind ask for what it can take. */
 	emit_send(r, from, &answer, r->lsn);
+	help_learn(r, from, m);
+	report_own(r, from, m);
 }
 
 void
@@ -215,6 +260,8 @@ step_report(struct paxos_replica *r, uint8_t from, const struct paxos_message *m
 	} else {
 		emit_release(r, m->value);
 	}
+	if (!(best->voters >> from & 1))
+		r->attempt_ns = r->now_ns; /* it comes in pieces, and it comes */
 	best->voters |= 1u << from;
 }
 

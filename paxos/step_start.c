@@ -158,8 +158,10 @@ recover_ask(struct paxos_replica *r)
 
 	must(!r->voting);
 	for (uint8_t v = 0; v < r->config.voter_count; v++) {
-		if (v != r->config.self && !answer_complete(r, v))
-			emit_send(r, v, &m, 0);
+		if (v == r->config.self || answer_complete(r, v))
+			continue;
+		m.slot = reports_from(r, v);
+		emit_send(r, v, &m, 0);
 	}
 	r->beat_ns = r->now_ns + r->config.retry_ns;
 }
@@ -181,8 +183,9 @@ step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 				       .from = m->from,
 				       .delivered = r->delivered,
 				       .value = no_value};
-	report_own(r, from, m, &answer);
+	report_count(r, m, &answer);
 	emit_send(r, from, &answer, r->lsn);
+	report_own(r, from, m);
 }
 
 void

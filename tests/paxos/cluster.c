@@ -68,9 +68,10 @@ struct node {
 	uint32_t durable_count; /* records of the durable prefix */
 	uint32_t held_count;
 	struct held *held;
-	uint64_t delivered;    /* of this life, by OUT_DELIVER */
-	uint64_t left_promise; /* unbounded, told to somebody */
-	bool lied;             /* its disk lost what it had acknowledged */
+	uint64_t delivered;               /* of this life, by OUT_DELIVER */
+	uint64_t left_promise;            /* unbounded, told to somebody */
+	bool lied;                        /* its disk lost what it had acknowledged */
+	uint32_t given[PAXOS_VOTERS_MAX]; /* to each link, in this step */
 };
 
 /* What is known of a slot, by looking at every disk. */
@@ -496,6 +497,8 @@ output_send(struct cluster *c, uint8_t n, const struct paxos_output_item *item)
 	char text[128];
 	uint8_t fixed[PAXOS_FIXED_BYTES];
 
+	if (c->config.link_room > 0 && node->given[item->to]++ >= c->config.link_room)
+		return;
 	must(node->held_count < CLUSTER_EVENTS_MAX);
 	*h = (struct held){.message = item->message, .after_lsn = item->after_lsn, .to = item->to};
 	h->id = value_id(c, n, item->message.value);
@@ -552,6 +555,7 @@ static void
 step_once(struct cluster *c, uint8_t n, struct paxos_input *in)
 {
 	struct node *node = &c->node[n];
+	memset(node->given, 0, sizeof node->given);
 	in->now_ns = c->now;
 	in->pressure = node->pressure;
 	in->lsn_next = node->record_count ? node->record[node->record_count - 1].end : 0;

@@ -44,6 +44,7 @@ struct cluster_config {
 	uint32_t drop_percent;
 	uint32_t duplicate_percent;
 	uint64_t tail_trust_ns;
+	uint32_t link_room; /* messages that a link takes from one step, the rest is lost; 0 any */
 	bool trace;
 };
 

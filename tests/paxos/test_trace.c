@@ -144,12 +144,12 @@ Test(paxos_trace, takeover_adopts_an_accepted_value)
 			  "[5090] 1 > durable @288\n"
 			  "[5120] 2 > from 1: prepare b1.1 1..end\n"
 			  "[5120] 2   log promise b1.1 @440\n"
-			  "[5120] 2   to 1: report 1 b0 ab, held for @440\n"
 			  "[5120] 2   to 1: promise b1.1, 1 reports, delivered 0, held for @440\n"
+			  "[5120] 2   to 1: report 1 b0 ab, held for @440\n"
 			  "[5120] 2   leader 1 b1.1\n"
 			  "[5180] 2 > durable @440\n"
-			  "[5210] 1 > from 2: report 1 b0 ab\n"
 			  "[5210] 1 > from 2: promise b1.1, 1 reports, delivered 0\n"
+			  "[5210] 1 > from 2: report 1 b0 ab\n"
 			  "[5210] 1   log accept 1 b1.1 ab @440\n"
 			  "[5210] 1   to 0: accept 1 b1.1 ab\n"
 			  "[5210] 1   to 2: accept 1 b1.1 ab\n"
@@ -194,8 +194,8 @@ Test(paxos_trace, restart_below_the_reservation)
 			  "[1120] 0 > from 1: accepted b0 1..1\n"
 			  "[1140] 1 > from 0: prepare b1.0 1..48\n"
 			  "[1140] 1   log promise b0, b1.0 below 49 @440\n"
-			  "[1140] 1   to 0: report 1 b0 ab, held for @440\n"
 			  "[1140] 1   to 0: promise b1.0, 1 reports, delivered 0, held for @440\n"
+			  "[1140] 1   to 0: report 1 b0 ab, held for @440\n"
 			  "[1140] 1   leader 0 b1.0\n"
 			  "[1140] 2 > from 0: prepare b1.0 1..48\n"
 			  "[1140] 2   log promise b0, b1.0 below 49 @288\n"
@@ -203,8 +203,8 @@ Test(paxos_trace, restart_below_the_reservation)
 			  "[1140] 2   leader 0 b1.0\n"
 			  "[1200] 1 > durable @440\n"
 			  "[1200] 2 > durable @288\n"
-			  "[1230] 0 > from 1: report 1 b0 ab\n"
 			  "[1230] 0 > from 1: promise b1.0, 1 reports, delivered 0\n"
+			  "[1230] 0 > from 1: report 1 b0 ab\n"
 			  "[1230] 0   log accept 1 b1.0 ab @728\n"
 			  "[1230] 0   to 1: accept 1 b1.0 ab\n"
 			  "[1230] 0   to 2: accept 1 b1.0 ab\n"
@@ -377,5 +377,59 @@ Test(paxos_trace, a_single_voter)
 			  "[1300] 0   log accept 2 b1.0 cd @1032\n"
 			  "[1360] 0 > durable @1032\n"
 			  "[1360] 0   deliver 2 cd\n");
+	cluster_free(c);
+}
+
+static const struct cluster_config crowded = {.seed = 1,
+					      .voter_count = 3,
+					      .net_ns = 30 * US,
+					      .disk_ns = 60 * US,
+					      .tail_trust_ns = 50 * MS,
+					      .link_room = 2};
+
+/* The first in line to take over is far behind, and a link has room for two messages of
+ * a step. Values that it lacks must not crowd out the promise again and again: nobody
+ * else would try while it does (a simulated group stood still for ever). */
+Test(paxos_trace, a_candidate_that_is_behind_is_not_answered_with_values_alone)
+{
+	struct cluster *c = cluster_new(&crowded);
+	cluster_run(c, 1 * MS);
+	cluster_cut(c, 0, 1);
+	cluster_cut(c, 1, 2);
+	for (uint64_t i = 0; i < 70; i++) {
+		cluster_pressure(c, 2, i < 35); /* the oldest are on disk only */
+		cr_assert(cluster_submit(c, 0, 100 + i));
+		cluster_run(c, 1 * MS);
+	}
+	cr_assert_eq(cluster_delivered(c, 2), 70);
+	cr_assert_eq(cluster_delivered(c, 1), 0);
+	cluster_crash(c, 0);
+	cluster_heal(c);
+	cluster_run(c, 2000 * MS);
+	cr_assert_eq(cluster_delivered(c, 1), 70);
+	cr_assert_neq(cluster_leader(c), -1);
+	cr_assert(cluster_failure(c) == NULL, "%s", cluster_failure(c));
+	cluster_free(c);
+}
+
+/* The same for what a promise consists of: a repetition asks for what is missing, not
+ * for the first two once more. */
+Test(paxos_trace, reports_that_found_no_room_come_with_the_next_prepare)
+{
+	struct cluster *c = cluster_new(&crowded);
+	cluster_run(c, 1 * MS);
+	cluster_cut(c, 0, 1);
+	cluster_cut_one_way(c, 2, 0);
+	for (uint64_t i = 0; i < 9; i++) {
+		cr_assert(cluster_submit(c, 0, 100 + i));
+		cluster_run(c, 100 * US);
+	}
+	cluster_crash(c, 0);
+	cluster_heal(c);
+	cluster_run(c, 500 * MS);
+	cr_assert_neq(cluster_leader(c), -1);
+	cr_assert_eq(cluster_delivered(c, 1), 9);
+	cr_assert_eq(cluster_value(c, 9), 108);
+	cr_assert(cluster_failure(c) == NULL, "%s", cluster_failure(c));
 	cluster_free(c);
 }
