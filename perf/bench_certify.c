@@ -32,16 +32,6 @@ struct certifier {
 
 static struct histogram step_ns;
 
-/* The thread's own time: a transaction computes and waits for nothing, so that what
- * else runs on a shared host need not count. */
-static uint64_t
-cpu_now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static uint64_t
 draw(struct certifier *c)
 {
@@ -133,7 +123,7 @@ transactions_ns(struct certifier *c, uint64_t transactions, uint32_t count, uint
 {
 	const uint64_t each = (uint64_t)ROWS_MAX * ENTRY_HASH_BYTES;
 	const uint64_t from = draw(c); /* other rows than the last run's first */
-	uint64_t began = cpu_now_ns();
+	uint64_t began = bench_cpu_ns();
 	for (uint64_t i = 0; i < transactions; i++) {
 		struct entry next = {.kind = ENTRY_SUBMIT};
 		next.submit.hashes = c->hashes + ((from + i + ahead) % DRAWN) * each;
@@ -146,7 +136,7 @@ transactions_ns(struct certifier *c, uint64_t transactions, uint32_t count, uint
 		if (i % 10000 == 9999) /* a tenth of a window behind: rows die, and are swept */
 			horizon(c, group_applied(c->g) - 5000);
 	}
-	return (double)(cpu_now_ns() - began) / (double)transactions;
+	return (double)(bench_cpu_ns() - began) / (double)transactions;
 }
 
 static void

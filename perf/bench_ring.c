@@ -1,10 +1,11 @@
 /*
  * What a hop over ring/spsc.h costs.
  *
- * Same core: one thread pushes and pops, which is the price of the code alone.
- * Across cores: one thread pushes, another pops; what is measured is the line
- * that travels between their caches. A round trip is one element there and one
- * back over two rings, each side spinning.
+ * Same core: one thread pushes and pops, which is the price of the code alone, in the
+ * thread's own time. Across cores: one thread pushes, another pops; what is measured
+ * is the line that travels between their caches, as the median over chunks, since a
+ * chunk in which one of the two was off its core says nothing. A round trip is one element there
+ * and one back over two rings, each side spinning.
  *
  * Cross-core figures are bimodal on shared hosts (who shares a core complex
  * with whom changes between runs): compare them within one run only.
@@ -16,6 +17,7 @@
 
 #define CAPACITY  1024u
 #define BURST_MAX 32u
+#define CHUNK     16384u /* elements that are timed together */
 #define SPINS_MAX 10000u /* a fruitless spin for so long gives the core away */
 
 struct hop {
@@ -27,7 +29,7 @@ struct hop {
 
 static uint64_t slot_there[CAPACITY], slot_back[CAPACITY];
 static struct hop hop;
-static struct histogram round_trip;
+static struct histogram round_trip, chunk_ps;
 
 static double
 same_core_ns(uint64_t element_count, uint32_t burst)
@@ -35,14 +37,14 @@ same_core_ns(uint64_t element_count, uint32_t burst)
 	uint64_t elem[BURST_MAX] = {0}, done = 0, began;
 
 	spsc_init(&hop.there, slot_there, CAPACITY);
-	began = bench_now_ns();
+	began = bench_cpu_ns();
 	for (; done < element_count; done += burst) {
 		elem[0] = done;
 		must(spsc_push(&hop.there, elem, burst) == burst);
 		must(spsc_pop(&hop.there, elem, burst) == burst);
 		must(elem[0] == done);
 	}
-	return (double)(bench_now_ns() - began) / (double)done;
+	return (double)(bench_cpu_ns() - began) / (double)done;
 }
 
 /* On a host where both threads share one core, spinning alone would measure
@@ -80,18 +82,18 @@ push_all(void *unused)
 static double
 cross_core_ns(uint64_t element_count, uint32_t burst)
 {
-	uint64_t elem[BURST_MAX], done = 0, began;
+	uint64_t elem[BURST_MAX], done = 0;
 	uint32_t fruitless = 0;
 	pthread_t producer;
 
+	memset(&chunk_ps, 0, sizeof chunk_ps);
 	hop.burst = burst;
 	hop.element_count = element_count / burst * burst;
 	spsc_init(&hop.there, slot_there, CAPACITY);
 	must(pthread_create(&producer, NULL, push_all, NULL) == 0);
 	while (done == 0) /* the clock starts when the other thread does */
 		done = spsc_pop(&hop.there, elem, burst);
-	began = bench_now_ns();
-	uint64_t first = done;
+	uint64_t from = done, began = bench_now_ns();
 	while (done < hop.element_count) {
 		uint32_t n = spsc_pop(&hop.there, elem, burst);
 		if (n > 0)
@@ -99,10 +101,15 @@ cross_core_ns(uint64_t element_count, uint32_t burst)
 		else
 			spin(&fruitless);
 		done += n;
+		if (done - from < CHUNK)
+			continue;
+		uint64_t now = bench_now_ns();
+		histogram_add(&chunk_ps, (now - began) * 1000 / (done - from));
+		from = done;
+		began = now;
 	}
-	uint64_t took_ns = bench_now_ns() - began;
 	pthread_join(producer, NULL);
-	return (double)took_ns / (double)(done - first);
+	return (double)histogram_percentile(&chunk_ps, 500000) / 1000;
 }
 
 static void *

@@ -21,22 +21,13 @@ static struct step_work work[WORKS_MAX];
 static double took_ns[WORKS_MAX][RUNS], floor_ns[WORKS_MAX][RUNS];
 static uint8_t copy_from[2 * COPY_BYTES], copy_to[2 * COPY_BYTES];
 
-static uint64_t
-cpu_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* As many pieces as the work emitted, of their mean size. */
 static double
 run_floor(const struct step_work *w, uint64_t pieces, uint64_t bytes, uint32_t units)
 {
 	size_t size = (size_t)(bytes / pieces);
 	volatile uint64_t hashed = 0;
-	uint64_t began = cpu_now_ns();
+	uint64_t began = bench_cpu_ns();
 
 	must(size > 0 && size <= COPY_BYTES);
 	for (uint64_t i = 0; i < pieces; i++) {
@@ -48,7 +39,7 @@ run_floor(const struct step_work *w, uint64_t pieces, uint64_t bytes, uint32_t u
 		else
 			__asm__ volatile("" : : : "memory");
 	}
-	return (double)(cpu_now_ns() - began) / units;
+	return (double)(bench_cpu_ns() - began) / units;
 }
 
 static void
@@ -58,9 +49,9 @@ measure(uint32_t n, uint32_t run, uint32_t units)
 	uint64_t pieces, bytes, pieces_before, bytes_before;
 
 	w->emitted(w->state, &pieces_before, &bytes_before);
-	uint64_t began = cpu_now_ns();
+	uint64_t began = bench_cpu_ns();
 	w->run(w->state, units);
-	took_ns[n][run] = (double)(cpu_now_ns() - began) / units;
+	took_ns[n][run] = (double)(bench_cpu_ns() - began) / units;
 	w->emitted(w->state, &pieces, &bytes);
 	floor_ns[n][run] = run_floor(w, pieces - pieces_before, bytes - bytes_before, units);
 }
