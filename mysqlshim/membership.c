@@ -271,12 +271,13 @@ not_joined(const struct membership *m, int error, enum member_refusal refusal, c
 	   size_t capacity)
 {
 	char words[2 * TEXT_CHARS];
-	enum shim_start result = SHIM_START_JOIN;
+	enum shim_start result = SHIM_START_ENGINE;
 
 	if (error == -ECONNREFUSED) {
 		result = refused(m, refusal, text, capacity);
 		snprintf(words, sizeof words, "%s", text);
 	} else if (error == -ETIMEDOUT) {
+		result = SHIM_START_JOIN;
 		snprintf(words, sizeof words,
 			 "No node of the appliance (%s) answered in %u s, or none of them leads. "
 			 "Check that a majority of the nodes runs (synodctl status), and that "
@@ -284,7 +285,6 @@ not_joined(const struct membership *m, int error, enum member_refusal refusal, c
 			 m->options.nodes, (unsigned)(JOIN_TIMEOUT_NS / 1000000000u));
 	} else {
 		snprintf(words, sizeof words, "The engine cannot start: %s.", strerror(-error));
-		result = SHIM_START_ENGINE;
 	}
 	if (words[0])
 		say(m, SHIM_LEVEL_ERROR, words);

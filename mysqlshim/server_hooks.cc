@@ -15,6 +15,7 @@
 #include "mysql/components/services/log_builtins.h"
 #include "mysql/group_replication_priv.h"
 #include "mysql/plugin.h"
+#include "mysql/plugin_group_replication.h"
 #include "mysql/service_rpl_transaction_ctx.h"
 #include "mysqld_error.h"
 #include "sql/binlog_ostream.h"
@@ -259,9 +260,15 @@ before_rollback(Trans_param *)
 	return 0;
 }
 
+/* Waiting for the others, before or after, comes with a later release: a session
+ * that asks for it must not believe it has it. */
 static int
-begin(Trans_param *, int &)
+begin(Trans_param *param, int &out)
 {
+	out = 0;
+	if (param->group_replication_consistency >= GROUP_REPLICATION_CONSISTENCY_BEFORE &&
+	    shim_running(server_shim))
+		out = ER_GRP_TRX_CONSISTENCY_NOT_ALLOWED;
 	return 0;
 }
 

@@ -7,7 +7,6 @@
 #include "my_config.h"
 
 #include "my_sys.h"
-#include "my_thread.h"
 #include "mysql/plugin.h"
 #include "mysql/plugin_group_replication.h"
 #include "mysql/psi/mysql_memory.h"
@@ -51,11 +50,11 @@ start(char **message)
 static void *
 start_at_boot(void *)
 {
-	if (my_thread_init())
+	if (!server_thread_begin("Group replication start"))
 		return nullptr;
 	if (start(nullptr) != SHIM_START_OK)
 		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_FAILED_ON_BOOT, nullptr);
-	my_thread_end();
+	server_thread_end();
 	return nullptr;
 }
 

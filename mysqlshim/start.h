@@ -28,8 +28,8 @@ enum shim_start {
 	SHIM_START_CONFIGURATION = 1, /* 3092 */
 	SHIM_START_RUNNING = 2,       /* 3093 */
 	SHIM_START_APPLIER = 3,       /* 3094 */
-	SHIM_START_ENGINE = 5,        /* 3096 */
-	SHIM_START_JOIN = 7,          /* 3097 */
+	SHIM_START_ENGINE = 4,        /* 3096 */
+	SHIM_START_JOIN = 5,          /* 3097 */
 	SHIM_START_FAILED = 8,        /* 3663 with our text */
 };
 

@@ -67,9 +67,9 @@ class Cluster:
         self.left = False
 
     @classmethod
-    def of_arguments(cls, name):
+    def of_arguments(cls, name, count=3):
         """As tests/mysql/meson.build passes them: SYNODD SYNODCTL PLUGIN; add --stock to try the test itself."""
-        return cls(name, Programs(*map(os.path.abspath, sys.argv[1:4])), stock='--stock' in sys.argv[4:])
+        return cls(name, Programs(*map(os.path.abspath, sys.argv[1:4])), count=count, stock='--stock' in sys.argv[4:])
 
     def __enter__(self):
         try:

@@ -1,28 +1,91 @@
-"""Three nodes and three servers on one bridge, before there is a group.
+"""Three servers commit through three nodes: the same rows, the same GTIDs, and tables of performance_schema that agree
+with what the clients counted themselves.
 
 test_cluster.py SYNODD SYNODCTL PLUGIN
 """
-from cluster import NODES, Cluster
+from cluster import GROUP, Cluster, wait_until
+from servers import SqlError
+
+MEMBERS = 'SELECT * FROM performance_schema.replication_group_members ORDER BY MEMBER_HOST'
+STATS = ('SELECT VIEW_ID, COUNT_TRANSACTIONS_IN_QUEUE, COUNT_TRANSACTIONS_CHECKED, COUNT_CONFLICTS_DETECTED, '
+         'COUNT_TRANSACTIONS_ROWS_VALIDATING, LAST_CONFLICT_FREE_TRANSACTION, '
+         'COUNT_TRANSACTIONS_REMOTE_IN_APPLIER_QUEUE, COUNT_TRANSACTIONS_REMOTE_APPLIED, '
+         'COUNT_TRANSACTIONS_LOCAL_PROPOSED, COUNT_TRANSACTIONS_LOCAL_ROLLBACK FROM '
+         'performance_schema.replication_group_member_stats WHERE MEMBER_ID = @@server_uuid')
+CONNECTION = ('SELECT GROUP_NAME, SOURCE_UUID, SERVICE_STATE FROM performance_schema.replication_connection_status '
+              "WHERE CHANNEL_NAME = 'group_replication_applier'")
+EACH = 20
+
+
+def rows_of_members(cluster):
+    for server in cluster.servers:
+        uuids = [other.value('SELECT @@server_uuid') for other in cluster.servers]
+        version = server.value("SELECT SUBSTRING_INDEX(VERSION(), '-', 1)")
+        rows = server.query(MEMBERS)
+        assert rows == [['group_replication_applier', uuid, cluster.address(number), '3306', 'ONLINE', 'PRIMARY',
+                         version, 'XCom'] for number, uuid in enumerate(uuids, 1)], rows
+        assert server.query(CONNECTION) == [[GROUP, GROUP, 'ON']], server.query(CONNECTION)
+
+
+def write(cluster):
+    """What each server's client counted: accepted, and refused by the group."""
+    one = cluster.servers[0]
+    one.query('CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, server INT, UNIQUE KEY (server, id))')
+    cluster.wait_equal()
+    for server in cluster.servers:
+        for number in range(EACH):
+            server.query(f'INSERT INTO d.t VALUES ({100 * server.number + number}, {server.number})')
+    cluster.wait_equal()
+    return [EACH + (2 if server is one else 0) for server in cluster.servers]
+
+
+def rows_of_stats(cluster, accepted, refused=0):
+    total = sum(accepted)
+    for server, own in zip(cluster.servers, accepted):
+        wait_until(lambda server=server: server.query(STATS)[0][2] == str(total + refused),
+                   lambda server=server: f'{total} + {refused} checked: {server.query(STATS)}', 10)
+        view, queue, _, conflicts, rows, last, to_apply, applied, proposed, rollback = server.query(STATS)[0]
+        assert view == '1:3', view
+        assert (queue, to_apply, conflicts) == ('0', '0', str(refused)), (queue, to_apply, conflicts)
+        # The last one was the third server's, whose block of GTIDs is the third.
+        assert last == f'{GROUP}:{2 * 1000000 + EACH}', last
+        assert int(applied) == total - own, (applied, total, own)
+        assert int(proposed) - int(rollback) == own, (proposed, rollback, own)
+        assert 0 <= int(rows) <= 2 * (total + 2), rows
+    wait_until(lambda: {server.query(STATS)[0][4] for server in cluster.servers} ==
+               {str(cluster.group_status()['index_hashes'])},
+               lambda: f'hashes as the node counts them: {cluster.group_status()}', 10)
+
+
+def stop(cluster):
+    """A member that leaves is gone for all; it sees itself OFFLINE, is read only, and comes back."""
+    three = cluster.servers[2]
+    three.query('STOP GROUP_REPLICATION')
+    assert [row[1] for row in cluster.members(3)] == ['OFFLINE'], cluster.members(3)
+    assert three.query(CONNECTION)[0][2] == 'OFF'
+    assert three.value('SELECT @@super_read_only') == '1'
+    try:
+        three.query('INSERT INTO d.t VALUES (1, 1)')
+        raise AssertionError('a server that left took a write')
+    except SqlError as error:
+        assert error.code == 1290, error
+    wait_until(lambda: len(cluster.members(1)) == 2, lambda: f'two are left: {cluster.members(1)}', 10)
+    cluster.servers[0].query('INSERT INTO d.t VALUES (2, 2)')
+    cluster.join(3)
+    cluster.wait_online()
+    three.query('UPDATE d.t SET server = 9 WHERE id = 2')
+    cluster.wait_equal()
+    cluster.check_tables()
 
 
 def main():
     with Cluster.of_arguments('cluster') as cluster:
-        cluster.start_nodes()
-        assert cluster.leader() in range(3)
-        cluster.start_servers()
-        for server in cluster.servers:
-            assert server.value('SELECT @@GLOBAL.synod.appliance') == NODES
-            assert cluster.members(server.number)[0][1] == 'OFFLINE'
-            # All of START's checks are through; the session itself is what this build has not.
-            error = cluster.refused_start(server.number)
-            assert error.code == 3663 and 'no session to an appliance yet' in error.text, error
-        killed = cluster.leader()
-        cluster.kill_node(killed)
-        cluster.wait_nodes([node for node in range(3) if node != killed])
-        cluster.start_node(killed)
-        cluster.wait_nodes(range(3))
-        cluster.servers[0].query('CREATE DATABASE alone; CREATE TABLE alone.t (id INT PRIMARY KEY)')
-        assert cluster.checksums(cluster.servers[0]) == [['alone.t', '0']]
+        cluster.start_group()
+        rows_of_members(cluster)
+        accepted = write(cluster)
+        cluster.check_tables()
+        rows_of_stats(cluster, accepted)
+        stop(cluster)
     print('three nodes, three servers')
 
 
