@@ -160,6 +160,28 @@ def test_member_killed(members):
     check(rest[0].stats()['members'] == MEMBERS, 'and the group has as many members as before')
 
 
+def test_all_killed(appliance, members):
+    """Nodes and servers at once, as when the power fails: nothing that a client was told is lost."""
+    ask_all(members, 'go')
+    time.sleep(1)
+    for process in appliance.process:
+        process.kill()
+    for member in members:
+        member.kill()
+    told = [member.told() for member in members]
+    for number in range(3):
+        appliance.kill(number)
+        appliance.start(number)
+    for member in members:
+        member.start(bootstrap=0)
+    check(all([member.started() for member in members]), 'all members joined again, in any order')
+    wait_online(members)
+    run_for(members, 1)
+    settle(members)
+    order = set(members[0].order())
+    check(all(one <= order for one in told), f'all of {sum(map(len, told))} commits are there')
+
+
 def test_fresh(members, fresh):
     """A member with nothing is fed everything."""
     fresh.start(clients=0)
@@ -203,6 +225,7 @@ def main():
         test_follower_stopped(appliance, members)
         stand_still(appliance, members, leader_of(appliance))
         test_member_killed(members)
+        test_all_killed(appliance, members)
         test_fresh(members, make(MEMBERS + 1))
         test_stop(members)
 

@@ -60,7 +60,7 @@ def test_status_under_load(appliance, members):
 
     def watch(for_s):
         end = time.monotonic() + for_s
-        while time.monotonic() < end:
+        while time.monotonic() < end or len(seen) < 4:
             before = sum(sum(m.stats()[k] for k in ('accepted', 'conflict')) for m in members)
             said = appliance.status(leader_of(appliance))['groups'][-1]['certified']
             after = sum(m.stats()['submitted'] for m in members)
@@ -68,7 +68,7 @@ def test_status_under_load(appliance, members):
     base = appliance.status(leader_of(appliance))['groups'][-1]['certified']
     run_for(members, 2, watch)
     wrong = [one for one in seen if not one[0] <= one[1] - base <= one[2]]
-    check(len(seen) > 3 and not wrong,
+    check(not wrong,
           f'{len(seen)} times under load: no fewer certified than clients knew of, no more than '
           f'they had submitted {wrong}')
     refused = appliance.status(0)['groups'][-1]['conflicts']
