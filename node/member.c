@@ -186,6 +186,7 @@ member_reconnect(struct member *m, uint8_t node)
 	m->session = MEMBER_NO_SESSION;
 	detached(m);
 	m->target = node;
+	m->hint = node;
 	m->session = wire_connect(m->wire, &m->config.endpoint[node], NULL, m->now_ns);
 	must(m->session >= 0);
 	m->retry_ns = m->now_ns + 4 * m->config.retry_ns;
@@ -262,17 +263,29 @@ end(struct member *m)
 
 /* ---- what a node says ---- */
 
+/* This node does not lead. One that it names is gone to at once, but only once in a
+ * while: while nobody leads, they name each other or nobody, and running from one to
+ * the next would make handshakes as fast as the network carries them. */
+static void
+go_to_leader(struct member *m, uint8_t named)
+{
+	bool known = named < m->config.node_count;
+	bool attached = m->stage > MEMBER_CONNECTING;
+
+	m->hint = known ? named : next_node(m);
+	if (m->hint == m->target)
+		return; /* it will lead soon; asked again by the clock */
+	if (!attached && (!known || m->now_ns < m->hop_ns))
+		return; /* the clock goes there, or this node names a leader first */
+	m->hop_ns = m->now_ns + m->config.retry_ns;
+	member_reconnect(m, m->hint);
+}
+
 static void
 on_group(struct member *m, const struct protocol_message *message)
 {
-	bool here = message->flags & PROTOCOL_LEADER_HERE;
-
-	if (!here) {
-		uint8_t node = message->node < m->config.node_count ? message->node : next_node(m);
-
-		if (node == m->target)
-			return; /* it will lead soon; asked again by the clock */
-		member_reconnect(m, node);
+	if (!(message->flags & PROTOCOL_LEADER_HERE)) {
+		go_to_leader(m, message->node);
 		return;
 	}
 	if (message->flags & PROTOCOL_GROUP_EXISTS)
@@ -475,10 +488,10 @@ retry(struct member *m)
 	m->retry_ns = m->now_ns + m->config.retry_ns;
 	switch (m->stage) {
 	case MEMBER_CONNECTING:
-		if (m->opened)
+		if (m->opened && m->hint == m->target)
 			say_open(m);
 		else
-			member_reconnect(m, next_node(m));
+			member_reconnect(m, m->opened ? m->hint : next_node(m));
 		break;
 	case MEMBER_JOINING:
 		say_join(m);

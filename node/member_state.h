@@ -96,6 +96,8 @@ struct member {
 	bool server_full; /* between HOLD and RELEASE */
 	int session;
 	uint8_t target;      /* node that the session goes to */
+	uint8_t hint;        /* who leads, as that one said, or who is to be asked next */
+	uint64_t hop_ns;     /* not before then to another that is named */
 	uint32_t refused_by; /* a bit per node: of another version or epoch, since START */
 	bool opened;
 	uint32_t group;

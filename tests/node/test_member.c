@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "certify/group.h"
 #include "node/member.h"
 #include "node/protocol.h"
 #include "wire/wire.h"
@@ -27,6 +28,7 @@ struct pair {
 	int session;
 	struct protocol_message last; /* that the node read */
 	uint8_t nonce[NONCE_BYTES];
+	bool leaderless; /* nobody leads, and the node says so */
 	struct datagram datagram[DATAGRAMS];
 	uint32_t count;
 	uint32_t started, queued, views;
@@ -144,6 +146,10 @@ node_reads(struct pair *p)
 		cr_assert(frame_decode(&frame, e.data, e.bytes));
 		cr_assert(protocol_decode(&p->last, &frame, e.data, e.bytes));
 		struct entry join;
+		if (p->last.kind == PROTOCOL_OPEN && p->leaderless)
+			node_says(p, WIRE_CONTROL,
+				  (struct protocol_message){.kind = PROTOCOL_GROUP,
+							    .node = PAXOS_NO_VOTER});
 		if (p->last.kind == PROTOCOL_JOIN) {
 			cr_assert(entry_decode(&join, p->last.data, p->last.bytes));
 			memcpy(p->nonce, join.join.nonce, NONCE_BYTES);
@@ -183,8 +189,16 @@ run(struct pair *p)
 	cr_assert_eq(p->count, 0);
 }
 
+/* What is on its way arrives, and what that brings about; not for ever. */
 static void
-start(struct pair *p)
+some(struct pair *p)
+{
+	for (uint32_t i = 0; i < 100 && p->count > 0; i++)
+		arrive(p, 0);
+}
+
+static void
+begin(struct pair *p)
 {
 	uint8_t entropy[64] = {7};
 	struct member_start start = {.process = 3, .host = "host", .block_size = 1};
@@ -192,23 +206,16 @@ start(struct pair *p)
 	step(p, (struct member_input){
 			.kind = MEMBER_IN_RANDOM, .data = entropy, .bytes = sizeof entropy});
 	step(p, (struct member_input){.kind = MEMBER_IN_START, .start = &start});
-	run(p);
-	cr_assert_eq(p->last.kind, PROTOCOL_OPEN);
-	node_says(p, WIRE_CONTROL,
-		  (struct protocol_message){.kind = PROTOCOL_GROUP,
-					    .flags = PROTOCOL_GROUP_EXISTS | PROTOCOL_LEADER_HERE});
-	run(p);
-	cr_assert_eq(p->last.kind, PROTOCOL_JOIN);
+	some(p);
 }
 
-/* Joined as incarnation 40, lacking everything from `missing` on; ATTACH has come. */
 static struct pair *
-attaching(uint64_t missing)
+fresh(void)
 {
 	struct pair *p = calloc(1, sizeof *p);
 	struct member_config config = {
-		.node_count = 1,
-		.endpoint = {endpoint_of(false)},
+		.node_count = 2, /* which are one here */
+		.endpoint = {endpoint_of(false), endpoint_of(false)},
 		.server_uuid = {5},
 		.inflight_max = 16,
 		.transaction_bytes_max = 4096,
@@ -233,7 +240,22 @@ attaching(uint64_t missing)
 	p->node = wire_init(p->memory[1], &wire);
 	p->now_ns = 1000 * MS;
 	wire_random(p->node, (const uint8_t[64]){3}, 64);
-	start(p);
+	return p;
+}
+
+/* Joined as incarnation 40, lacking everything from `missing` on; ATTACH has come. */
+static struct pair *
+attaching(uint64_t missing)
+{
+	struct pair *p = fresh();
+
+	begin(p);
+	cr_assert_eq(p->last.kind, PROTOCOL_OPEN);
+	node_says(p, WIRE_CONTROL,
+		  (struct protocol_message){.kind = PROTOCOL_GROUP,
+					    .flags = PROTOCOL_GROUP_EXISTS | PROTOCOL_LEADER_HERE});
+	run(p);
+	cr_assert_eq(p->last.kind, PROTOCOL_JOIN);
 	struct protocol_message joined = {.kind = PROTOCOL_JOINED, .index = missing};
 	memcpy(joined.nonce, p->nonce, NONCE_BYTES);
 	node_says(p, WIRE_CONTROL, joined);
@@ -346,5 +368,47 @@ Test(node_member, without_an_appliance_it_sleeps)
 	}
 	cr_assert_lt(ticks, 300);
 	cr_assert_eq(member_stats(p->member)->failovers, 1);
+	finish(p);
+}
+
+/* While nobody leads, every node says so, and the next one too: going on at once would
+ * make handshakes as fast as the network carries them. The node that it stays at tells
+ * it as soon as it knows better. */
+Test(node_member, without_a_leader_it_does_not_run_from_node_to_node)
+{
+	struct pair *p = fresh();
+
+	p->leaderless = true;
+	begin(p);
+	for (uint64_t end_ns = p->now_ns + 1000 * MS; p->now_ns < end_ns;) {
+		p->now_ns = p->timer_ns > p->now_ns ? p->timer_ns : p->now_ns + US;
+		step(p, (struct member_input){.kind = MEMBER_IN_TICK});
+		some(p);
+	}
+	cr_assert_lt(wire_stats(p->node)->sessions_opened, 60);
+	cr_assert_gt(wire_stats(p->node)->sessions_opened, 5); /* another may know one */
+	finish(p);
+}
+
+/* The own outcome comes by another stream; told late, it would meet a server that has
+ * gone past it. */
+Test(node_member, a_remote_transaction_waits_for_the_own_verdict_below_it)
+{
+	struct pair *p = attaching(39);
+	struct protocol_message remote = entry(38, 45);
+
+	node_says(p, WIRE_CONTROL, attached(p, 42));
+	run(p);
+	remote.own = 44;
+	node_says(p, WIRE_FEED, remote);
+	run(p);
+	cr_assert_eq(p->queued, 0);
+	node_says(p, WIRE_CONTROL,
+		  (struct protocol_message){.kind = PROTOCOL_VERDICT,
+					    .verdict = GROUP_REFUSED,
+					    .sequence = 1,
+					    .index = 44});
+	run(p);
+	cr_assert_eq(p->queued, 1);
 	finish(p);
 }
