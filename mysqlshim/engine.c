@@ -29,7 +29,7 @@
 #define STREAM_BYTES      (1 << 20)
 #define SNAPSHOT_ENTRIES  65536
 #define GTID_INTERVALS    65536
-#define SESSION_DEAD_NS   500000000u
+#define SESSION_DEAD_NS   200000000u /* what a client waits, when its node dies */
 #define RETRY_NS          50000000u
 #define PROGRESS_NS       20000000u
 #define POLL_NS_MAX       1000000000u
