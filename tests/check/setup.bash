@@ -25,8 +25,12 @@ interrupted() {
 run() {
 	local log=$1 progress=$2 told=$SECONDS
 	shift 2
+	# In a process group of its own: Ctrl-C reaches this script, which then stops it in good order. Only here: with
+	# set -m all the time, Ctrl-C would reach whatever sleep or grep is in the foreground, and nobody else.
+	set -m
 	"$@" >"$log" 2>&1 &
 	child=$!
+	set +m
 	while kill -0 "$child" 2>/dev/null; do
 		sleep 0.2
 		[ $((SECONDS - told)) -lt 30 ] && continue

@@ -23,6 +23,8 @@ from servers import SqlError
 CONFLICT = {3101, 1213, 1180}
 # What a client of a server that was killed is told.
 GONE = {2002, 2006, 2013, 1053, 1927}
+# What a client of a server that stops the group is told.
+STOPPED = {1290, 3100}
 ONLINE = ("SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_ID = @@server_uuid AND "
           "MEMBER_STATE = 'ONLINE' AND NOT @@super_read_only")
 ANSWER_S = 60
@@ -113,9 +115,9 @@ class Writer(threading.Thread):
         self.bad(number, error)
 
     def bad(self, number, error):
-        """Nothing that a client may be told, unless its server was killed."""
+        """Nothing that a client may be told, unless its server was killed or stopped."""
         self.client = None
-        if not (self.server.number in self.load.mortal and error.code in GONE):
+        if not (self.server.number in self.load.mortal and error.code in GONE | STOPPED):
             self.errors.append((time.monotonic(), number, str(error)))
 
     def connect(self):
@@ -156,7 +158,7 @@ class Writer(threading.Thread):
 
 class Load:
     def __init__(self, cluster, clients=4, hot_share=0.1, pause_s=0, mortal=()):
-        """`mortal`: numbers of servers that will be killed; their writers go on when they are back."""
+        """`mortal`: numbers of servers that will be killed or stopped; their writers go on when they are back."""
         self.hot_share, self.pause_s, self.mortal = hot_share, pause_s, mortal
         self.end = threading.Event()
         self.cluster = cluster

@@ -192,11 +192,16 @@ class Servers:
         return self.server[number].start(*options)
 
     def __enter__(self):
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         return self
 
     def __exit__(self, kind, error, trace):
-        if kind is not None:
-            for server in self.server.values():
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        for server in self.server.values():
+            if interrupted and server.alive():
+                server.kill()
+            elif kind is not None:
                 print(f'--- the last lines of server {server.number}:\n' + server.log()[-3000:], file=sys.stderr)
         try:
             for server in self.server.values():
