@@ -254,10 +254,36 @@ read_gtid_spec(struct reader *r, struct entry_submit *s)
 	}
 }
 
+bool
+entry_spread_decode(struct entry_spread *spread, const uint8_t *data, size_t bytes)
+{
+	struct reader r = reader_over(data, bytes);
+
+	spread->bytes = reader_u64(&r);
+	spread->digest = reader_u64(&r);
+	spread->chunk_bytes = reader_u32(&r);
+	spread->holders = reader_u32(&r);
+	return reader_done(&r) && spread->bytes > 0 &&
+	       spread->chunk_bytes >= ENTRY_CHUNK_BYTES_MIN &&
+	       spread->chunk_bytes <= ENTRY_CHUNK_BYTES_MAX;
+}
+
+void
+entry_spread_encode(const struct entry_spread *spread, uint8_t out[ENTRY_SPREAD_BYTES])
+{
+	must(spread->bytes > 0);
+	bytes_put_u64(out, spread->bytes);
+	bytes_put_u64(out + 8, spread->digest);
+	bytes_put_u32(out + 16, spread->chunk_bytes);
+	bytes_put_u32(out + 20, spread->holders);
+}
+
 static void
 read_submit(struct reader *r, struct entry_submit *s)
 {
-	const uint32_t known = SUBMIT_FENCE | SUBMIT_EMPTY | SUBMIT_NOT_COMMITTED;
+	const uint32_t known = SUBMIT_FENCE | SUBMIT_EMPTY | SUBMIT_NOT_COMMITTED | SUBMIT_SPREAD;
+	struct entry_spread spread;
+
 	s->incarnation = reader_u64(r);
 	s->session = reader_u64(r);
 	s->sequence = reader_u64(r);
@@ -271,6 +297,9 @@ read_submit(struct reader *r, struct entry_submit *s)
 	s->payload_bytes = reader_u32(r);
 	s->payload = reader_take(r, s->payload_bytes);
 	if ((s->flags & SUBMIT_EMPTY) && (s->hash_count > 0 || (s->flags & SUBMIT_FENCE)))
+		r->bad = true;
+	if ((s->flags & SUBMIT_SPREAD) && !r->bad &&
+	    !entry_spread_decode(&spread, s->payload, s->payload_bytes))
 		r->bad = true;
 }
 

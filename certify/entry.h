@@ -190,7 +190,26 @@ enum submit_flag {
 	 * not passed the first one: keep the floor at or below what is accepted
 	 * and not committed. */
 	SUBMIT_NOT_COMMITTED = 4,
+	/* The payload went ahead, in chunks, to the logs of a majority; the field
+	 * holds a struct entry_spread instead. */
+	SUBMIT_SPREAD = 8,
 };
+
+/* What stands in the place of a payload that was spread. The payload's name is
+ * (incarnation, sequence). */
+struct entry_spread {
+	uint64_t bytes;       /* of the payload, > 0 */
+	uint64_t digest;      /* 0, and over each chunk: hash_bytes(chunk, digest so far) */
+	uint32_t chunk_bytes; /* of each but the last */
+	uint32_t holders;     /* a bit per node that has all of it on disk */
+};
+
+#define ENTRY_SPREAD_BYTES    24
+#define ENTRY_CHUNK_BYTES_MIN 256
+#define ENTRY_CHUNK_BYTES_MAX (128 * 1024)
+
+bool entry_spread_decode(struct entry_spread *spread, const uint8_t *data, size_t bytes);
+void entry_spread_encode(const struct entry_spread *spread, uint8_t out[ENTRY_SPREAD_BYTES]);
 
 struct entry_submit {
 	uint64_t incarnation;
@@ -204,7 +223,7 @@ struct entry_submit {
 	uint32_t hash_count;
 	const uint8_t *hashes; /* u64 each, top bit zero */
 	uint32_t payload_bytes;
-	const uint8_t *payload; /* opaque: the binlog cache */
+	const uint8_t *payload; /* opaque: the binlog cache; with SPREAD an entry_spread */
 };
 
 struct entry_abandon {

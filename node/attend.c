@@ -34,12 +34,26 @@ say(struct node *n, int session, enum wire_stream stream, const struct protocol_
 }
 
 void
+node_attend_say(struct node *n, int session, enum wire_stream stream,
+		const struct protocol_message *m)
+{
+	say(n, session, stream, m);
+}
+
+void
 node_attend_open(struct node *n, int session, const struct wire_identity *peer)
 {
 	struct node_session *s = &n->session[session];
 
 	*s = (struct node_session){.stage = SESSION_OPEN, .read_handle = PAXOS_NO_VALUE};
 	memcpy(s->server_uuid, peer->uuid, UUID_BYTES);
+}
+
+static bool
+for_feed(const struct node_read *read)
+{
+	return read->purpose == READ_VALUE_FOR_FEED || read->purpose == READ_LIST_FOR_FEED ||
+	       read->purpose == READ_CHUNK_FOR_FEED;
 }
 
 void
@@ -50,8 +64,8 @@ node_attend_close(struct node *n, int session)
 	if (s->read_handle != PAXOS_NO_VALUE)
 		pool_release(n->pool, s->read_handle);
 	for (uint32_t i = 0; i < NODE_READS_MAX; i++)
-		if (n->read[i].voter == PAXOS_NO_VOTER && n->read[i].session == session)
-			n->read[i].lsn = 0;
+		if (for_feed(&n->read[i]) && n->read[i].session == session)
+			n->read[i].purpose = READ_FOR_NOBODY; /* its answer still comes */
 	*s = (struct node_session){.stage = SESSION_NONE, .read_handle = PAXOS_NO_VALUE};
 }
 
@@ -225,7 +239,9 @@ submit(struct node *n, int session, const struct protocol_message *m)
 		say_group(n, session);
 		return;
 	}
-	if (!node_group_submit(n, g, m->data, m->bytes)) {
+	bool fits = !(e.kind == ENTRY_SUBMIT && (e.submit.flags & SUBMIT_SPREAD)) ||
+		    node_payload_may_propose(n, g, &e.submit);
+	if (!fits || !node_group_submit(n, g, m->data, m->bytes)) {
 		/* Lost here: the member has to say it again, so it attaches anew. */
 		wire_close(n->wire, session);
 		node_attend_close(n, session);
@@ -355,7 +371,10 @@ attached(struct node *n, struct node_group *g, const struct group_effect *e)
 				       .group = g->number,
 				       .incarnation = s->incarnation,
 				       .session = s->session,
-				       .index = e->index});
+				       .index = e->index,
+				       .flags = n->config.chunk_bytes,
+				       .own = n->config.value_bytes_max - NODE_ENTRY_HEAD_BYTES,
+				       .mark = n->config.payload_bytes_max});
 	say_counts(n, g, session);
 }
 
@@ -469,14 +488,15 @@ feed_value(struct node *n, struct node_group *g, int session, uint64_t slot)
 	const struct node_place *p = &g->place[slot & (n->config.results_max - 1)];
 	if (p->slot != slot || p->lsn > n->lsn_durable)
 		return NULL;
-	struct node_read read = {.lsn = p->lsn,
+	struct node_read read = {.purpose = READ_VALUE_FOR_FEED,
+				 .lsn = p->lsn,
 				 .group = g->number,
 				 .slot = slot,
-				 .voter = PAXOS_NO_VOTER,
 				 .session = session};
 	if (s->read_handle == PAXOS_NO_VALUE && !pool_take(n->pool, &s->read_handle))
 		return NULL;
 	s->read_slot = slot;
+	s->piece_read = 0; /* what it held is overwritten */
 	s->reading = node_read_begin(n, &read, p->bytes);
 	if (!s->reading)
 		s->read_slot = 0;
@@ -489,10 +509,10 @@ node_attend_read_done(struct node *n, const struct node_read *read, const uint8_
 {
 	struct node_session *s = &n->session[read->session];
 
-	/* The session may be another one's by now, of another group. */
-	if (!s->reading || s->read_slot != read->slot || s->group != read->group)
-		return;
+	must(s->reading);
 	s->reading = false;
+	if (s->read_slot != read->slot || s->group != read->group)
+		return;
 	if (!value || bytes > n->config.value_bytes_max) {
 		s->read_slot = 0;
 		return;
@@ -547,6 +567,8 @@ static bool
 feed_entry(struct node *n, struct node_group *g, int session, uint64_t index)
 {
 	const struct node_result *r = node_group_result(n, g, index);
+	if (r->spread.bytes > 0)
+		return node_feed_payload(n, g, session, index);
 	const struct node_session *s = &n->session[session];
 	const uint8_t *value = feed_value(n, g, session, r->slot);
 	struct protocol_message m = {
@@ -637,6 +659,7 @@ attach(struct node *n, int session, const struct protocol_message *m)
 	s->stage = SESSION_ATTACHING;
 	s->feed_next = m->index;
 	s->feed_previous = m->index > 0 ? m->index - 1 : 0;
+	s->piece_index = 0;
 	node_group_submit_entry(n, g,
 				&(struct entry){.kind = ENTRY_ATTACH,
 						.attach = {.incarnation = m->incarnation,
@@ -706,6 +729,10 @@ node_attend_message(struct node *n, int session, const struct frame *frame, cons
 	case PROTOCOL_SUBMIT:
 	case PROTOCOL_ABANDON:
 		submit(n, session, &m);
+		break;
+	case PROTOCOL_OFFER:
+	case PROTOCOL_CHUNK:
+		node_move_member(n, session, &m);
 		break;
 	case PROTOCOL_PROGRESS:
 		progress(n, session, &m);

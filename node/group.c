@@ -50,7 +50,8 @@ node_group_memory_bytes(const struct node_config *c)
 
 	return line_up(paxos_size(&paxos)) + line_up(group_size(&group)) +
 	       line_up(c->results_max * sizeof(struct node_place)) +
-	       line_up(c->results_max * sizeof(struct node_result));
+	       line_up(c->results_max * sizeof(struct node_result)) +
+	       line_up(c->results_max * sizeof(struct node_payload_place));
 }
 
 struct node_group *
@@ -95,6 +96,9 @@ node_group_create(struct node *n, uint32_t number, const uint8_t *uuid)
 	memset(g->place, 0, n->config.results_max * sizeof(struct node_place));
 	memory += line_up(n->config.results_max * sizeof(struct node_place));
 	g->result = (struct node_result *)(void *)memory;
+	memory += line_up(n->config.results_max * sizeof(struct node_result));
+	g->payload = (struct node_payload_place *)(void *)memory;
+	memset(g->payload, 0, n->config.results_max * sizeof(struct node_payload_place));
 	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++)
 		g->recent[i].value.handle = PAXOS_NO_VALUE;
 	n->group_count++;
@@ -118,6 +122,14 @@ node_group_start(struct node *n, struct node_group *g)
 			node_group_paxos(n, g,
 					 &(struct paxos_input){
 						 .kind = PAXOS_IN_LINK, .from = i, .up = true});
+}
+
+bool
+node_group_quorum(const struct node *n, const struct node_group *g, uint32_t nodes)
+{
+	struct paxos_config paxos = paxos_config_of(&n->config);
+
+	return paxos_quorum(&paxos, g->delivered_slot + 1, nodes);
 }
 
 bool
@@ -194,8 +206,8 @@ out_log(struct node *n, struct node_group *g, const struct paxos_output_item *it
 			(struct node_place){.slot = m->slot, .lsn = n->lsn_next, .bytes = bytes};
 }
 
-static int
-session_of_node(const struct node *n, uint8_t node)
+int
+node_session_of_node(const struct node *n, uint8_t node)
 {
 	for (uint32_t i = 0; i < n->session_count; i++)
 		if (n->session[i].stage == SESSION_NODE && n->session[i].node == node)
@@ -206,7 +218,7 @@ session_of_node(const struct node *n, uint8_t node)
 static void
 out_send(struct node *n, struct node_group *g, const struct paxos_output_item *item)
 {
-	int session = session_of_node(n, item->to);
+	int session = node_session_of_node(n, item->to);
 	uint8_t *frame = frame_around(n, &item->message);
 	struct frame header = {
 		.frame_bytes = paxos_frame_bytes(&item->message),
@@ -257,8 +269,11 @@ static void
 out_read(struct node *n, struct node_group *g, const struct paxos_output_item *item)
 {
 	const struct node_place *p = &g->place[item->slot & (n->config.results_max - 1)];
-	struct node_read read = {
-		.group = g->number, .slot = item->slot, .voter = item->to, .lsn = p->lsn};
+	struct node_read read = {.purpose = READ_VALUE_FOR_VOTER,
+				 .group = g->number,
+				 .slot = item->slot,
+				 .voter = item->to,
+				 .lsn = p->lsn};
 
 	/* An unanswered read is asked again by who wanted it. */
 	if (p->slot == item->slot && p->lsn <= n->lsn_durable)
@@ -509,6 +524,22 @@ apply_directory(struct node *n, const uint8_t *data, uint32_t bytes)
 	node_group_start(n, g);
 }
 
+/* What the feed needs of an accepted transaction: where its payload is. */
+static void
+note_accepted(struct node *n, const struct entry_submit *s, struct node_result *result,
+	      const struct node_recent *r)
+{
+	result->flags = s->flags & ~(uint32_t)SUBMIT_SPREAD;
+	if (s->flags & SUBMIT_SPREAD) {
+		result->sequence = s->sequence;
+		must(entry_spread_decode(&result->spread, s->payload, s->payload_bytes));
+		return;
+	}
+	result->bytes = s->payload_bytes;
+	if (s->payload_bytes > 0)
+		result->offset = (uint32_t)(s->payload - value_data(n, r->value.handle));
+}
+
 static void
 note_result(struct node *n, struct node_group *g, const struct node_recent *r)
 {
@@ -527,8 +558,6 @@ note_result(struct node *n, struct node_group *g, const struct node_recent *r)
 		g->last_view = e->index;
 	}
 	if (e->kind == GROUP_VERDICT && e->verdict != GROUP_VOID && !e->repeated) {
-		const struct entry_submit *s = &g->entry.submit;
-
 		result->kind = RESULT_OUTCOME;
 		if (e->verdict != GROUP_ABANDONED)
 			g->certified++;
@@ -537,11 +566,7 @@ note_result(struct node *n, struct node_group *g, const struct node_recent *r)
 		if (e->verdict == GROUP_ACCEPTED && !e->outcome.again) {
 			result->kind = RESULT_ACCEPTED;
 			g->last_accepted = e->index;
-			result->flags = s->flags;
-			result->bytes = s->payload_bytes;
-			if (s->payload_bytes > 0)
-				result->offset =
-					(uint32_t)(s->payload - value_data(n, r->value.handle));
+			note_accepted(n, &g->entry.submit, result, r);
 		}
 	}
 }
@@ -553,6 +578,7 @@ entry_done(struct node *n, struct node_group *g, struct node_recent *r)
 	const struct group_effect *e = group_effect(g->state);
 
 	note_result(n, g, r);
+	node_payload_applied(n, g, e);
 	node_emit(n, &(struct node_output){
 			     .kind = NODE_OUT_RESULT,
 			     .group = g->number,

@@ -4,6 +4,9 @@
  * node.c          memory, the switch over inputs, the log, wire events
  * group.c         one group: its replica, proposals, delivery, results
  * attend.c        members at this node: opening, joining, attaching, feeding
+ * feed_payload.c  feeding one payload that was spread, in pieces, from the log
+ * payload.c       payloads that are received: their slots, records and ends
+ * payload_move.c  offers, fetches and chunks between members and nodes
  */
 #ifndef NODE_INTERNAL_H
 #define NODE_INTERNAL_H
@@ -12,6 +15,7 @@
 #include "node/member.h"
 #include "node/node.h"
 #include "node/protocol.h"
+#include "node/spread.h"
 #include "paxos/codec.h"
 #include "ring/pool.h"
 #include "wire/wire.h"
@@ -24,6 +28,9 @@
 #define NODE_RECORD_GROUP     60   /* log record: group `frame.group` exists, body is its uuid */
 #define NODE_ENTRY_HEAD_BYTES 4    /* in a value: u32 bytes of the entry that follows */
 #define NODE_NO_SESSION       (-1)
+#define NODE_LIST_WINDOW      32 /* positions of chunks that a feed keeps */
+#define NODE_ASKS_MAX         16 /* chunks on their way to this node */
+#define NODE_FROM_MEMBER      0xffu
 
 enum node_result_kind {
 	RESULT_NOTHING = 0,
@@ -42,6 +49,8 @@ struct node_result {
 	struct gtid gtid;
 	uint32_t flags;
 	uint8_t kind;
+	uint64_t sequence;          /* ACCEPTED and spread */
+	struct entry_spread spread; /* bytes 0: it was not */
 };
 
 /* Where the record that holds a slot's value lies in the log. */
@@ -49,6 +58,39 @@ struct node_place {
 	uint64_t slot; /* 0: none */
 	uint64_t lsn;  /* end of the record */
 	uint32_t bytes;
+};
+
+/* Where the record lies that says where the chunks of an accepted payload lie. Kept
+ * apart from the results: replay meets it before it knows the result. */
+struct node_payload_place {
+	uint64_t index; /* 0: none */
+	uint64_t lsn;   /* end of the record */
+	uint32_t bytes;
+};
+
+/* A payload that is being received, or is whole and waits for its end. */
+struct node_payload {
+	bool used;
+	bool gone;      /* the log decided against it: a record is due, nothing else */
+	bool owes;      /* `source` offered it and waits for HELD */
+	bool told;      /* its member knows that a majority holds it */
+	uint8_t source; /* who gives it: a node, or NODE_FROM_MEMBER */
+	uint32_t group;
+	uint64_t incarnation;
+	uint64_t sequence;
+	uint64_t index; /* of its accepted entry; 0: not applied yet */
+	uint64_t total;
+	uint32_t chunk_bytes;
+	uint32_t holders;   /* leader: a bit per node that has all of it on disk */
+	uint64_t digest;    /* over `held` */
+	uint64_t held;      /* bytes logged, from the start */
+	uint64_t durable;   /* of them on disk */
+	uint64_t available; /* bytes that `source` can give */
+	uint64_t asked;     /* bytes asked of it */
+	uint64_t asked_ns;
+	uint64_t offered; /* leader: bytes that the others were offered */
+	uint64_t offered_ns;
+	uint64_t *lsn; /* ends of the records of its chunks */
 };
 
 /* A delivered value that is kept for feeding, and until it is applied. */
@@ -71,8 +113,10 @@ struct node_group {
 	uint8_t leader;      /* or PAXOS_NO_VOTER */
 	uint64_t replica_timer_ns;
 
-	struct node_place *place;   /* ring of results_max, by slot */
-	struct node_result *result; /* ring of results_max, by index */
+	struct node_place *place;           /* ring of results_max, by slot */
+	struct node_result *result;         /* ring of results_max, by index */
+	struct node_payload_place *payload; /* the same */
+	uint64_t payload_through; /* every accepted payload up to this index is whole here */
 	struct node_recent recent[PAXOS_WINDOW_SLOTS];
 	uint64_t recent_low; /* no value of a slot below it is kept */
 	uint64_t delivered_slot;
@@ -128,14 +172,34 @@ struct node_session {
 	uint64_t read_slot; /* value in `read_handle`, or on its way; 0 none */
 	uint32_t read_handle;
 	bool reading;
+	/* the payload that is fed */
+	uint64_t piece_index;
+	uint64_t piece_offset; /* of the next piece */
+	uint64_t piece_read;   /* offset + 1 of the one in `read_handle`, or on its way */
+	uint32_t list_first;   /* positions of chunks from this one on */
+	uint32_t list_count;
+	uint64_t list[NODE_LIST_WINDOW];
+};
+
+enum read_purpose {
+	READ_FOR_NOBODY = 0, /* who asked is gone */
+	READ_VALUE_FOR_VOTER = 1,
+	READ_VALUE_FOR_FEED = 2,
+	READ_LIST_FOR_FEED = 3,
+	READ_CHUNK_FOR_FEED = 4,
+	READ_LIST_FOR_NODE = 5,
+	READ_CHUNK_FOR_NODE = 6,
 };
 
 struct node_read {
 	uint64_t lsn; /* 0: free */
+	enum read_purpose purpose;
 	uint32_t group;
-	uint64_t slot;
-	uint8_t voter; /* who asked, or PAXOS_NO_VOTER: the feed of `session` */
-	int session;
+	uint64_t slot;   /* of a value */
+	uint64_t index;  /* of a payload's entry */
+	uint64_t offset; /* in the payload */
+	uint8_t voter;   /* the node that asked */
+	int session;     /* the member's that is fed */
 };
 
 struct node {
@@ -147,6 +211,10 @@ struct node {
 	struct node_session *session;
 	uint32_t session_count;
 	struct node_read read[NODE_READS_MAX];
+	struct node_payload *payload;
+	uint32_t payload_count;
+	uint32_t payloads_used;
+	uint32_t payload_turn; /* whose turn it is to ask */
 	struct gtid_set *scratch_gtids;
 	uint8_t *scratch;               /* FRAME_BYTES_MAX */
 	struct paxos_output *paxos_out; /* of the replica that steps */
@@ -167,6 +235,7 @@ struct node {
 	uint64_t dropped_epoch;
 	uint64_t dropped_no_value;
 	uint64_t dropped_unknown_group;
+	uint64_t dropped_chunks;
 	const struct node_sink *sink; /* of the running step */
 };
 
@@ -174,6 +243,7 @@ struct node {
 void node_emit(struct node *n, const struct node_output *output);
 void node_log(struct node *n, uint8_t *frame, uint32_t frame_bytes, uint8_t kind, uint32_t group);
 bool node_read_begin(struct node *n, const struct node_read *read, uint32_t bytes);
+int node_session_of_node(const struct node *n, uint8_t node);
 
 /* group.c */
 size_t node_group_memory_bytes(const struct node_config *config);
@@ -196,6 +266,7 @@ void node_group_duties(struct node *n, struct node_group *g);
 const struct node_result *node_group_result(const struct node *n, const struct node_group *g,
 					    uint64_t index);
 uint64_t node_group_first_result(const struct node *n, const struct node_group *g);
+bool node_group_quorum(const struct node *n, const struct node_group *g, uint32_t nodes);
 
 /* attend.c */
 void node_attend_open(struct node *n, int session, const struct wire_identity *peer);
@@ -209,5 +280,39 @@ void node_attend_read_done(struct node *n, const struct node_read *read, const u
 void node_attend_hold(struct node *n, struct node_group *g, bool hold);
 void node_attend_close(struct node *n, int session);
 int node_attend_session_of(const struct node *n, const struct node_group *g, uint64_t incarnation);
+void node_attend_say(struct node *n, int session, enum wire_stream stream,
+		     const struct protocol_message *m);
+
+/* feed_payload.c */
+bool node_feed_payload(struct node *n, struct node_group *g, int session, uint64_t index);
+void node_feed_payload_read(struct node *n, const struct node_read *read, const uint8_t *body,
+			    uint32_t bytes);
+
+/* payload.c */
+uint32_t node_payload_count(const struct node_config *config);
+uint32_t node_payload_chunks_max(const struct node_config *config);
+struct node_payload *node_payload_find(struct node *n, const struct node_group *g,
+				       uint64_t incarnation, uint64_t sequence);
+struct node_payload *node_payload_new(struct node *n, const struct node_payload *like);
+bool node_payload_may_come(const struct node_group *g, uint64_t incarnation, uint64_t sequence);
+const struct node_payload_place *node_payload_place(const struct node *n,
+						    const struct node_group *g, uint64_t index);
+void node_payload_chunk(struct node *n, struct node_payload *p, const struct spread_chunk *chunk);
+void node_payload_record(struct node *n, const struct frame *frame, const uint8_t *data);
+void node_payload_applied(struct node *n, struct node_group *g, const struct group_effect *effect);
+void node_payload_start(struct node *n);
+/* Sees that the payload of this accepted entry comes here; true when it is here. */
+bool node_payload_want(struct node *n, struct node_group *g, uint64_t index);
+bool node_payload_may_propose(struct node *n, struct node_group *g, const struct entry_submit *s);
+void node_payload_end(struct node *n);
+
+/* payload_move.c */
+void node_move_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,
+		       uint32_t bytes);
+void node_move_member(struct node *n, int session, const struct protocol_message *m);
+void node_move_read(struct node *n, const struct node_read *read, const uint8_t *body,
+		    uint32_t bytes);
+void node_move(struct node *n);
+uint64_t node_move_timer_ns(const struct node *n);
 
 #endif /* NODE_INTERNAL_H */

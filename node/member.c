@@ -258,6 +258,8 @@ end(struct member *m)
 	m->stage = MEMBER_IDLE;
 	m->opened = false;
 	m->held_bytes = 0;
+	m->piece_index = 0;
+	member_open_forget(m); /* and what was lent goes back */
 	m->retry_ns = UINT64_MAX;
 }
 
@@ -330,6 +332,9 @@ on_attached(struct member *m, const struct protocol_message *message)
 	    message->session != m->attach_session)
 		return;
 	m->stage = MEMBER_ATTACHED;
+	m->entry_bytes_max = (uint32_t)message->own;
+	m->chunk_bytes = message->flags;
+	m->payload_bytes_max = message->mark;
 	if (message->index > m->own_through)
 		m->own_through = message->index;
 	m->progress_due = true;
@@ -408,7 +413,14 @@ on_message(struct member *m, const struct wire_event *event)
 			member_verdict(m, &message);
 		member_feed_held(m);
 		break;
+	case PROTOCOL_FETCH:
+		member_spread_fetch(m, &message);
+		break;
+	case PROTOCOL_HELD:
+		member_spread_held(m, &message);
+		break;
 	case PROTOCOL_ENTRY:
+	case PROTOCOL_PIECE:
 	case PROTOCOL_THROUGH:
 	case PROTOCOL_VIEW:
 		if (m->stage >= MEMBER_ATTACHING)
@@ -503,6 +515,7 @@ retry(struct member *m)
 		say_leave(m);
 		break;
 	case MEMBER_ATTACHED:
+		member_spread_again(m);
 		member_send_open(m);
 		break;
 	case MEMBER_IDLE:
@@ -597,6 +610,8 @@ start(struct member *m, const struct member_start *s)
 	m->refused_by = 0;
 	m->group = 0;
 	m->progress_ns = 0;
+	m->piece_index = 0;
+	m->piece_told = 0;
 	member_open_forget(m);
 	memset(&m->stats, 0, sizeof m->stats);
 	snapshot_table_reset(&m->snapshots, 0);
@@ -674,7 +689,6 @@ member_step(struct member *m, const struct member_input *in, const struct member
 			wire_tick(m->wire, in->now_ns);
 		break;
 	case MEMBER_IN_QUIT:
-		member_open_forget(m);
 		end(m);
 		break;
 	case MEMBER_IN_HOLD:

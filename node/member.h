@@ -19,10 +19,21 @@
  *               one that the server has not committed yet: the server's applier
  *               would kill the waiting one and overwrite in the wrong order.
  * Outputs       as in node/node.h: emit() during the step, data valid during it.
+ * Pieces        MEMBER_OUT_QUEUE of a large transaction comes in pieces of any size,
+ *               in order, each byte once, also across a failover; no other QUEUE
+ *               and no VIEW comes in between. What has not seen its `last` piece when
+ *               this START ends was not queued, and comes whole in the next. Every
+ *               other QUEUE is one piece: offset 0, last.
  * Ownership     MEMBER_IN_SUBMIT copies the transaction; the caller's buffers are
- *               free when the step returns.
+ *               free when the step returns. A payload that is `lent` is not: it stays
+ *               as it is until sink->release(), which comes once for each. It is
+ *               lent for as long as it may have to be sent again or queued here: to
+ *               the end of the step for what fits transaction_bytes_max, else to
+ *               its refusal, or its commit.
  * Limits        member_config; a submission that does not fit now answers
- *               MEMBER_OUT_VERDICT with MEMBER_NO_ROOM at once, and was not sent.
+ *               MEMBER_OUT_VERDICT with MEMBER_NO_ROOM at once, and was not sent. One
+ *               above transaction_bytes_max is large: it fits when its payload is
+ *               lent, and all but the payload is below that.
  * Threads       the network thread owns a member. struct snapshot_table (its own
  *               header) is the one part that client threads read, under the
  *               shim's mutex.
@@ -49,7 +60,9 @@ struct member_config {
 	uint8_t epoch[EPOCH_BYTES]; /* all zero: the one the first node shows */
 	uint8_t server_uuid[16];
 	uint32_t inflight_max;
-	uint32_t transaction_bytes_max; /* of one submission, entry and payload */
+	uint32_t transaction_bytes_max; /* of one submission, entry and payload; at most what
+					 * the nodes order in one value */
+	uint64_t payload_bytes_max;     /* of a large one; 0: there are none */
 	uint32_t submission_bytes;      /* memory for all open submissions */
 	uint32_t hold_bytes;            /* memory for feed entries that must wait */
 	uint32_t snapshot_entries_max;
@@ -85,7 +98,8 @@ struct member_submission {
 	const uint64_t *hashes;
 	uint32_t hash_count;
 	const uint8_t *payload;
-	uint32_t payload_bytes;
+	uint64_t payload_bytes;
+	bool lent; /* the payload; see Ownership */
 };
 
 enum member_input_kind {
@@ -147,7 +161,8 @@ enum member_output_kind {
 				 * is needed: everything missing will be queued */
 	MEMBER_OUT_STOPPED = 3,
 	MEMBER_OUT_VERDICT = 4,  /* sequence, verdict, index, gtid, winner */
-	MEMBER_OUT_QUEUE = 5,    /* index, gtid, last_index (dependency), flags, data, bytes */
+	MEMBER_OUT_QUEUE = 5,    /* index, gtid, dependency, flags, data, bytes, and of which
+				  * piece: offset, total, last */
 	MEMBER_OUT_VIEW = 6,     /* view */
 	MEMBER_OUT_EXPELLED = 7, /* this incarnation ended; START makes a new one */
 	MEMBER_OUT_TIMER = 8,    /* at_ns */
@@ -187,6 +202,9 @@ struct member_output {
 	const struct gtid *winner; /* refused: who was first; NULL where unknown */
 	uint64_t winner_hash;
 	uint32_t flags;
+	uint64_t offset; /* QUEUE: where `data` belongs in the payload */
+	uint64_t total;  /* QUEUE: bytes of the payload */
+	bool last;       /* QUEUE: its last piece */
 	const struct member_view *view;
 	bool connected;
 	uint64_t at_ns;
@@ -195,6 +213,9 @@ struct member_output {
 struct member_sink {
 	void *context;
 	void (*emit)(void *context, const struct member_output *output);
+	/* A lent payload is the caller's again; must not call back either. May be NULL
+	 * where payload_bytes_max is 0. */
+	void (*release)(void *context, uint64_t sequence, const uint8_t *payload);
 };
 
 struct member_stats {

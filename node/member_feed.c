@@ -15,20 +15,21 @@
 static bool
 must_wait(struct member *m, const struct protocol_message *message)
 {
-	if (m->stage < MEMBER_ATTACHED)
+	bool transaction = message->kind == PROTOCOL_ENTRY || message->kind == PROTOCOL_PIECE;
+
+	if (m->stage < MEMBER_ATTACHED || (m->server_full && transaction))
 		return true;
+	if (message->kind == PROTOCOL_PIECE && message->index == m->piece_index)
+		return false; /* its first piece has waited, here or in an earlier session */
 	if (message->own > m->own_through)
-		return true;
-	if (m->server_full && message->kind == PROTOCOL_ENTRY)
 		return true;
 	if (!member_requeue(m, message->index))
 		return true;
-	if (message->kind == PROTOCOL_ENTRY && member_must_wait_for_own(m, message->dependency))
+	if (transaction && member_must_wait_for_own(m, message->dependency))
 		return true;
 	/* Room is left for the own ones: an entry that is not in the table would
 	 * count as committed. */
-	return message->kind == PROTOCOL_ENTRY &&
-	       m->snapshots.count + m->open_max >= m->snapshots.capacity;
+	return transaction && m->snapshots.count + m->open_max >= m->snapshots.capacity;
 }
 
 static void
@@ -47,7 +48,52 @@ tell_entry(struct member *m, const struct protocol_message *message)
 			       .flags = message->flags,
 			       .data = message->data,
 			       .bytes = message->bytes,
+			       .total = message->bytes,
+			       .last = true,
 		       });
+}
+
+/* What is new of a piece: behind a failover the node begins again, the server does
+ * not. True: it was the last one. */
+static bool
+tell_piece(struct member *m, const struct protocol_message *message)
+{
+	uint64_t end = message->sequence + message->bytes;
+	bool last = end == message->mark;
+	bool wanted = !gtid_set_contains(m->executed, &message->gtid);
+
+	if (m->piece_index != message->index) {
+		m->piece_index = message->index;
+		m->piece_told = 0;
+	}
+	if (end > m->piece_told && wanted) {
+		uint64_t known = m->piece_told - message->sequence;
+
+		member_emit(m, &(struct member_output){
+				       .kind = MEMBER_OUT_QUEUE,
+				       .index = message->index,
+				       .gtid = &message->gtid,
+				       .dependency = message->dependency,
+				       .flags = message->flags,
+				       .data = message->data + known,
+				       .bytes = message->bytes - (uint32_t)known,
+				       .offset = m->piece_told,
+				       .total = message->mark,
+				       .last = last,
+			       });
+	}
+	if (end > m->piece_told)
+		m->piece_told = end;
+	if (!last)
+		return false;
+	m->piece_index = 0;
+	m->piece_told = 0;
+	if (wanted) {
+		must(snapshot_table_add(&m->snapshots, message->index, &message->gtid));
+		m->stats.remote_queued++;
+		member_newest(m, message->index, &message->gtid);
+	}
+	return true;
 }
 
 static bool
@@ -91,6 +137,9 @@ tell(struct member *m, const struct protocol_message *message)
 		tell_entry(m, message);
 	if (message->kind == PROTOCOL_VIEW)
 		tell_view(m, message);
+	if (message->kind == PROTOCOL_PIECE && !tell_piece(m, message))
+		return;
+	m->feed_previous = message->index;
 	m->feed_through = message->index;
 	m->stats.delivered_index = message->index;
 	snapshot_table_through(&m->snapshots, message->index);
@@ -98,19 +147,36 @@ tell(struct member *m, const struct protocol_message *message)
 	member_requeue(m, m->feed_through + 1);
 }
 
+/* Whether this comes next, or again: it names the last message. Of a payload that was
+ * told in part, here or in an earlier session, nothing but more of it, or the same
+ * once more, comes next. */
+static bool
+chained(const struct member *m, const struct protocol_message *message)
+{
+	bool piece = message->kind == PROTOCOL_PIECE;
+	uint64_t told = piece && message->index == m->piece_index ? m->piece_told : 0;
+
+	if (message->previous > m->feed_previous)
+		return false;
+	if (m->piece_index != 0 && message->index >= m->piece_index &&
+	    !(piece && message->index == m->piece_index))
+		return false;
+	return !piece || (message->bytes > 0 && message->sequence <= told &&
+			  message->sequence <= message->mark &&
+			  message->bytes <= message->mark - message->sequence);
+}
+
 void
 member_feed(struct member *m, const struct protocol_message *message, const uint8_t *data,
 	    uint32_t bytes)
 {
 	must(m->held_bytes == 0);
-	/* Said again behind a second attachment of this session. */
 	if (message->index <= m->feed_previous)
-		return;
-	if (message->previous > m->feed_previous) {
-		member_reconnect(m, m->target); /* the chain is broken: ask anew from here */
+		return; /* said again behind a second attachment of this session */
+	if (!chained(m, message)) {
+		member_reconnect(m, m->target); /* ask anew from here */
 		return;
 	}
-	m->feed_previous = message->index;
 	if (!must_wait(m, message)) {
 		tell(m, message);
 		return;

@@ -3,6 +3,7 @@
  *
  * member.c         memory, the switch over inputs, the session and its stages
  * member_submit.c  open submissions: taken, sent, sent again, decided
+ * member_spread.c  payloads that go ahead of their submission, in chunks
  * member_feed.c    the order in which remote transactions and views are told
  */
 #ifndef NODE_MEMBER_STATE_H
@@ -51,6 +52,14 @@ struct member_open {
 	uint32_t bytes;
 	uint32_t payload_offset;
 	uint32_t payload_bytes;
+	/* large: the payload, and its way into the nodes' logs */
+	const uint8_t *lent;
+	uint64_t lent_bytes;
+	uint32_t chunk_bytes; /* of the first offer; 0: there was none */
+	bool offered;         /* in this attachment */
+	uint32_t holders;     /* as said in this attachment; 0: no majority yet */
+	uint64_t hashed;      /* bytes from the start that are in `digest` */
+	uint64_t digest;
 };
 
 /* What the group had counted when this START began to count. */
@@ -106,6 +115,12 @@ struct member {
 	uint64_t own_through;    /* every own outcome up to it is known */
 	uint64_t feed_through;   /* every message of the feed up to it was told */
 	uint64_t feed_previous;  /* index of the last message of the feed */
+	uint64_t piece_index;    /* a payload of which a part was told; 0 none */
+	uint64_t piece_told;     /* bytes of it */
+	/* what the node takes, as ATTACHED said */
+	uint32_t entry_bytes_max;
+	uint32_t chunk_bytes;
+	uint64_t payload_bytes_max;
 	const struct member_sink *sink;
 };
 
@@ -126,8 +141,17 @@ void member_send_open(struct member *m);
 void member_open_detached(struct member *m);
 void member_open_ended(struct member *m);
 void member_open_forget(struct member *m);
+struct member_open *member_open_find(struct member *m, uint64_t sequence);
+void member_refuse(struct member *m, struct member_open *o, enum member_verdict verdict);
+bool member_send_one(struct member *m, struct member_open *o);
 bool member_requeue(struct member *m, uint64_t below);
 bool member_must_wait_for_own(const struct member *m, uint64_t dependency);
+
+/* member_spread.c */
+bool member_spread_send(struct member *m, struct member_open *o);
+void member_spread_fetch(struct member *m, const struct protocol_message *message);
+void member_spread_held(struct member *m, const struct protocol_message *message);
+void member_spread_again(struct member *m);
 
 /* member_feed.c */
 void member_feed(struct member *m, const struct protocol_message *message, const uint8_t *data,

@@ -11,14 +11,16 @@
  * incarnation. A resubmission carries the first one's bytes but for this. */
 #define SUBMIT_SESSION_OFFSET 9
 
+#define OWN_PIECE_BYTES_MAX (1u << 30)
+
 static struct member_open *
 open_at(struct member *m, uint64_t sequence)
 {
 	return &m->open[sequence & (m->open_max - 1)];
 }
 
-static struct member_open *
-open_find(struct member *m, uint64_t sequence)
+struct member_open *
+member_open_find(struct member *m, uint64_t sequence)
 {
 	struct member_open *o = open_at(m, sequence);
 	return o->stage != OPEN_FREE && o->sequence == sequence ? o : NULL;
@@ -27,13 +29,18 @@ open_find(struct member *m, uint64_t sequence)
 static void
 open_free(struct member *m, struct member_open *o)
 {
+	const uint8_t *lent = o->lent;
+	uint64_t sequence = o->sequence;
+
 	if (o->handle != MEMBER_NO_HANDLE)
 		pool_release(m->pool, o->handle);
 	if (o->stage == OPEN_UNDECIDED)
 		m->stats.undecided--;
 	*o = (struct member_open){.handle = MEMBER_NO_HANDLE};
-	while (m->open_low < m->snapshots.floor && !open_find(m, m->open_low))
+	while (m->open_low < m->snapshots.floor && !member_open_find(m, m->open_low))
 		m->open_low++;
+	if (lent)
+		m->sink->release(m->sink->context, sequence, lent);
 }
 
 /* The i-th of those that may be open, NULL beyond the last. */
@@ -56,9 +63,23 @@ tell(struct member *m, uint64_t sequence, enum member_verdict verdict)
 		       });
 }
 
-static bool
-encode(struct member *m, const struct member_submission *s, struct member_open *o)
+/* An outcome that no log knows. */
+void
+member_refuse(struct member *m, struct member_open *o, enum member_verdict verdict)
 {
+	uint64_t sequence = o->sequence;
+
+	tell(m, sequence, verdict);
+	open_free(m, o);
+}
+
+/* The entry, with the payload, or with the room for what names a payload that is
+ * spread. False: it is too large. */
+static bool
+encode(struct member *m, const struct member_submission *s, struct member_open *o, bool spread)
+{
+	static const uint8_t later[ENTRY_SPREAD_BYTES];
+	uint64_t payload_bytes = spread ? sizeof later : s->payload_bytes;
 	struct writer w = writer_over(pool_at(m->pool, o->handle), m->config.transaction_bytes_max);
 	struct entry e = {
 		.kind = ENTRY_SUBMIT,
@@ -66,60 +87,76 @@ encode(struct member *m, const struct member_submission *s, struct member_open *
 			   .session = m->attach_session,
 			   .sequence = s->sequence,
 			   .floor = m->snapshots.floor,
-			   .flags = s->flags,
+			   .flags = s->flags | (spread ? SUBMIT_SPREAD : 0),
 			   .gtid_spec = s->gtid_spec,
 			   .assigned = s->assigned,
 			   .snapshot = *s->snapshot,
 			   .hash_count = s->hash_count,
 			   .hashes = (const uint8_t *)s->hashes,
-			   .payload_bytes = s->payload_bytes,
-			   .payload = s->payload},
+			   .payload_bytes = (uint32_t)payload_bytes,
+			   .payload = spread ? later : s->payload},
 	};
 
-	if (s->payload_bytes > m->config.transaction_bytes_max ||
+	if (payload_bytes > m->config.transaction_bytes_max ||
 	    s->hash_count > m->config.transaction_bytes_max / ENTRY_HASH_BYTES)
 		return false;
 	entry_encode(&e, &w);
 	if (w.bad)
 		return false;
 	o->bytes = (uint32_t)w.bytes;
-	o->payload_bytes = s->payload_bytes;
-	must(o->bytes >= s->payload_bytes);
-	o->payload_offset = o->bytes - s->payload_bytes; /* the payload is the last field */
+	o->payload_bytes = (uint32_t)payload_bytes;
+	must(o->bytes >= payload_bytes);
+	o->payload_offset = o->bytes - o->payload_bytes; /* the payload is the last field */
 	return true;
 }
 
-void
-member_submit(struct member *m, const struct member_submission *s)
+/* Takes it in; false when there is no room. */
+static bool
+take_in(struct member *m, const struct member_submission *s)
 {
 	struct member_open *o = open_at(m, s->sequence);
 	uint32_t handle = MEMBER_NO_HANDLE;
 
-	must(s->sequence < m->snapshots.sequence_next);
-	if (m->stage == MEMBER_IDLE || m->incarnation == 0 || m->stopping) {
-		tell(m, s->sequence, MEMBER_ENDED);
-		return;
-	}
-	if (o->stage != OPEN_FREE || !pool_take(m->pool, &handle)) {
-		tell(m, s->sequence, MEMBER_NO_ROOM);
-		return;
-	}
+	if (o->stage != OPEN_FREE || !pool_take(m->pool, &handle))
+		return false;
 	*o = (struct member_open){.stage = OPEN_UNDECIDED,
 				  .sequence = s->sequence,
 				  .flags = s->flags,
 				  .handle = handle};
 	m->stats.undecided++;
-	if (!encode(m, s, o)) {
-		open_free(m, o);
-		tell(m, s->sequence, MEMBER_NO_ROOM);
-		return;
+	if (encode(m, s, o, false))
+		return true;
+	if (s->lent && s->payload_bytes <= m->config.payload_bytes_max && encode(m, s, o, true)) {
+		o->lent = s->payload;
+		o->lent_bytes = s->payload_bytes;
+		return true;
 	}
+	open_free(m, o);
+	return false;
+}
+
+void
+member_submit(struct member *m, const struct member_submission *s)
+{
+	bool ended = m->stage == MEMBER_IDLE || m->incarnation == 0 || m->stopping;
+	bool taken = false;
+
+	must(s->sequence < m->snapshots.sequence_next);
+	must(!s->lent || m->sink->release);
+	if (ended)
+		tell(m, s->sequence, MEMBER_ENDED);
+	else if (!(taken = take_in(m, s)))
+		tell(m, s->sequence, MEMBER_NO_ROOM);
+	if (s->lent && !(taken && open_at(m, s->sequence)->lent))
+		m->sink->release(m->sink->context, s->sequence, s->payload);
+	if (!taken)
+		return;
 	m->stats.proposed++;
 	member_send_open(m);
 }
 
-static bool
-send_one(struct member *m, struct member_open *o)
+bool
+member_send_one(struct member *m, struct member_open *o)
 {
 	struct protocol_message message = {
 		.kind = PROTOCOL_SUBMIT,
@@ -161,6 +198,19 @@ send_abandon(struct member *m, struct member_open *o)
 	return o->abandon_sent;
 }
 
+/* False: the stream has no room. */
+static bool
+send_submission(struct member *m, struct member_open *o)
+{
+	if (o->lent)
+		return member_spread_send(m, o);
+	if (o->bytes > m->entry_bytes_max && !o->ever_sent) {
+		member_refuse(m, o, MEMBER_NO_ROOM);
+		return true;
+	}
+	return member_send_one(m, o);
+}
+
 /* Sends what this attachment has not carried yet, lowest sequence first, as far as
  * the stream has room. */
 void
@@ -169,11 +219,11 @@ member_send_open(struct member *m)
 	if (m->stage != MEMBER_ATTACHED)
 		return;
 	for (uint64_t s = m->snapshots.floor; s < m->snapshots.sequence_next; s++) {
-		struct member_open *o = open_find(m, s);
+		struct member_open *o = member_open_find(m, s);
 
 		if (!o || o->stage != OPEN_UNDECIDED)
 			continue;
-		if (!o->sent && !o->abandon && !send_one(m, o))
+		if (!o->sent && !o->abandon && !send_submission(m, o))
 			return;
 		if (o->abandon && !o->abandon_sent && !send_abandon(m, o))
 			return;
@@ -186,19 +236,22 @@ member_open_detached(struct member *m)
 	for (uint32_t i = 0; i < m->open_max; i++) {
 		m->open[i].sent = false;
 		m->open[i].abandon_sent = false;
+		m->open[i].offered = false;
+		m->open[i].holders = 0;
 	}
 }
 
 void
 member_abandon(struct member *m, uint64_t sequence)
 {
-	struct member_open *o = open_find(m, sequence);
+	struct member_open *o = member_open_find(m, sequence);
 
 	if (!o || o->stage != OPEN_UNDECIDED)
 		return; /* its verdict was told */
-	if (!o->ever_sent) {
-		open_free(m, o);
-		tell(m, sequence, MEMBER_ABANDONED);
+	/* One whose payload was offered is in the nodes' logs: only an entry tells all
+	 * of them to forget it. */
+	if (!o->ever_sent && o->chunk_bytes == 0) {
+		member_refuse(m, o, MEMBER_ABANDONED);
 		return;
 	}
 	o->abandon = true;
@@ -230,7 +283,7 @@ verdict_of(uint8_t verdict)
 void
 member_verdict(struct member *m, const struct protocol_message *message)
 {
-	struct member_open *o = open_find(m, message->sequence);
+	struct member_open *o = member_open_find(m, message->sequence);
 	bool accepted = message->verdict == GROUP_ACCEPTED;
 
 	if (message->verdict < GROUP_ACCEPTED || message->verdict > GROUP_ABANDONED)
@@ -261,11 +314,12 @@ member_verdict(struct member *m, const struct protocol_message *message)
 		o->gtid = message->gtid;
 	} else {
 		m->stats.local_rolled_back++;
-		open_free(m, o);
 	}
 	snapshot_close(&m->snapshots, message->sequence);
 	m->progress_due = true;
 	member_emit(m, &out);
+	if (!accepted)
+		open_free(m, o);
 }
 
 void
@@ -296,7 +350,7 @@ member_committed(struct member *m, const struct gtid *gtid)
 void
 member_local_failed(struct member *m, uint64_t sequence)
 {
-	struct member_open *o = open_find(m, sequence);
+	struct member_open *o = member_open_find(m, sequence);
 
 	if (o && o->stage == OPEN_ACCEPTED)
 		o->stage = OPEN_REQUEUE;
@@ -332,12 +386,39 @@ requeue_lowest(struct member *m, uint64_t below)
 	return lowest;
 }
 
+static void
+queue_own(struct member *m, const struct member_open *o)
+{
+	const uint8_t *copy = (uint8_t *)pool_at(m->pool, o->handle) + o->payload_offset;
+	struct member_output out = {
+		.kind = MEMBER_OUT_QUEUE,
+		.index = o->index,
+		.gtid = &o->gtid,
+		.dependency = o->dependency,
+		.flags = o->flags,
+		.data = o->lent ? o->lent : copy,
+		.total = o->lent ? o->lent_bytes : o->payload_bytes,
+	};
+
+	while (!out.last) {
+		uint64_t left = out.total - out.offset;
+
+		out.bytes = left < OWN_PIECE_BYTES_MAX ? (uint32_t)left : OWN_PIECE_BYTES_MAX;
+		out.last = out.bytes == left;
+		member_emit(m, &out);
+		out.data += out.bytes;
+		out.offset += out.bytes;
+	}
+}
+
 /* An own transaction that the server could not commit is applied like a remote
  * one, in its place: every transaction below `below` that others made was told.
  * False: one of them has to wait for an own one, and what is above waits too. */
 bool
 member_requeue(struct member *m, uint64_t below)
 {
+	if (m->piece_index != 0)
+		return false; /* not amid the pieces of another one */
 	for (uint32_t i = 0; i < m->open_max; i++) {
 		struct member_open *o = requeue_lowest(m, below);
 
@@ -346,16 +427,7 @@ member_requeue(struct member *m, uint64_t below)
 		if (open_below(m, o->dependency, o))
 			return false;
 		o->stage = OPEN_REQUEUED;
-		member_emit(m, &(struct member_output){
-				       .kind = MEMBER_OUT_QUEUE,
-				       .index = o->index,
-				       .gtid = &o->gtid,
-				       .dependency = o->dependency,
-				       .flags = o->flags,
-				       .data = (uint8_t *)pool_at(m->pool, o->handle) +
-					       o->payload_offset,
-				       .bytes = o->payload_bytes,
-			       });
+		queue_own(m, o);
 	}
 	return true;
 }
@@ -372,12 +444,10 @@ void
 member_open_ended(struct member *m)
 {
 	for (uint64_t s = m->snapshots.floor; s < m->snapshots.sequence_next; s++) {
-		struct member_open *o = open_find(m, s);
+		struct member_open *o = member_open_find(m, s);
 
-		if (!o || o->stage != OPEN_UNDECIDED)
-			continue;
-		open_free(m, o);
-		tell(m, s, MEMBER_ENDED);
+		if (o && o->stage == OPEN_UNDECIDED)
+			member_refuse(m, o, MEMBER_ENDED);
 	}
 }
 

@@ -72,6 +72,9 @@ node_lay_out(struct arena *a, const struct node_config *c)
 	void *pool = arena_take(a, pool_size(&p));
 	void *groups = arena_take(a, (c->groups_max + 1) * sizeof(struct node_group));
 	void *sessions = arena_take(a, sessions_max(c) * sizeof(struct node_session));
+	void *payloads = arena_take(a, node_payload_count(c) * sizeof(struct node_payload));
+	uint64_t *chunks = arena_take(a, (size_t)node_payload_count(c) *
+						 node_payload_chunks_max(c) * sizeof *chunks);
 	void *gtids = arena_take(a, gtid_set_size(scratch_limits));
 	void *scratch = arena_take(a, FRAME_BYTES_MAX);
 	void *memory = arena_take(a, (c->groups_max + 1) * node_group_memory_bytes(c));
@@ -84,11 +87,16 @@ node_lay_out(struct arena *a, const struct node_config *c)
 	memset(n, 0, sizeof *n);
 	memset(groups, 0, (c->groups_max + 1) * sizeof(struct node_group));
 	memset(sessions, 0, sessions_max(c) * sizeof(struct node_session));
+	memset(payloads, 0, node_payload_count(c) * sizeof(struct node_payload));
 	n->config = *c;
 	n->paxos_out = output;
 	n->group = groups;
 	n->session = sessions;
 	n->session_count = sessions_max(c);
+	n->payload = payloads;
+	n->payload_count = node_payload_count(c);
+	for (uint32_t i = 0; i < n->payload_count; i++)
+		n->payload[i].lsn = chunks + (size_t)i * node_payload_chunks_max(c);
 	n->scratch_gtids = gtid_set_init(gtids, scratch_limits);
 	n->scratch = scratch;
 	n->group_memory = memory;
@@ -118,6 +126,12 @@ node_init(void *memory, const struct node_config *config)
 	must(config->results_max >= 2 * PAXOS_WINDOW_SLOTS);
 	must(config->value_bytes_max <= PAXOS_VALUE_BYTES_MAX);
 	must(config->value_bytes_max + NODE_HEAD_BYTES <= config->stream_bytes / 2);
+	if (config->payload_bytes_max > 0) {
+		must(config->chunk_bytes >= ENTRY_CHUNK_BYTES_MIN);
+		must(config->chunk_bytes <= ENTRY_CHUNK_BYTES_MAX);
+		must(config->chunk_bytes <= config->value_bytes_max);
+		must(node_payload_chunks_max(config) <= SPREAD_CHUNKS_MAX);
+	}
 
 	struct arena a = {.memory = memory};
 	struct node *n = node_lay_out(&a, config);
@@ -179,43 +193,71 @@ node_read_begin(struct node *n, const struct node_read *read, uint32_t bytes)
 }
 
 static void
+value_read(struct node *n, const struct node_read *read, const struct frame *frame,
+	   const uint8_t *body)
+{
+	struct paxos_message m = {0};
+	const uint8_t *value = NULL;
+	bool good = body &&
+		    paxos_decode(&m, frame->kind, body, frame->frame_bytes - FRAME_HEADER_BYTES,
+				 &value) &&
+		    m.slot == read->slot;
+
+	if (read->purpose == READ_VALUE_FOR_FEED) {
+		node_attend_read_done(n, read, good ? value : NULL, m.value.bytes);
+		return;
+	}
+	struct paxos_input answer = {
+		.kind = PAXOS_IN_READ_DONE,
+		.from = read->voter,
+		.slot = read->slot,
+		.found = good,
+		.value = {.handle = PAXOS_NO_VALUE},
+	};
+	if (good && m.value.bytes > 0) {
+		answer.found = pool_take(n->pool, &answer.value.handle);
+		if (answer.found) {
+			answer.value.bytes = m.value.bytes;
+			memcpy((uint8_t *)pool_at(n->pool, answer.value.handle) + NODE_HEAD_BYTES,
+			       value, m.value.bytes);
+		}
+	}
+	node_group_paxos(n, node_group_by_number(n, read->group), &answer);
+}
+
+/* Every read of this record is answered; `body` is NULL where it is not what was
+ * asked for. */
+static void
 read_done(struct node *n, const struct node_input *in)
 {
 	struct frame frame;
-	struct paxos_message m = {0};
-	const uint8_t *value = NULL;
-	bool found = frame_decode(&frame, in->data, in->bytes) &&
-		     paxos_decode(&m, frame.kind, in->data + FRAME_HEADER_BYTES,
-				  frame.frame_bytes - FRAME_HEADER_BYTES, &value);
+	bool found = frame_decode(&frame, in->data, in->bytes);
 
 	for (uint32_t i = 0; i < NODE_READS_MAX; i++) {
 		struct node_read read = n->read[i];
+		bool good = found && frame.group == read.group;
+		const uint8_t *body = good ? in->data + FRAME_HEADER_BYTES : NULL;
+		uint32_t bytes = good ? frame.frame_bytes - FRAME_HEADER_BYTES : 0;
 
 		if (read.lsn == 0 || read.lsn != in->lsn)
 			continue;
 		n->read[i].lsn = 0;
-		bool good = found && m.slot == read.slot && frame.group == read.group;
-		if (read.voter == PAXOS_NO_VOTER) {
-			node_attend_read_done(n, &read, good ? value : NULL, m.value.bytes);
-			continue;
+		switch (read.purpose) {
+		case READ_VALUE_FOR_VOTER:
+		case READ_VALUE_FOR_FEED:
+			value_read(n, &read, &frame, body);
+			break;
+		case READ_LIST_FOR_FEED:
+		case READ_CHUNK_FOR_FEED:
+			node_feed_payload_read(n, &read, body, bytes);
+			break;
+		case READ_LIST_FOR_NODE:
+		case READ_CHUNK_FOR_NODE:
+			node_move_read(n, &read, body, bytes);
+			break;
+		case READ_FOR_NOBODY:
+			break;
 		}
-		struct paxos_input answer = {
-			.kind = PAXOS_IN_READ_DONE,
-			.from = read.voter,
-			.slot = read.slot,
-			.found = good,
-			.value = {.handle = PAXOS_NO_VALUE},
-		};
-		if (good && m.value.bytes > 0) {
-			answer.found = pool_take(n->pool, &answer.value.handle);
-			if (answer.found) {
-				answer.value.bytes = m.value.bytes;
-				memcpy((uint8_t *)pool_at(n->pool, answer.value.handle) +
-					       NODE_HEAD_BYTES,
-				       value, m.value.bytes);
-			}
-		}
-		node_group_paxos(n, node_group_by_number(n, read.group), &answer);
 	}
 }
 
@@ -244,6 +286,7 @@ start(struct node *n, const struct node_input *in)
 	}
 	for (uint32_t i = 0; i < n->group_count; i++)
 		node_group_start(n, &n->group[i]);
+	node_payload_start(n);
 }
 
 static void
@@ -258,6 +301,10 @@ record(struct node *n, const struct node_input *in)
 	n->lsn_next += in->bytes;
 	n->lsn_durable = n->lsn_next;
 	must(n->lsn_next == in->lsn);
+	if (frame.kind == NODE_RECORD_CHUNK || frame.kind == NODE_RECORD_SETTLED) {
+		node_payload_record(n, &frame, in->data);
+		return;
+	}
 	if (frame.kind != NODE_RECORD_GROUP) {
 		node_group_record(n, &frame, in->data);
 		return;
@@ -325,7 +372,9 @@ message(struct node *n, const struct wire_event *event)
 		n->dropped_epoch++;
 		return;
 	}
-	if (s->stage == SESSION_NODE)
+	if (s->stage == SESSION_NODE && frame.kind >= PROTOCOL_OPEN)
+		node_move_message(n, event->session, &frame, event->data, event->bytes);
+	else if (s->stage == SESSION_NODE)
 		node_group_message(n, s->node, &frame, event->data);
 	else if (s->stage != SESSION_NONE)
 		node_attend_message(n, event->session, &frame, event->data, event->bytes);
@@ -393,6 +442,8 @@ finish(struct node *n)
 		if (node_group_apply(n, g, NODE_APPLY_HASHES))
 			timer_ns = n->now_ns;
 	}
+	node_payload_end(n);
+	node_move(n);
 	for (uint32_t i = 0; i < n->session_count; i++)
 		if (n->session[i].stage == SESSION_ATTACHED)
 			node_attend_feed(n, (int)i);
@@ -404,6 +455,8 @@ finish(struct node *n)
 		if (n->group[i].duty_ns < timer_ns)
 			timer_ns = n->group[i].duty_ns;
 	}
+	if (node_move_timer_ns(n) < timer_ns)
+		timer_ns = node_move_timer_ns(n);
 	if (wire_timer_ns(n->wire) < timer_ns)
 		timer_ns = wire_timer_ns(n->wire);
 	node_emit(n, &(struct node_output){.kind = NODE_OUT_TIMER, .at_ns = timer_ns});

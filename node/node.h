@@ -21,7 +21,10 @@
  * Units       nanoseconds of any monotonic origin; LSNs are bytes since the log
  *             was formatted.
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool
- *             or queue slows the sender; it never drops what was accepted.
+ *             or queue slows the sender; it never drops what was accepted. A
+ *             payload above value_bytes_max is spread over the logs and read back
+ *             from there (node/spread.h): a log that cannot be read, as one in
+ *             memory, means payload_bytes_max 0.
  * Errors      a peer's are counted; a disk's are an input; ours trap.
  * Threads     one core owns a node.
  */
@@ -55,7 +58,12 @@ struct node_config {
 	uint32_t index_hashes_max; /* of a new group */
 	uint32_t results_max;      /* entries a group can be replayed from; power of two */
 	uint32_t value_bytes_max;  /* of one consensus value, <= PAXOS_VALUE_BYTES_MAX */
-	uint32_t values_max;       /* in the pool, >= groups_max * horizon * 2 */
+	/* Of a payload that is spread before it is ordered; 0: none is. At most
+	 * SPREAD_CHUNKS_MAX chunks, equal on all nodes. A chunk fits a value, and with
+	 * its head half a stream. */
+	uint64_t payload_bytes_max;
+	uint32_t chunk_bytes;
+	uint32_t values_max; /* in the pool, >= groups_max * horizon * 2 */
 	uint32_t horizon;
 	uint32_t datagram_bytes_max;
 	uint32_t stream_bytes; /* send buffer and credit window of a stream */
@@ -153,6 +161,8 @@ struct node_status {
 	uint64_t dropped_epoch;
 	uint64_t dropped_no_value;
 	uint64_t dropped_unknown_group;
+	uint64_t dropped_chunks; /* repeated, out of order, or of no payload that is wanted */
+	uint32_t payloads_open;  /* being received, or whole and not decided */
 	uint64_t datagrams_dropped;
 	uint64_t other_versions; /* handshakes with ends of another protocol version */
 	uint32_t other_version;  /* of the last of them, and where it was */

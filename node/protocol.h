@@ -16,10 +16,15 @@
  *     SUBMIT(entry), ABANDON(entry) ->      logs them
  *                                   <-      VERDICT, on the control stream
  *                                   <-      ENTRY, THROUGH, VIEW, on the feed stream
+ *                                   <-      PIECE after PIECE of a large payload, there too
+ *     OFFER, CHUNK                  ->      a large payload ahead of its SUBMIT:
+ *                                   <-      FETCH, HELD; see node/spread.h
  *     PROGRESS                      ->      logs it now and then
  *                                   <-      COUNTS
  *     LEAVE                         ->      logs it
  *                                   <-      ENDED
+ *
+ * Nodes say OFFER, FETCH, CHUNK and HELD to each other too.
  *
  * Ownership  `data` of a decoded message points into the bytes given.
  * Errors     protocol_decode() answers false for what is short, long, of another
@@ -54,7 +59,12 @@ enum protocol_kind {
 	PROTOCOL_LEAVE = 77,
 	PROTOCOL_ENDED = 78,
 	PROTOCOL_COUNTS = 79,
-	PROTOCOL_END = 80,
+	PROTOCOL_OFFER = 80,
+	PROTOCOL_FETCH = 81,
+	PROTOCOL_CHUNK = 82,
+	PROTOCOL_HELD = 83,
+	PROTOCOL_PIECE = 84,
+	PROTOCOL_END = 85,
 };
 
 enum protocol_flag {
@@ -71,23 +81,28 @@ struct protocol_message {
 	uint8_t node;             /* GROUP: the leader's, or PAXOS_NO_VOTER */
 	uint8_t reason;           /* JOINED: enum member_refusal; ENDED: enum group_view_change */
 	uint8_t verdict;          /* VERDICT: enum group_verdict */
-	uint32_t flags;           /* enum protocol_flag; ENTRY: enum submit_flag */
+	uint32_t flags;           /* enum protocol_flag; ENTRY, PIECE: enum submit_flag; ATTACHED,
+				   * OFFER, CHUNK: bytes of a chunk; HELD: a bit per node */
 	uint64_t session;         /* ATTACH, ATTACHED */
-	uint64_t sequence;        /* VERDICT; ATTACH, PROGRESS: floor; VIEW: the view's counter */
-	uint64_t index;           /* of the entry; JOINED: first missing; ATTACH: feed from here */
-	uint64_t previous;        /* ENTRY, THROUGH, VIEW: index of the message before it */
-	uint64_t own;             /* ENTRY, THROUGH, VIEW: highest own outcome below it */
-	uint64_t dependency;      /* VERDICT, ENTRY */
-	uint64_t mark;            /* PROGRESS: lowest; JOIN: GTID block size */
-	uint64_t winner_hash;     /* VERDICT */
+	uint64_t sequence;        /* VERDICT, OFFER, FETCH, CHUNK, HELD; ATTACH, PROGRESS: floor;
+				   * VIEW: the view's counter; PIECE: offset */
+	uint64_t index;           /* of the entry; JOINED: first missing; ATTACH: feed from here;
+				   * OFFER: bytes to be had; FETCH, CHUNK: offset */
+	uint64_t previous;        /* ENTRY, PIECE, THROUGH, VIEW: index of the message before it */
+	uint64_t own;             /* ENTRY, PIECE, THROUGH, VIEW: highest own outcome below it;
+				   * ATTACHED: bytes of an entry at most */
+	uint64_t dependency;      /* VERDICT, ENTRY, PIECE; FETCH, CHUNK: the entry's index, or 0 */
+	uint64_t mark;            /* PROGRESS: lowest; JOIN: GTID block size; OFFER, CHUNK, PIECE:
+				   * bytes of the payload; ATTACHED: of a payload at most */
+	uint64_t winner_hash;     /* VERDICT; HELD: digest */
 	uint8_t uuid[UUID_BYTES]; /* OPEN, JOIN: the group's */
 	uint8_t nonce[NONCE_BYTES]; /* JOINED */
-	struct gtid gtid;           /* VERDICT, ENTRY */
+	struct gtid gtid;           /* VERDICT, ENTRY, PIECE */
 	struct gtid winner;         /* VERDICT */
 	uint64_t checked;           /* COUNTS: transactions certified in the group so far */
 	uint64_t conflicts;         /* COUNTS: of these, refused for a conflict */
 	uint64_t rows;              /* COUNTS: hashes in the certification index */
-	const uint8_t *data;        /* JOIN, SUBMIT, ABANDON, ENTRY, VIEW: the rest */
+	const uint8_t *data;        /* JOIN, SUBMIT, ABANDON, ENTRY, VIEW, CHUNK, PIECE: the rest */
 	uint32_t bytes;
 };
 

@@ -175,6 +175,10 @@ snapshot_take(struct snapshot_table *t, const struct snapshot_executed *executed
 {
 	if (t->sequence_next - t->floor >= t->open_max)
 		return false;
+	/* Each open one may become an entry, and the mark may stand still meanwhile:
+	 * behind the feed of one large transaction thousands of own ones commit. */
+	if (t->sequence_next - t->floor >= t->capacity - t->count)
+		return false;
 	taken->snapshot = (struct snapshot){.mark = t->mark, .ranges = taken->ranges};
 	take_ranges(t, executed, taken);
 	taken->sequence = t->sequence_next++;

@@ -80,7 +80,8 @@ struct snapshot_taken {
 };
 
 /* The critical section of a submission: sequence and snapshot together. False when
- * open_max submissions are open; nothing changed then. */
+ * open_max submissions are open, or the table has no room for what may become of
+ * one more; nothing changed then. */
 bool snapshot_take(struct snapshot_table *table, const struct snapshot_executed *executed,
 		   struct snapshot_taken *taken);
 

@@ -21,6 +21,8 @@ node_status(const struct node *n, struct node_status *status)
 		.dropped_epoch = n->dropped_epoch,
 		.dropped_no_value = n->dropped_no_value,
 		.dropped_unknown_group = n->dropped_unknown_group,
+		.dropped_chunks = n->dropped_chunks,
+		.payloads_open = n->payloads_used,
 	};
 	if (!w)
 		return;

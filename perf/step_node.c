@@ -137,7 +137,7 @@ node_give(struct appliance *a, uint32_t n, struct node_input *in)
 static void
 member_give(struct appliance *a, struct member_input in)
 {
-	struct member_sink sink = {a, member_emits};
+	struct member_sink sink = {.context = a, .emit = member_emits};
 
 	a->self = MEMBER;
 	in.now_ns = a->now_ns;

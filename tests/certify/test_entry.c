@@ -138,6 +138,33 @@ Test(certify_entry, what_would_mislead_a_lookup_does_not_decode)
 	}
 }
 
+Test(certify_entry, a_reference_to_a_payload_is_whole_or_does_not_decode)
+{
+	uint8_t hash[ENTRY_HASH_BYTES], reference[ENTRY_SPREAD_BYTES];
+	struct entry_spread spread = {1u << 30, 99, 4096, 5}, decoded;
+	struct entry out;
+	bytes_put_u64(hash, 1);
+	struct entry e = submit_of(hash, 1, hash, 0);
+	entry_spread_encode(&spread, reference);
+	e.submit.flags = SUBMIT_SPREAD;
+	e.submit.payload = reference;
+	e.submit.payload_bytes = sizeof reference;
+	check(&e);
+	cr_assert(entry_spread_decode(&decoded, reference, sizeof reference));
+	cr_assert_eq(decoded.bytes, spread.bytes);
+	cr_assert_eq(decoded.digest, 99);
+	cr_assert_eq(decoded.chunk_bytes, 4096);
+	cr_assert_eq(decoded.holders, 5);
+	e.submit.payload_bytes--;
+	cr_assert(!entry_decode(&out, buffer, encode(&e)), "a byte short");
+	e.submit.payload_bytes++;
+	bytes_put_u32(reference + 16, ENTRY_CHUNK_BYTES_MIN - 1);
+	cr_assert(!entry_decode(&out, buffer, encode(&e)), "chunks too small");
+	bytes_put_u32(reference + 16, 4096);
+	bytes_put_u64(reference, 0);
+	cr_assert(!entry_decode(&out, buffer, encode(&e)), "of nothing");
+}
+
 Test(certify_entry, a_set_has_one_form)
 {
 	uint8_t bytes[sizeof executed];

@@ -166,6 +166,27 @@ Test(node_snapshot, sequences_end_at_the_bound_and_go_on_when_the_floor_moves)
 }
 
 /* Random histories against the plain definition. */
+/* The mark stands still behind the feed of a large transaction, and own ones commit
+ * meanwhile: what is submitted must find room in the table when it is accepted. */
+Test(node_snapshot, nothing_is_submitted_that_the_table_could_not_hold)
+{
+	struct fixture *f = fixture_new(0);
+	uint32_t taken = 0;
+
+	while (take(f)) {
+		uint64_t sequence = f->taken.sequence;
+		taken++;
+		cr_assert(snapshot_table_add(&f->table, 1 + sequence,
+					     &(struct gtid){.gno = 1 + sequence % 32}));
+		snapshot_close(&f->table, sequence);
+	}
+	cr_assert_eq(taken, CAPACITY);
+	cr_assert_eq(f->table.count, CAPACITY);
+	snapshot_table_through(&f->table, 0);
+	cr_assert(!take(f));
+	free(f);
+}
+
 Test(node_snapshot, agrees_with_its_definition)
 {
 	uint64_t state = 42;

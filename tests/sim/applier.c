@@ -47,10 +47,14 @@ check_dependency(struct sim *s, const struct sim_server *v, uint64_t index, uint
 }
 
 void
-applier_queue(struct sim *s, struct sim_server *v, const struct member_output *out)
+applier_queue(struct sim *s, struct sim_server *v, const struct member_output *told)
 {
+	struct member_output whole = *told;
+	const struct member_output *out = &whole;
 	uint32_t number;
 
+	if (!large_piece(s, v, &whole))
+		return;
 	if (v->state == SERVER_OFF || v->state == SERVER_STARTING) {
 		sim_fail(s, "server %u: a transaction is queued outside a group", v->number);
 		return;

@@ -137,6 +137,7 @@ commit(struct sim *s, struct sim_server *v, uint32_t client)
 	}
 	s->tx[c->tx].incarnation = v->incarnation;
 	s->tx[c->tx].sequence = c->taken->sequence;
+	s->tx[c->tx].caught_up = member_snapshots(v->member)->mark >= v->incarnation;
 	c->state = CLIENT_MAILBOX;
 	later(s, v, client, EVENT_SUBMIT, random_between(&s->random, US, 300 * US));
 }
@@ -236,12 +237,16 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 	struct sim_server *v = &s->server[server];
 	uint32_t client = slot & 0xff;
 	struct sim_client *c = &v->client[client];
-	uint8_t payload[PAYLOAD_BYTES_MAX];
+	uint8_t *payload = malloc(SIM_PAYLOAD_BYTES);
 	uint64_t hashes[SIM_TX_ROWS_MAX];
 
-	if ((c->generation & 0xffffffu) != slot >> 8 || c->state != CLIENT_MAILBOX)
+	must(payload != NULL);
+	if ((c->generation & 0xffffffu) != slot >> 8 || c->state != CLIENT_MAILBOX) {
+		free(payload);
 		return;
+	}
 	struct sim_tx *tx = &s->tx[c->tx];
+	bool lent = payload_padding(c->tx) > 10000 || c->tx % 8 == 0;
 	for (uint32_t i = 0; i < tx->row_count; i++)
 		hashes[i] = hash_fold(v->group + 1u, tx->row[i]) & ~ENTRY_HASH_SHARED;
 	struct member_submission submission = {
@@ -255,7 +260,10 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 		.hash_count = tx->row_count,
 		.payload = payload,
 		.payload_bytes = payload_write(s, c->tx, payload),
+		.lent = lent,
 	};
+	if (lent)
+		tx->lent = payload;
 	tx->submitted = true;
 	s->submitted++;
 	sim_trace(s, "server %u: submits transaction %u, sequence %llu, seen up to %llu", server,
@@ -268,6 +276,8 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 		later(s, v, client, EVENT_CLIENT, random_mean(&s->random, 2 * MS));
 	struct member_input in = {.kind = MEMBER_IN_SUBMIT, .submission = &submission};
 	sim_member_feed(s, server, &in);
+	if (!lent)
+		free(payload);
 	if (v->process.up && v->state == SERVER_ABANDONING && c->state == CLIENT_SUBMITTED)
 		abandon(s, v, client);
 }

@@ -289,10 +289,11 @@ main(int argc, char **argv)
 	double wall =
 		(double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
 	printf("submitted=%llu accepted=%llu conflicts=%llu abandoned=%llu stops=%llu "
-	       "restarts=%llu\n",
+	       "restarts=%llu spread=%llu\n",
 	       (unsigned long long)t.submissions, (unsigned long long)t.accepted,
 	       (unsigned long long)t.conflicts, (unsigned long long)t.abandoned,
-	       (unsigned long long)t.stops, (unsigned long long)t.restarts);
+	       (unsigned long long)t.stops, (unsigned long long)t.restarts,
+	       (unsigned long long)t.spread);
 	printf("runs=%llu simulated_s=%.0f wall_s=%.1f decided=%llu takeovers=%llu crashes=%llu "
 	       "failures=%llu\n",
 	       (unsigned long long)t.runs, (double)t.simulated_ns / 1e9, wall,

@@ -23,6 +23,7 @@ sim_member_setup(struct sim *s, uint8_t server)
 	memset(c->server_uuid, 0x50 + server, sizeof c->server_uuid);
 	c->inflight_max = 64;
 	c->transaction_bytes_max = 12000;
+	c->payload_bytes_max = SIM_PAYLOAD_BYTES;
 	c->submission_bytes = 256 * 1024;
 	c->hold_bytes = 256 * 1024;
 	c->snapshot_entries_max = 4096;
@@ -61,6 +62,9 @@ sim_member_boot(struct sim *s, uint8_t server)
 static void
 member_views(struct sim *s, struct sim_server *v, const struct member_view *view)
 {
+	if (v->piece_bytes > 0)
+		sim_fail(s, "server %u: view %llu amid the pieces of %llu", v->number,
+			 (unsigned long long)view->index, (unsigned long long)v->piece_index);
 	if (view->index < v->view_index)
 		sim_fail(s, "server %u: view %llu told after view %llu", v->number,
 			 (unsigned long long)view->index, (unsigned long long)v->view_index);
@@ -75,6 +79,15 @@ member_views(struct sim *s, struct sim_server *v, const struct member_view *view
 	}
 	sim_trace(s, "server %u: view at %llu, %u of %u online", v->number,
 		  (unsigned long long)view->index, v->view_online, v->view_rows);
+}
+
+static void
+member_releases(void *context, uint64_t sequence, const uint8_t *payload)
+{
+	struct member_scope *scope = context;
+
+	if (!scope->server->process.dying)
+		large_released(scope->sim, scope->server, sequence, payload);
 }
 
 static void
@@ -123,7 +136,8 @@ sim_member_feed(struct sim *s, uint8_t server, struct member_input *in)
 {
 	struct sim_server *v = &s->server[server];
 	struct member_scope scope = {.sim = s, .server = v, .process = sim_server_process(server)};
-	struct member_sink sink = {.context = &scope, .emit = member_emits};
+	struct member_sink sink = {
+		.context = &scope, .emit = member_emits, .release = member_releases};
 
 	if (!v->process.up || v->member == NULL || s->failed)
 		return;

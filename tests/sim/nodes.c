@@ -30,6 +30,8 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->index_hashes_max = s->index_hashes_max;
 	c->results_max = 8192;
 	c->value_bytes_max = 14000;
+	c->payload_bytes_max = SIM_PAYLOAD_BYTES;
+	c->chunk_bytes = 3000;
 	c->horizon = 16;
 	c->values_max = SIM_GROUP_NUMBERS * 16 * 2 + 64;
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;

@@ -93,6 +93,7 @@ begin(struct sim *s, const struct sim_options *options)
 	s->healed = false;
 	s->any_returned = false;
 	s->settled = false;
+	large_reset(s);
 	s->tx_count = 0;
 	s->submitted = 0;
 	random_seed(&s->random, options->seed);

@@ -23,6 +23,8 @@ server_setup(struct sim *s, uint8_t server)
 
 	if (v->apply == NULL) {
 		v->apply = calloc(SIM_APPLY_MAX, sizeof *v->apply);
+		v->piece = calloc(1, SIM_PAYLOAD_BYTES);
+		must(v->piece != NULL);
 		v->binlog = calloc(SIM_GTIDS_MAX, sizeof *v->binlog);
 		v->executed = calloc(SIM_GTIDS_MAX, 1);
 		v->gtids = calloc(1, gtid_set_size(GTID_LIMITS));
@@ -111,6 +113,7 @@ server_crash(struct sim *s, uint8_t server, uint64_t down_ns)
 		return;
 	sim_trace(s, "server %u: crashes", server);
 	client_unknown(s, v);
+	large_forget(s, v);
 	v->process.up = false;
 	v->process.life++;
 	v->member = NULL;
@@ -181,6 +184,7 @@ server_start_group(struct sim *s, uint8_t server)
 	memcpy(start.nonce, &v->start_nonce, sizeof v->start_nonce);
 	v->state = SERVER_STARTING;
 	v->queued_index = 0;
+	v->piece_bytes = 0;
 	v->view_index = 0;
 	v->view_self_online = false;
 	sim_trace(s, "server %u: START%s, %u executed", server,

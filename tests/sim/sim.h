@@ -16,6 +16,8 @@
  *     client.c    its clients: transactions of a few hot rows
  *     faults.c    what goes wrong, and healing
  *     checkers.c  what must hold; it stands outside and knows no internals
+ *     large.c     large transactions: what was lent, what comes in pieces, what the
+ *                 disks hold of them
  *     run.c       one seed from begin to end
  *
  * Units      virtual nanoseconds since the run began; `local` ones are a process's
@@ -50,6 +52,8 @@
 #define SIM_GROUP_NUMBERS  (SIM_GROUPS_MAX + 1)
 #define SIM_SEGMENT_BYTES  (2u << 20)
 #define SIM_SEGMENTS_MAX   48
+#define SIM_PAYLOAD_BYTES  (128u << 10)
+#define SIM_PAYLOADS_MAX   512 /* large ones of a run that the checkers follow */
 
 #define US  UINT64_C(1000)
 #define MS  UINT64_C(1000000)
@@ -214,8 +218,10 @@ struct sim_tx {
 	uint64_t incarnation;
 	uint64_t sequence;
 	uint64_t index;    /* 0: not known to be accepted */
+	bool caught_up;    /* its member knew everything up to its own join */
 	uint64_t conflict; /* index at which it was refused for a conflict, 0 not */
 	struct gtid gtid;
+	uint8_t *lent; /* the payload, while the member has it */
 };
 
 struct sim_row {
@@ -313,6 +319,9 @@ struct sim_server {
 	uint8_t *executed; /* by transaction: is its GTID in gtid_executed */
 	uint32_t executed_count;
 
+	uint8_t *piece; /* of a payload that comes in pieces */
+	uint64_t piece_index;
+	uint32_t piece_bytes;    /* so many have come; 0: none is amid its pieces */
 	struct sim_apply *apply; /* ring of SIM_APPLY_MAX */
 	uint32_t apply_first;
 	uint32_t apply_end;
@@ -356,6 +365,17 @@ struct sim_net {
 
 #define CHECK_VOTES_MAX 4
 
+/* A payload that is spread, and what each disk holds of it. */
+struct check_payload {
+	uint32_t group;
+	uint64_t incarnation;
+	uint64_t sequence;
+	uint64_t total;
+	bool ordered;    /* an entry that names it was delivered */
+	uint32_t number; /* transaction + 1, when its first chunk was seen */
+	uint64_t held[SIM_NODES_MAX];
+};
+
 /* What one disk holds of one slot. */
 struct check_vote {
 	uint64_t ballot;
@@ -395,7 +415,7 @@ struct sim_options {
 
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
-	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops;
+	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread;
 };
 
 struct sim {
@@ -427,6 +447,8 @@ struct sim {
 	uint64_t group_uuid[SIM_GROUPS_MAX][2];
 	bool group_begun[SIM_GROUPS_MAX]; /* some START has succeeded */
 	struct check_group check[SIM_GROUP_NUMBERS];
+	struct check_payload payload[SIM_PAYLOADS_MAX];
+	uint32_t payload_count;
 	/* How rough this run is. */
 	uint64_t fault_mean_ns;
 	uint32_t crash_ppm; /* per step */
@@ -541,5 +563,15 @@ void check_queue(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_
 bool check_settled(struct sim *s);
 void check_final(struct sim *s);
 void check_unsettled(struct sim *s); /* says what is missing */
+
+/* large.c */
+void large_reset(struct sim *s);
+void large_released(struct sim *s, struct sim_server *v, uint64_t sequence, const uint8_t *payload);
+void large_forget(struct sim *s, struct sim_server *v);
+/* Gathers pieces; true when `out` holds all of a payload now. */
+bool large_piece(struct sim *s, struct sim_server *v, struct member_output *out);
+void large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data);
+void large_delivered(struct sim *s, const struct node_output *out);
+void large_final(struct sim *s);
 
 #endif /* TESTS_SIM_SIM_H */

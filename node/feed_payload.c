@@ -1,0 +1,151 @@
+/*
+ * Feeding a payload that was spread: piece by piece, a chunk each, read back from the
+ * log. One read is on its way per member: first the record that says where the chunks
+ * are, of which a window is kept, then chunk after chunk.
+ */
+#include "base/must.h"
+#include "node/internal.h"
+
+static void
+read_begin(struct node *n, struct node_group *g, int session, struct node_read read, uint32_t bytes)
+{
+	struct node_session *s = &n->session[session];
+
+	if (read.lsn > n->lsn_durable)
+		return;
+	read.group = g->number;
+	read.session = session;
+	s->reading = node_read_begin(n, &read, bytes);
+}
+
+/* The next piece's bytes, or NULL: not now. */
+static const uint8_t *
+piece(struct node *n, struct node_group *g, int session, const struct node_result *r)
+{
+	struct node_session *s = &n->session[session];
+	uint32_t chunk = (uint32_t)(s->piece_offset / r->spread.chunk_bytes);
+	uint32_t bytes = spread_chunk_at(r->spread.bytes, r->spread.chunk_bytes, s->piece_offset);
+	struct node_read read = {.index = s->piece_index, .offset = s->piece_offset};
+
+	if (s->reading)
+		return NULL;
+	if (s->piece_read == s->piece_offset + 1)
+		return (uint8_t *)pool_at(n->pool, s->read_handle) + NODE_HEAD_BYTES;
+	if (chunk >= s->list_first && chunk - s->list_first < s->list_count) {
+		if (s->read_handle == PAXOS_NO_VALUE && !pool_take(n->pool, &s->read_handle))
+			return NULL;
+		s->read_slot = 0; /* what it held is overwritten */
+		s->piece_read = 0;
+		read.purpose = READ_CHUNK_FOR_FEED;
+		read.lsn = s->list[chunk - s->list_first];
+		read_begin(n, g, session, read, spread_chunk_record_bytes(bytes));
+		return NULL;
+	}
+	const struct node_payload_place *place = node_payload_place(n, g, s->piece_index);
+	read.purpose = READ_LIST_FOR_FEED;
+	read.lsn = place->lsn;
+	read_begin(n, g, session, read, place->bytes);
+	return NULL;
+}
+
+static bool
+say_piece(struct node *n, struct node_group *g, int session, const struct node_result *r,
+	  const uint8_t *data)
+{
+	struct node_session *s = &n->session[session];
+	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
+	struct protocol_message m = {
+		.kind = PROTOCOL_PIECE,
+		.group = g->number,
+		.incarnation = r->incarnation,
+		.index = s->piece_index,
+		.previous = s->feed_previous,
+		.own = s->feed_own,
+		.dependency = r->dependency,
+		.flags = r->flags,
+		.gtid = r->gtid,
+		.sequence = s->piece_offset,
+		.mark = r->spread.bytes,
+		.data = data,
+		.bytes = spread_chunk_at(r->spread.bytes, r->spread.chunk_bytes, s->piece_offset),
+	};
+	uint32_t bytes = protocol_encode(&m, n->config.epoch, &w);
+
+	must(bytes > 0);
+	if (!wire_send(n->wire, session, WIRE_FEED,
+		       &(struct wire_slice){.data = n->scratch, .bytes = bytes}, 1, 0))
+		return false;
+	s->piece_offset += m.bytes;
+	return true;
+}
+
+/* Sends what it can of the payload of this accepted entry. True: all of it was sent. */
+bool
+node_feed_payload(struct node *n, struct node_group *g, int session, uint64_t index)
+{
+	const struct node_result *r = node_group_result(n, g, index);
+	struct node_session *s = &n->session[session];
+
+	if (s->piece_index != index) {
+		s->piece_index = index;
+		s->piece_offset = 0;
+		s->piece_read = 0;
+		s->list_count = 0;
+	}
+	if (!node_payload_want(n, g, index))
+		return false;
+	for (uint32_t i = 0; i < NODE_FEED_BURST && s->piece_offset < r->spread.bytes; i++) {
+		const uint8_t *data = piece(n, g, session, r);
+
+		if (!data || !say_piece(n, g, session, r, data))
+			return false;
+	}
+	if (s->piece_offset < r->spread.bytes)
+		return false;
+	s->piece_index = 0;
+	s->feed_previous = index;
+	s->feed_told = index;
+	return true;
+}
+
+static void
+take_list(struct node_session *s, uint64_t offset, const uint8_t *body, uint32_t bytes)
+{
+	struct spread_settled list;
+
+	if (!spread_settled_decode(&list, body, bytes) || list.index != s->piece_index ||
+	    offset >= list.total)
+		return;
+	s->list_first = (uint32_t)(offset / list.chunk_bytes);
+	s->list_count = 0;
+	while (s->list_count < NODE_LIST_WINDOW && s->list_first + s->list_count < list.count) {
+		s->list[s->list_count] = spread_settled_lsn(&list, s->list_first + s->list_count);
+		s->list_count++;
+	}
+}
+
+/* A read for the feed of this very session is done; what could not be read is asked
+ * for again. */
+void
+node_feed_payload_read(struct node *n, const struct node_read *read, const uint8_t *body,
+		       uint32_t bytes)
+{
+	struct node_session *s = &n->session[read->session];
+	struct spread_chunk c;
+
+	must(s->reading);
+	s->reading = false;
+	if (!body || s->group != read->group || s->piece_index != read->index ||
+	    s->piece_offset != read->offset)
+		return;
+	if (read->purpose == READ_LIST_FOR_FEED) {
+		take_list(s, read->offset, body, bytes);
+		return;
+	}
+	must(s->read_handle != PAXOS_NO_VALUE);
+	if (!spread_chunk_decode(&c, body, bytes) || c.offset != read->offset ||
+	    c.bytes > n->config.value_bytes_max)
+		return;
+	memcpy((uint8_t *)pool_at(n->pool, s->read_handle) + NODE_HEAD_BYTES, c.data, c.bytes);
+	s->piece_read = read->offset + 1;
+}

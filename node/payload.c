@@ -1,0 +1,366 @@
+/*
+ * Payloads that were spread: slots while they come, records, and their end. The
+ * rules and why they are so stand in node/spread.h; who says what to whom, in
+ * payload_move.c. Records are written from the step's end only: an entry is applied
+ * while a replica's outputs are read, and these name positions of the log.
+ */
+#include "base/hash.h"
+#include "base/must.h"
+#include "node/internal.h"
+
+#define LOOK_BURST 4096 /* results that one step looks at for a payload that is missing */
+
+uint32_t
+node_payload_chunks_max(const struct node_config *c)
+{
+	return c->payload_bytes_max == 0 ? 0
+					 : spread_chunk_count(c->payload_bytes_max, c->chunk_bytes);
+}
+
+/* Every payload that may be open at once has a slot on every node, else two leaders
+ * in turn could fill the others' slots with halves of different sets; and one of each
+ * group is for what was accepted and is fetched. */
+uint32_t
+node_payload_count(const struct node_config *c)
+{
+	return c->payload_bytes_max == 0 ? 0
+					 : (c->members_max * SPREAD_OPEN_MAX + 1) * c->groups_max;
+}
+
+struct node_payload *
+node_payload_find(struct node *n, const struct node_group *g, uint64_t incarnation,
+		  uint64_t sequence)
+{
+	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
+		struct node_payload *p = &n->payload[i];
+
+		if (p->used && p->sequence == sequence && p->incarnation == incarnation &&
+		    p->group == g->number)
+			return p;
+	}
+	return NULL;
+}
+
+const struct node_payload_place *
+node_payload_place(const struct node *n, const struct node_group *g, uint64_t index)
+{
+	const struct node_payload_place *place = &g->payload[index & (n->config.results_max - 1)];
+
+	return place->index == index ? place : NULL;
+}
+
+static void
+slot_free(struct node *n, struct node_payload *p)
+{
+	must(p->used);
+	must(n->payloads_used > 0);
+	p->used = false;
+	n->payloads_used--;
+}
+
+/* The end of a slot: its payload's chunks can be found by `index` from now on, or
+ * nobody wants them any more (0). */
+static void
+settle(struct node *n, struct node_payload *p, uint64_t index)
+{
+	struct writer w = writer_over(n->scratch + FRAME_HEADER_BYTES, FRAME_BODY_BYTES_MAX);
+	uint32_t count = index == 0 ? 0 : spread_chunk_count(p->total, p->chunk_bytes);
+	struct node_group *g = node_group_by_number(n, p->group);
+
+	must(!n->log_failed);
+	must(index == 0 || p->held == p->total);
+	for (uint32_t i = 0; i < count; i++)
+		bytes_put_u64((uint8_t *)&p->lsn[i], p->lsn[i]);
+	spread_settled_encode(&(struct spread_settled){.incarnation = p->incarnation,
+						       .sequence = p->sequence,
+						       .index = index,
+						       .total = p->total,
+						       .chunk_bytes = p->chunk_bytes,
+						       .count = count,
+						       .lsn = (const uint8_t *)p->lsn},
+			      &w);
+	must(!w.bad);
+	uint32_t frame_bytes = FRAME_HEADER_BYTES + (uint32_t)w.bytes;
+	node_log(n, n->scratch, frame_bytes, NODE_RECORD_SETTLED, p->group);
+	if (index != 0)
+		g->payload[index & (n->config.results_max - 1)] = (struct node_payload_place){
+			.index = index, .lsn = n->lsn_next, .bytes = frame_bytes};
+	slot_free(n, p);
+}
+
+/* A slot for one more: a free one, or that of an accepted payload which is fetched
+ * and not whole, the last one: nobody was told that it is here, and it is fetched
+ * again. NULL: there is none, or this payload is larger than any may be. */
+struct node_payload *
+node_payload_new(struct node *n, const struct node_payload *like)
+{
+	struct node_payload *slot = NULL;
+
+	if (like->total == 0 || like->chunk_bytes < ENTRY_CHUNK_BYTES_MIN ||
+	    like->chunk_bytes > ENTRY_CHUNK_BYTES_MAX ||
+	    like->chunk_bytes > n->config.value_bytes_max ||
+	    (like->total - 1) / like->chunk_bytes >= node_payload_chunks_max(&n->config))
+		return NULL;
+	for (uint32_t i = 0; i < n->payload_count; i++) {
+		struct node_payload *p = &n->payload[i];
+
+		if (!p->used) {
+			slot = p;
+			break;
+		}
+		bool fetched = p->index != 0 && p->held < p->total;
+		if (fetched && n->started && (!slot || p->index > slot->index))
+			slot = p;
+	}
+	if (!slot)
+		return NULL;
+	if (slot->used)
+		settle(n, slot, 0);
+	uint64_t *lsn = slot->lsn;
+	*slot = *like;
+	slot->lsn = lsn;
+	slot->used = true;
+	n->payloads_used++;
+	return slot;
+}
+
+/* May the log, as far as it is applied here, still decide for this one? What it has
+ * not come to yet it may. */
+bool
+node_payload_may_come(const struct node_group *g, uint64_t incarnation, uint64_t sequence)
+{
+	const struct group_member *m = group_incarnation(g->state, incarnation);
+	struct group_outcome outcome;
+
+	if (!m)
+		return incarnation > group_applied(g->state);
+	return group_member_alive(m) &&
+	       group_outcome(g->state, incarnation, sequence, &outcome) == GROUP_OPEN;
+}
+
+/* ---- chunks ---- */
+
+static void
+take(struct node *n, struct node_payload *p, const struct spread_chunk *c)
+{
+	must(c->offset == p->held);
+	must(c->bytes == spread_chunk_at(p->total, p->chunk_bytes, p->held));
+	p->lsn[p->held / p->chunk_bytes] = n->lsn_next;
+	p->digest = hash_bytes(c->data, c->bytes, p->digest);
+	p->held += c->bytes;
+	if (p->asked < p->held)
+		p->asked = p->held;
+	if (p->available < p->held)
+		p->available = p->held;
+}
+
+void
+node_payload_chunk(struct node *n, struct node_payload *p, const struct spread_chunk *chunk)
+{
+	struct writer w = writer_over(n->scratch + FRAME_HEADER_BYTES, FRAME_BODY_BYTES_MAX);
+
+	must(!n->log_failed);
+	spread_chunk_encode(chunk, &w);
+	must(!w.bad);
+	node_log(n, n->scratch, FRAME_HEADER_BYTES + (uint32_t)w.bytes, NODE_RECORD_CHUNK,
+		 p->group);
+	take(n, p, chunk);
+}
+
+static void
+replay_chunk(struct node *n, struct node_group *g, const struct spread_chunk *c)
+{
+	struct node_payload *p = node_payload_find(n, g, c->incarnation, c->sequence);
+
+	if (!p)
+		p = node_payload_new(n, &(struct node_payload){
+						.group = g->number,
+						.incarnation = c->incarnation,
+						.sequence = c->sequence,
+						.total = c->total,
+						.chunk_bytes = c->chunk_bytes,
+						.source = NODE_FROM_MEMBER,
+					});
+	if (!p || p->held != c->offset || p->total != c->total ||
+	    p->chunk_bytes != c->chunk_bytes) {
+		n->dropped_chunks++; /* of a log that was written with higher limits */
+		return;
+	}
+	if (p->index == 0)
+		p->index = c->index;
+	take(n, p, c);
+	p->durable = p->held;
+}
+
+void
+node_payload_record(struct node *n, const struct frame *frame, const uint8_t *data)
+{
+	struct node_group *g = node_group_by_number(n, frame->group);
+	uint32_t bytes = frame->frame_bytes - FRAME_HEADER_BYTES;
+	struct spread_settled s;
+	struct spread_chunk c;
+
+	must(g && g->state);
+	if (frame->kind == NODE_RECORD_CHUNK) {
+		must(spread_chunk_decode(&c, data + FRAME_HEADER_BYTES, bytes));
+		replay_chunk(n, g, &c);
+		return;
+	}
+	must(spread_settled_decode(&s, data + FRAME_HEADER_BYTES, bytes));
+	struct node_payload *p = node_payload_find(n, g, s.incarnation, s.sequence);
+	if (p)
+		slot_free(n, p);
+	if (s.index != 0)
+		g->payload[s.index & (n->config.results_max - 1)] = (struct node_payload_place){
+			.index = s.index, .lsn = n->lsn_next, .bytes = frame->frame_bytes};
+}
+
+/* ---- the end ---- */
+
+static bool
+concerns(const struct node_group *g, const struct group_effect *e, const struct node_payload *p)
+{
+	if (g->entry.kind == ENTRY_PROGRESS && g->entry.progress.incarnation == p->incarnation)
+		return true; /* its floor may have passed */
+	return p->incarnation == e->incarnation || p->incarnation == e->index ||
+	       (e->ended != 0 && p->incarnation == e->ended);
+}
+
+/* An entry was applied, and its result is known: what does it end? Only noted here;
+ * during replay the records that follow say the rest. */
+void
+node_payload_applied(struct node *n, struct node_group *g, const struct group_effect *e)
+{
+	const struct node_result *r = node_group_result(n, g, e->index);
+
+	if (r->kind == RESULT_ACCEPTED && r->spread.bytes > 0) {
+		struct node_payload *p = node_payload_find(n, g, r->incarnation, r->sequence);
+		if (p) {
+			p->index = e->index;
+			p->holders = r->spread.holders;
+			p->available = p->total;
+		}
+	}
+	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
+		struct node_payload *p = &n->payload[i];
+
+		if (p->used && p->group == g->number && p->index == 0 && concerns(g, e, p) &&
+		    !node_payload_may_come(g, p->incarnation, p->sequence))
+			p->gone = true;
+	}
+}
+
+/* Replay is over: an end that was noted and not logged is noted again. */
+void
+node_payload_start(struct node *n)
+{
+	for (uint32_t i = 0; i < n->payload_count; i++) {
+		struct node_payload *p = &n->payload[i];
+		const struct node_group *g;
+
+		if (!p->used || p->index != 0)
+			continue;
+		g = node_group_by_number(n, p->group);
+		if (!node_payload_may_come(g, p->incarnation, p->sequence))
+			p->gone = true;
+	}
+}
+
+bool
+node_payload_want(struct node *n, struct node_group *g, uint64_t index)
+{
+	const struct node_result *r = node_group_result(n, g, index);
+	struct node_payload *p;
+
+	if (r->kind != RESULT_ACCEPTED || r->spread.bytes == 0 || node_payload_place(n, g, index))
+		return true;
+	p = node_payload_find(n, g, r->incarnation, r->sequence);
+	if (!p && !n->log_failed)
+		p = node_payload_new(n, &(struct node_payload){
+						.group = g->number,
+						.incarnation = r->incarnation,
+						.sequence = r->sequence,
+						.total = r->spread.bytes,
+						.chunk_bytes = r->spread.chunk_bytes,
+						.source = n->config.self,
+					});
+	if (p) {
+		p->index = index;
+		p->holders = r->spread.holders;
+		p->available = p->total;
+	}
+	return false;
+}
+
+static void
+look_for_missing(struct node *n, struct node_group *g)
+{
+	uint64_t first = node_group_first_result(n, g);
+
+	if (g->payload_through + 1 < first)
+		g->payload_through = first - 1;
+	for (uint32_t i = 0; i < LOOK_BURST && g->payload_through < group_applied(g->state); i++) {
+		if (!node_payload_want(n, g, g->payload_through + 1))
+			return;
+		g->payload_through++;
+	}
+}
+
+/* Whole and accepted: the record of its chunks. One that is not what was accepted is
+ * thrown away, and fetched from those who hold it. */
+static void
+end_accepted(struct node *n, struct node_payload *p)
+{
+	const struct node_group *g = node_group_by_number(n, p->group);
+	const struct node_result *r;
+
+	if (p->index > group_applied(g->state))
+		return; /* replay knew; this node has yet to learn it again */
+	if (p->index < node_group_first_result(n, g)) {
+		settle(n, p, 0);
+		return;
+	}
+	r = node_group_result(n, g, p->index);
+	bool right = r->spread.bytes == p->total && r->incarnation == p->incarnation &&
+		     r->sequence == p->sequence && r->spread.chunk_bytes == p->chunk_bytes;
+	if (!right || (p->held == p->total && r->spread.digest != p->digest))
+		settle(n, p, 0);
+	else if (p->held == p->total)
+		settle(n, p, p->index);
+}
+
+/* What every step ends with. */
+void
+node_payload_end(struct node *n)
+{
+	if (n->payload_count == 0 || n->log_failed)
+		return;
+	for (uint32_t i = 1; i < n->group_count; i++)
+		look_for_missing(n, &n->group[i]);
+	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
+		struct node_payload *p = &n->payload[i];
+
+		if (!p->used)
+			continue;
+		while (p->durable < p->held &&
+		       p->lsn[p->durable / p->chunk_bytes] <= n->lsn_durable)
+			p->durable += spread_chunk_at(p->total, p->chunk_bytes, p->durable);
+		if (p->gone)
+			settle(n, p, 0);
+		else if (p->index != 0)
+			end_accepted(n, p);
+	}
+}
+
+/* Does this reference say what is true: a majority has this very payload on disk? */
+bool
+node_payload_may_propose(struct node *n, struct node_group *g, const struct entry_submit *s)
+{
+	struct node_payload *p = node_payload_find(n, g, s->incarnation, s->sequence);
+	struct entry_spread spread;
+
+	return entry_spread_decode(&spread, s->payload, s->payload_bytes) && p && !p->gone &&
+	       p->index == 0 && p->durable == p->total && spread.bytes == p->total &&
+	       spread.chunk_bytes == p->chunk_bytes && spread.digest == p->digest &&
+	       (spread.holders & ~p->holders) == 0 && node_group_quorum(n, g, spread.holders);
+}

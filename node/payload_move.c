@@ -1,0 +1,433 @@
+/*
+ * How payloads move: offers, fetches, chunks and HELD, between members and this node
+ * and between nodes. node/spread.h shows the conversation. Nothing here is answered
+ * for sure: whoever wants something asks again by the clock.
+ */
+#include "base/must.h"
+#include "node/internal.h"
+
+#define OFFER_CHUNKS 4 /* so many more on disk are worth an offer */
+
+static void
+say_to_node(struct node *n, uint8_t node, enum wire_stream stream, const struct protocol_message *m)
+{
+	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
+	uint32_t bytes = protocol_encode(m, n->config.epoch, &w);
+	int session = node_session_of_node(n, node);
+
+	must(bytes > 0);
+	if (session != NODE_NO_SESSION)
+		wire_send(n->wire, session, stream,
+			  &(struct wire_slice){.data = n->scratch, .bytes = bytes}, 1, 0);
+}
+
+/* ---- what comes in ---- */
+
+/* The payload an offer is about, in a slot of its own from now on. NULL: it is not
+ * wanted, or there is no room now. */
+static struct node_payload *
+offered(struct node *n, struct node_group *g, const struct protocol_message *m)
+{
+	struct node_payload *p = node_payload_find(n, g, m->incarnation, m->sequence);
+
+	if (n->log_failed)
+		return NULL;
+	if (!p && node_payload_may_come(g, m->incarnation, m->sequence))
+		p = node_payload_new(n, &(struct node_payload){
+						.group = g->number,
+						.incarnation = m->incarnation,
+						.sequence = m->sequence,
+						.total = m->mark,
+						.chunk_bytes = m->flags,
+						.source = NODE_FROM_MEMBER,
+					});
+	if (!p || p->gone || p->index != 0)
+		return NULL;
+	if (p->total != m->mark || p->chunk_bytes != m->flags) {
+		n->dropped_undecodable++;
+		return NULL;
+	}
+	return p;
+}
+
+static void
+from_source(struct node_payload *p, uint8_t source, uint64_t available)
+{
+	if (p->source != source)
+		p->asked = p->held;
+	p->source = source;
+	p->available = available > p->held ? available : p->held;
+	if (p->available > p->total)
+		p->available = p->total;
+}
+
+static void
+chunk(struct node *n, struct node_group *g, const struct protocol_message *m)
+{
+	struct node_payload *p = node_payload_find(n, g, m->incarnation, m->sequence);
+
+	if (!p || p->gone || n->log_failed || m->index != p->held || p->held == p->total ||
+	    m->mark != p->total || m->flags != p->chunk_bytes ||
+	    m->bytes != spread_chunk_at(p->total, p->chunk_bytes, p->held)) {
+		n->dropped_chunks++;
+		return;
+	}
+	p->asked_ns = n->now_ns;
+	node_payload_chunk(n, p,
+			   &(struct spread_chunk){
+				   .incarnation = p->incarnation,
+				   .sequence = p->sequence,
+				   .index = p->index,
+				   .total = p->total,
+				   .offset = p->held,
+				   .chunk_bytes = p->chunk_bytes,
+				   .bytes = m->bytes,
+				   .data = m->data,
+			   });
+}
+
+/* OFFER and CHUNK of a member. */
+void
+node_move_member(struct node *n, int session, const struct protocol_message *m)
+{
+	const struct node_session *s = &n->session[session];
+	struct node_group *g = node_group_by_number(n, s->group);
+	struct node_payload *p;
+
+	if (s->stage != SESSION_ATTACHED || m->incarnation != s->incarnation)
+		return;
+	must(g && g->state);
+	if (m->kind == PROTOCOL_CHUNK) {
+		chunk(n, g, m);
+		return;
+	}
+	if (!node_group_leads(n, g))
+		return; /* it was told who does */
+	p = offered(n, g, m);
+	if (!p)
+		return;
+	from_source(p, NODE_FROM_MEMBER, p->total);
+	p->told = false;
+}
+
+/* Another node wants a chunk of what is being received here, or was accepted. */
+static void
+serve(struct node *n, struct node_group *g, uint8_t node, const struct protocol_message *m)
+{
+	const struct node_payload *p = node_payload_find(n, g, m->incarnation, m->sequence);
+	const struct node_payload_place *place =
+		m->dependency == 0 ? NULL : node_payload_place(n, g, m->dependency);
+	struct node_read read = {.purpose = READ_LIST_FOR_NODE,
+				 .group = g->number,
+				 .index = m->dependency,
+				 .offset = m->index,
+				 .voter = node};
+
+	if (p && m->index < p->durable && m->index % p->chunk_bytes == 0) {
+		uint32_t bytes = spread_chunk_at(p->total, p->chunk_bytes, m->index);
+
+		read.purpose = READ_CHUNK_FOR_NODE;
+		read.lsn = p->lsn[m->index / p->chunk_bytes];
+		node_read_begin(n, &read, spread_chunk_record_bytes(bytes));
+	} else if (!p && place && place->lsn <= n->lsn_durable) {
+		read.lsn = place->lsn;
+		node_read_begin(n, &read, place->bytes);
+	}
+}
+
+static void
+send_chunk(struct node *n, const struct node_read *read, const struct spread_chunk *c)
+{
+	say_to_node(n, read->voter, WIRE_FEED,
+		    &(struct protocol_message){
+			    .kind = PROTOCOL_CHUNK,
+			    .group = read->group,
+			    .incarnation = c->incarnation,
+			    .sequence = c->sequence,
+			    .flags = c->chunk_bytes,
+			    .index = c->offset,
+			    .dependency = read->index,
+			    .mark = c->total,
+			    .data = c->data,
+			    .bytes = c->bytes,
+		    });
+}
+
+void
+node_move_read(struct node *n, const struct node_read *read, const uint8_t *body, uint32_t bytes)
+{
+	struct spread_settled s;
+	struct spread_chunk c;
+
+	if (!body)
+		return;
+	if (read->purpose == READ_CHUNK_FOR_NODE) {
+		if (spread_chunk_decode(&c, body, bytes) && c.offset == read->offset)
+			send_chunk(n, read, &c);
+		return;
+	}
+	must(read->purpose == READ_LIST_FOR_NODE);
+	if (!spread_settled_decode(&s, body, bytes) || s.index != read->index ||
+	    read->offset >= s.total || read->offset % s.chunk_bytes != 0)
+		return;
+	struct node_read next = *read;
+	next.purpose = READ_CHUNK_FOR_NODE;
+	next.lsn = spread_settled_lsn(&s, (uint32_t)(read->offset / s.chunk_bytes));
+	node_read_begin(
+		n, &next,
+		spread_chunk_record_bytes(spread_chunk_at(s.total, s.chunk_bytes, read->offset)));
+}
+
+/* Whatever another node says of payloads. */
+void
+node_move_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,
+		  uint32_t bytes)
+{
+	uint8_t node = n->session[session].node;
+	struct node_group *g = node_group_by_number(n, frame->group);
+	struct protocol_message m;
+	struct node_payload *p;
+
+	if (!g || !g->state) {
+		n->dropped_unknown_group++;
+		return;
+	}
+	if (!protocol_decode(&m, frame, data, bytes)) {
+		n->dropped_undecodable++;
+		return;
+	}
+	switch (m.kind) {
+	case PROTOCOL_OFFER:
+		p = offered(n, g, &m);
+		if (p) {
+			from_source(p, node, m.index);
+			p->owes = true;
+		}
+		break;
+	case PROTOCOL_FETCH:
+		serve(n, g, node, &m);
+		break;
+	case PROTOCOL_CHUNK:
+		chunk(n, g, &m);
+		break;
+	case PROTOCOL_HELD:
+		p = node_payload_find(n, g, m.incarnation, m.sequence);
+		if (p && p->index == 0 && p->durable == p->total && p->digest == m.winner_hash)
+			p->holders |= 1u << node;
+		break;
+	default:
+		n->dropped_undecodable++;
+		break;
+	}
+}
+
+/* ---- what goes out by itself ---- */
+
+/* The leader shows the others how much they can fetch. */
+static void
+offer(struct node *n, struct node_payload *p)
+{
+	bool more = p->durable >= p->offered + OFFER_CHUNKS * (uint64_t)p->chunk_bytes ||
+		    (p->durable == p->total && p->offered < p->total);
+
+	if (p->durable == 0 || (!more && n->now_ns < p->offered_ns + n->config.retry_ns))
+		return;
+	p->offered = p->durable;
+	p->offered_ns = n->now_ns;
+	for (uint8_t i = 0; i < n->config.node_count; i++) {
+		if (i == n->config.self || (p->holders >> i & 1))
+			continue;
+		say_to_node(n, i, WIRE_CONTROL,
+			    &(struct protocol_message){
+				    .kind = PROTOCOL_OFFER,
+				    .group = p->group,
+				    .incarnation = p->incarnation,
+				    .sequence = p->sequence,
+				    .flags = p->chunk_bytes,
+				    .index = p->durable,
+				    .mark = p->total,
+			    });
+	}
+}
+
+static void
+tell_held(struct node *n, const struct node_group *g, struct node_payload *p)
+{
+	int session = node_attend_session_of(n, g, p->incarnation);
+
+	if (p->told || session == NODE_NO_SESSION || !node_group_quorum(n, g, p->holders))
+		return;
+	p->told = true;
+	node_attend_say(n, session, WIRE_CONTROL,
+			&(struct protocol_message){
+				.kind = PROTOCOL_HELD,
+				.group = p->group,
+				.incarnation = p->incarnation,
+				.sequence = p->sequence,
+				.flags = p->holders,
+				.winner_hash = p->digest,
+			});
+}
+
+static void
+tell(struct node *n, struct node_payload *p)
+{
+	const struct node_group *g = node_group_by_number(n, p->group);
+
+	if (p->index != 0)
+		return;
+	if (p->durable == p->total)
+		p->holders |= 1u << n->config.self;
+	if (node_group_leads(n, g)) {
+		offer(n, p);
+		tell_held(n, g, p);
+	} else if (p->owes && p->durable == p->total && p->source != NODE_FROM_MEMBER) {
+		p->owes = false;
+		say_to_node(n, p->source, WIRE_CONTROL,
+			    &(struct protocol_message){
+				    .kind = PROTOCOL_HELD,
+				    .group = p->group,
+				    .incarnation = p->incarnation,
+				    .sequence = p->sequence,
+				    .flags = 1u << n->config.self,
+				    .winner_hash = p->digest,
+			    });
+	}
+}
+
+/* ---- asking ---- */
+
+static bool
+reachable(struct node *n, const struct node_payload *p)
+{
+	if (p->source == NODE_FROM_MEMBER)
+		return node_attend_session_of(n, node_group_by_number(n, p->group),
+					      p->incarnation) != NODE_NO_SESSION;
+	return p->source != n->config.self && (n->link_up >> p->source & 1);
+}
+
+/* Whose answer does not come is asked again, or another one: of an accepted payload
+ * it is known who holds it; of any other, who has it will offer it. A session loses
+ * nothing while it lives, so an answer is late only when its session should be gone:
+ * to ask again sooner, on a host that is merely slow, doubles what makes it slow. */
+static void
+settle_source(struct node *n, struct node_payload *p)
+{
+	bool late = p->asked > p->held && n->now_ns >= p->asked_ns + n->config.session_dead_ns;
+
+	if (!late && reachable(n, p))
+		return;
+	p->asked = p->held;
+	if (p->index == 0) {
+		if (!reachable(n, p))
+			p->available = p->held;
+		return;
+	}
+	p->available = p->total;
+	for (uint32_t i = 0; i < n->config.node_count; i++) {
+		uint32_t from = p->source == NODE_FROM_MEMBER ? n->config.self : p->source;
+		p->source = (uint8_t)((from + 1) % n->config.node_count);
+		if ((p->holders >> p->source & 1) && reachable(n, p))
+			return;
+	}
+}
+
+static uint32_t
+window_chunks(const struct node *n)
+{
+	uint32_t fit = n->config.stream_bytes / 2 / (n->config.chunk_bytes + 256);
+
+	if (fit > NODE_ASKS_MAX)
+		fit = NODE_ASKS_MAX;
+	return fit > 0 ? fit : 1;
+}
+
+/* Not further ahead of the own disk than of the source. */
+static bool
+wants(struct node *n, const struct node_payload *p)
+{
+	uint64_t ahead = (uint64_t)window_chunks(n) * p->chunk_bytes;
+
+	return p->used && !p->gone && p->asked < p->available && p->held - p->durable < ahead &&
+	       reachable(n, p);
+}
+
+static void
+ask(struct node *n, struct node_payload *p)
+{
+	struct protocol_message m = {
+		.kind = PROTOCOL_FETCH,
+		.group = p->group,
+		.incarnation = p->incarnation,
+		.sequence = p->sequence,
+		.index = p->asked,
+		.dependency = p->index,
+	};
+	int session;
+
+	if (p->asked == p->held)
+		p->asked_ns = n->now_ns;
+	p->asked += spread_chunk_at(p->total, p->chunk_bytes, p->asked);
+	if (p->source != NODE_FROM_MEMBER) {
+		say_to_node(n, p->source, WIRE_CONTROL, &m);
+		return;
+	}
+	session = node_attend_session_of(n, node_group_by_number(n, p->group), p->incarnation);
+	node_attend_say(n, session, WIRE_CONTROL, &m);
+}
+
+static uint32_t
+asks_open(const struct node *n)
+{
+	uint32_t open = 0;
+
+	for (uint32_t i = 0; i < n->payload_count; i++) {
+		const struct node_payload *p = &n->payload[i];
+
+		if (p->used)
+			open += spread_chunk_count(p->asked - p->held, p->chunk_bytes);
+	}
+	return open;
+}
+
+/* The payloads take turns, chunk by chunk: a short one does not wait for a long one. */
+static void
+ask_some(struct node *n)
+{
+	uint32_t open = asks_open(n);
+	uint32_t idle = 0;
+
+	while (open < window_chunks(n) && idle < n->payload_count) {
+		struct node_payload *p = &n->payload[n->payload_turn];
+
+		n->payload_turn = (n->payload_turn + 1) % n->payload_count;
+		idle++;
+		if (!wants(n, p))
+			continue;
+		ask(n, p);
+		open++;
+		idle = 0;
+	}
+}
+
+void
+node_move(struct node *n)
+{
+	if (n->payloads_used == 0 || n->log_failed)
+		return;
+	for (uint32_t i = 0; i < n->payload_count; i++) {
+		struct node_payload *p = &n->payload[i];
+
+		if (!p->used || p->gone)
+			continue;
+		tell(n, p);
+		settle_source(n, p);
+	}
+	ask_some(n);
+}
+
+uint64_t
+node_move_timer_ns(const struct node *n)
+{
+	return n->payloads_used == 0 || n->log_failed ? UINT64_MAX : n->now_ns + n->config.retry_ns;
+}

@@ -1,0 +1,123 @@
+/*
+ * node/spread.h - large payloads: spread over the logs before they are ordered.
+ *
+ * A payload that does not fit a value of the consensus goes ahead of its entry, in
+ * chunks, into the logs of a majority; the entry then carries only what names it
+ * (struct entry_spread). So ordering costs the same for every transaction, and no
+ * small one waits behind a large one.
+ *
+ *     member                        leader's node                other nodes
+ *     OFFER(payload)        ->
+ *                           <-      FETCH(offset)
+ *     CHUNK(offset, bytes)  ->      logs it; once on disk:
+ *                                   OFFER(payload, so far) ->
+ *                                                          <-      FETCH(offset)
+ *                                   CHUNK, from the log    ->      logs it
+ *                                                          <-      HELD, once on disk
+ *                           <-      HELD(by whom), once that is a majority
+ *     SUBMIT(entry_spread)  ->      proposes it
+ *
+ * Who receives asks: it alone knows how fast its log is and what it has already, so
+ * a sender keeps no state, and a repetition, a lost session, a new leader or a
+ * restart need no rule of their own: whoever is asked gives. Chunks are taken in
+ * order only; what comes twice, or out of order, is dropped.
+ *
+ * Kept       A payload is kept from its first chunk on until the log decides about
+ *            its sequence (accepted, refused, abandoned), or its floor passes, or its
+ *            incarnation ends: an index of the log, the same on every node. Dropping
+ *            it any earlier would break the word that HELD gave.
+ * Accepted   A node that applies the entry of a payload which it has whole writes one
+ *            record with the positions of its chunks, and forgets the rest: however
+ *            many payloads can be fed later, memory holds their record's position
+ *            only. One that lacks it fetches it from those who hold it; the feed of
+ *            this node waits meanwhile, the verdict does not.
+ * Replay     Slots are taken by CHUNK records and given back by SETTLED records only,
+ *            so that replay takes and gives in the order of the first time. Freeing
+ *            them by applied entries would not do: replay learns later than the first
+ *            time what was decided, and would run out of slots.
+ * Limits     SPREAD_OPEN_MAX payloads of a member at once, the others wait at the
+ *            member; payload_bytes_max; nothing of a payload is in memory but the
+ *            positions of its chunks and those chunks that are on their way.
+ *            The write set is not spread: it must fit the value that orders it.
+ * Errors     decoders answer false.
+ * Threads    the node's.
+ */
+#ifndef NODE_SPREAD_H
+#define NODE_SPREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/frame.h"
+
+#define SPREAD_OPEN_MAX 2 /* offered payloads of one member, undecided */
+
+/* Kinds of log records; frame.group is the group. */
+#define NODE_RECORD_CHUNK   61
+#define NODE_RECORD_SETTLED 62
+
+/* One chunk: in a record, and on the wire as PROTOCOL_CHUNK. */
+struct spread_chunk {
+	uint64_t incarnation;
+	uint64_t sequence;
+	uint64_t index; /* of the entry, when that was applied before; else 0 */
+	uint64_t total; /* bytes of the payload */
+	uint64_t offset;
+	uint32_t chunk_bytes; /* of every chunk but the last */
+	uint32_t bytes;       /* of this one */
+	const uint8_t *data;
+};
+
+/* A payload's end as one that is being received. With an index: accepted there, and
+ * whole; `lsn` are the ends of the records of its chunks, u64 each. Without: gone. */
+struct spread_settled {
+	uint64_t incarnation;
+	uint64_t sequence;
+	uint64_t index;
+	uint64_t total;
+	uint32_t chunk_bytes;
+	uint32_t count;
+	const uint8_t *lsn;
+};
+
+#define SPREAD_CHUNK_HEAD_BYTES   48
+#define SPREAD_SETTLED_HEAD_BYTES 40
+#define SPREAD_CHUNKS_MAX                                     \
+	((FRAME_BODY_BYTES_MAX - SPREAD_SETTLED_HEAD_BYTES) / \
+	 8) /* their positions are one record */
+
+/* Bodies of the records, without the frame's header. */
+void spread_chunk_encode(const struct spread_chunk *chunk, struct writer *w);
+bool spread_chunk_decode(struct spread_chunk *chunk, const uint8_t *body, uint32_t bytes);
+void spread_settled_encode(const struct spread_settled *settled, struct writer *w);
+bool spread_settled_decode(struct spread_settled *settled, const uint8_t *body, uint32_t bytes);
+
+static inline uint64_t
+spread_settled_lsn(const struct spread_settled *s, uint32_t i)
+{
+	return bytes_get_u64(s->lsn + (size_t)i * 8);
+}
+
+static inline uint32_t
+spread_chunk_count(uint64_t total, uint32_t chunk_bytes)
+{
+	return (uint32_t)((total + chunk_bytes - 1) / chunk_bytes);
+}
+
+/* Bytes of the chunk that begins at `offset`, a multiple of chunk_bytes below total. */
+static inline uint32_t
+spread_chunk_at(uint64_t total, uint32_t chunk_bytes, uint64_t offset)
+{
+	uint64_t left = total - offset;
+	return left < chunk_bytes ? (uint32_t)left : chunk_bytes;
+}
+
+/* What a record of it is long, for reading it back. */
+static inline uint32_t
+spread_chunk_record_bytes(uint32_t bytes)
+{
+	return FRAME_HEADER_BYTES + SPREAD_CHUNK_HEAD_BYTES + bytes;
+}
+
+#endif /* NODE_SPREAD_H */

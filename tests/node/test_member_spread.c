@@ -1,0 +1,285 @@
+/* Large transactions at a member: what is lent and when it comes back, and that the
+ * server is told each byte of a payload once, in order, across a failover. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "node/member_state.h"
+
+#define TOTAL 1000
+
+/* What the member said, and what it gave back. */
+struct told {
+	uint8_t data[TOTAL];
+	uint64_t bytes;
+	uint32_t pieces;
+	uint32_t lasts;
+	uint32_t verdicts;
+	enum member_verdict verdict;
+	uint32_t released;
+	const uint8_t *payload;
+	bool connected;
+};
+
+static void
+emit(void *context, const struct member_output *out)
+{
+	struct told *t = context;
+
+	if (out->kind == MEMBER_OUT_VERDICT) {
+		t->verdicts++;
+		t->verdict = out->verdict;
+	}
+	if (out->kind != MEMBER_OUT_QUEUE)
+		return;
+	cr_assert_eq(out->offset, t->bytes);
+	cr_assert_leq(out->offset + out->bytes, TOTAL);
+	memcpy(t->data + out->offset, out->data, out->bytes);
+	t->bytes = out->last ? 0 : t->bytes + out->bytes;
+	t->pieces++;
+	t->lasts += out->last;
+}
+
+static void
+release(void *context, uint64_t sequence, const uint8_t *payload)
+{
+	struct told *t = context;
+
+	cr_assert_eq(sequence, 1);
+	t->released++;
+	t->payload = payload;
+}
+
+static struct told told;
+static struct member_sink sink = {.context = &told, .emit = emit, .release = release};
+
+static struct member *
+attached(void)
+{
+	struct member_config config = {
+		.node_count = 1,
+		.endpoint = {{.address = {1}, .port = 1}},
+		.inflight_max = 16,
+		.transaction_bytes_max = 600,
+		.payload_bytes_max = 100000,
+		.submission_bytes = 600 * 64,
+		.snapshot_entries_max = 256,
+		.gtid_intervals_max = 64,
+		.datagram_bytes_max = 1400,
+		.stream_bytes = 32768,
+		.session_dead_ns = 1000000000,
+		.retry_ns = 50000000,
+		.progress_ns = 20000000,
+	};
+	struct member_start start = {.process = 1, .host = "h", .block_size = 1};
+	uint8_t random[64] = {1, 2, 3};
+	void *memory = aligned_alloc(64, (member_size(&config) + 63) / 64 * 64);
+
+	cr_assert(memory);
+	memset(memory, 0, member_size(&config));
+	memset(&told, 0, sizeof told);
+	struct member *m = member_init(memory, &config);
+	member_step(m,
+		    &(struct member_input){
+			    .kind = MEMBER_IN_RANDOM, .data = random, .bytes = sizeof random},
+		    &sink);
+	member_step(m, &(struct member_input){.kind = MEMBER_IN_START, .start = &start}, &sink);
+	m->incarnation = 5;
+	m->stage = MEMBER_ATTACHED;
+	m->entry_bytes_max = 600;
+	m->chunk_bytes = 256;
+	m->payload_bytes_max = 100000;
+	m->feed_through = 5;
+	m->feed_previous = 5;
+	snapshot_table_reset(&m->snapshots, 5);
+	m->sink = &sink;
+	return m;
+}
+
+static uint8_t payload[TOTAL];
+
+static void
+feed_piece(struct member *m, uint64_t offset, uint32_t bytes)
+{
+	uint8_t data[2048];
+	struct writer w = writer_over(data, sizeof data);
+	struct protocol_message message = {
+		.kind = PROTOCOL_PIECE,
+		.incarnation = 4,
+		.index = 9,
+		.previous = 5,
+		.sequence = offset,
+		.mark = TOTAL,
+		.gtid = {.source = {.uuid = {3}}, .gno = 7},
+		.data = payload + offset,
+		.bytes = bytes,
+	};
+
+	for (uint32_t i = 0; i < TOTAL; i++)
+		payload[i] = (uint8_t)(i * 13 + 1);
+	uint32_t whole = protocol_encode(&message, m->epoch, &w);
+	member_feed(m, &message, data, whole);
+}
+
+Test(node_member_spread, pieces_make_one_transaction)
+{
+	struct member *m = attached();
+
+	feed_piece(m, 0, 400);
+	feed_piece(m, 400, 400);
+	cr_assert_eq(m->feed_through, 5, "not told whole yet");
+	feed_piece(m, 800, 200);
+	cr_assert_eq(told.pieces, 3);
+	cr_assert_eq(told.lasts, 1);
+	cr_assert_eq(memcmp(told.data, payload, TOTAL), 0);
+	cr_assert_eq(m->feed_through, 9);
+	cr_assert_eq(m->snapshots.count, 1);
+	free(m);
+}
+
+Test(node_member_spread, behind_a_failover_only_new_bytes_are_told)
+{
+	struct member *m = attached();
+
+	feed_piece(m, 0, 400);
+	feed_piece(m, 400, 100);
+	member_feed_detached(m);
+	feed_piece(m, 0, 300);
+	cr_assert_eq(told.pieces, 2, "known already");
+	feed_piece(m, 300, 300);
+	cr_assert_eq(told.pieces, 3);
+	feed_piece(m, 600, 400);
+	cr_assert_eq(told.lasts, 1);
+	cr_assert_eq(memcmp(told.data, payload, TOTAL), 0);
+	cr_assert_eq(m->feed_through, 9);
+	free(m);
+}
+
+Test(node_member_spread, a_gap_between_pieces_ends_the_session)
+{
+	struct member *m = attached();
+
+	feed_piece(m, 0, 400);
+	feed_piece(m, 800, 200);
+	cr_assert_eq(m->stage, MEMBER_CONNECTING);
+	cr_assert_eq(told.pieces, 1);
+	free(m);
+}
+
+Test(node_member_spread, an_own_failed_transaction_waits_for_the_last_piece)
+{
+	struct member *m = attached();
+	static const uint8_t own[100] = {9};
+
+	feed_piece(m, 0, 400);
+	m->open[1] = (struct member_open){.stage = OPEN_REQUEUE,
+					  .sequence = 1,
+					  .index = 3,
+					  .handle = MEMBER_NO_HANDLE,
+					  .lent = own,
+					  .lent_bytes = sizeof own};
+	cr_assert(pool_take(m->pool, &m->open[1].handle));
+	m->snapshots.sequence_next = 2;
+	cr_assert(!member_requeue(m, 6));
+	cr_assert_eq(told.pieces, 1);
+	feed_piece(m, 400, 600);
+	cr_assert_eq(told.lasts, 2, "the payload's, then the own one's");
+	cr_assert_eq(told.pieces, 3);
+	free(m);
+}
+
+static void
+submit(struct member *m, uint32_t bytes, bool lent)
+{
+	struct snapshot snapshot = {.mark = 5};
+	struct member_submission s = {
+		.sequence = 1,
+		.snapshot = &snapshot,
+		.gtid_spec = GTID_AUTOMATIC,
+		.payload = payload,
+		.payload_bytes = bytes,
+		.lent = lent,
+	};
+
+	m->snapshots.sequence_next = 2;
+	member_submit(m, &s);
+}
+
+Test(node_member_spread, what_fits_is_copied_and_given_back_at_once)
+{
+	struct member *m = attached();
+
+	submit(m, 100, true);
+	cr_assert_eq(told.released, 1);
+	cr_assert_eq(told.payload, payload);
+	cr_assert_eq(told.verdicts, 0);
+	cr_assert_null(member_open_find(m, 1)->lent);
+	free(m);
+}
+
+Test(node_member_spread, a_large_one_is_kept_until_it_is_refused)
+{
+	struct member *m = attached();
+	struct protocol_message refused = {.kind = PROTOCOL_VERDICT,
+					   .incarnation = 5,
+					   .sequence = 1,
+					   .index = 8,
+					   .verdict = GROUP_REFUSED};
+
+	submit(m, TOTAL, true);
+	cr_assert_eq(told.released, 0);
+	cr_assert_eq(told.verdicts, 0);
+	member_verdict(m, &refused);
+	cr_assert_eq(told.verdict, MEMBER_CONFLICT);
+	cr_assert_eq(told.released, 1);
+	free(m);
+}
+
+Test(node_member_spread, a_large_one_that_is_accepted_is_kept_until_it_is_committed)
+{
+	struct member *m = attached();
+	struct protocol_message accepted = {.kind = PROTOCOL_VERDICT,
+					    .incarnation = 5,
+					    .sequence = 1,
+					    .index = 8,
+					    .verdict = GROUP_ACCEPTED,
+					    .gtid = {.source = {.uuid = {3}}, .gno = 7}};
+
+	submit(m, TOTAL, true);
+	member_verdict(m, &accepted);
+	cr_assert_eq(told.verdict, MEMBER_ACCEPTED);
+	cr_assert_eq(told.released, 0);
+	member_committed(m, &accepted.gtid);
+	cr_assert_eq(told.released, 1);
+	free(m);
+}
+
+Test(node_member_spread, a_large_one_that_is_not_lent_has_no_room)
+{
+	struct member *m = attached();
+
+	submit(m, TOTAL, false);
+	cr_assert_eq(told.verdict, MEMBER_NO_ROOM);
+	cr_assert_eq(told.released, 0);
+	free(m);
+}
+
+Test(node_member_spread, one_that_the_nodes_would_not_take_has_no_room)
+{
+	struct member *m = attached();
+
+	m->payload_bytes_max = TOTAL - 1;
+	submit(m, TOTAL, true);
+	cr_assert_eq(told.verdict, MEMBER_NO_ROOM);
+	cr_assert_eq(told.released, 1);
+	free(m);
+}
+
+Test(node_member_spread, a_quit_gives_everything_back)
+{
+	struct member *m = attached();
+
+	submit(m, TOTAL, true);
+	member_step(m, &(struct member_input){.kind = MEMBER_IN_QUIT}, &sink);
+	cr_assert_eq(told.released, 1);
+	free(m);
+}

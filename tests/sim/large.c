@@ -1,0 +1,204 @@
+/*
+ * tests/sim/large.c - large transactions: see sim.h, and node/spread.h.
+ *
+ * A payload is lent to the member in memory of its own, and spoiled when it comes
+ * back, so that a later look at it shows. What comes in pieces must come in order,
+ * each byte once, with nothing in between. What the disks hold of each payload is
+ * read from their records alone.
+ */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "node/spread.h"
+#include "tests/sim/payload.h"
+#include "tests/sim/sim.h"
+
+static void
+give_back(struct sim_tx *tx)
+{
+	memset(tx->lent, 0xdd, 64); /* longer than any head */
+	free(tx->lent);
+	tx->lent = NULL;
+}
+
+void
+large_reset(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->tx_count; i++) {
+		if (s->tx[i].lent != NULL)
+			give_back(&s->tx[i]);
+	}
+	s->payload_count = 0;
+}
+
+void
+large_released(struct sim *s, struct sim_server *v, uint64_t sequence, const uint8_t *payload)
+{
+	for (uint32_t i = s->tx_count; i > 0; i--) {
+		struct sim_tx *tx = &s->tx[i - 1];
+
+		if (tx->lent != payload)
+			continue;
+		if (tx->server != v->number || tx->sequence != sequence)
+			break;
+		give_back(tx);
+		return;
+	}
+	sim_fail(s, "server %u: sequence %llu gives back what was not lent", v->number,
+		 (unsigned long long)sequence);
+}
+
+/* The server is gone, and its member with it. */
+void
+large_forget(struct sim *s, struct sim_server *v)
+{
+	for (uint32_t i = 0; i < s->tx_count; i++) {
+		if (s->tx[i].server == v->number && s->tx[i].lent != NULL)
+			give_back(&s->tx[i]);
+	}
+	v->piece_bytes = 0;
+}
+
+bool
+large_piece(struct sim *s, struct sim_server *v, struct member_output *out)
+{
+	bool next = out->offset == v->piece_bytes && out->bytes <= out->total - out->offset &&
+		    out->last == (out->offset + out->bytes == out->total);
+
+	if (v->piece_bytes > 0 && out->index != v->piece_index)
+		next = false;
+	if (!next || out->total > SIM_PAYLOAD_BYTES) {
+		sim_fail(s,
+			 "server %u: %llu comes from %llu on, %u of %llu bytes; %u of %llu "
+			 "were told",
+			 v->number, (unsigned long long)out->index, (unsigned long long)out->offset,
+			 out->bytes, (unsigned long long)out->total, v->piece_bytes,
+			 (unsigned long long)v->piece_index);
+		return false;
+	}
+	if (out->bytes == out->total)
+		return true;
+	memcpy(v->piece + out->offset, out->data, out->bytes);
+	v->piece_index = out->index;
+	v->piece_bytes += out->bytes;
+	if (!out->last)
+		return false;
+	out->data = v->piece;
+	out->bytes = v->piece_bytes;
+	v->piece_bytes = 0;
+	return true;
+}
+
+static struct check_payload *
+payload_at(struct sim *s, uint32_t group, uint64_t incarnation, uint64_t sequence)
+{
+	for (uint32_t i = s->payload_count; i > 0; i--) {
+		struct check_payload *p = &s->payload[i - 1];
+
+		if (p->group == group && p->incarnation == incarnation && p->sequence == sequence)
+			return p;
+	}
+	if (s->payload_count == SIM_PAYLOADS_MAX)
+		return NULL;
+	struct check_payload *p = &s->payload[s->payload_count++];
+	*p = (struct check_payload){
+		.group = group, .incarnation = incarnation, .sequence = sequence};
+	return p;
+}
+
+/* A record that is on a disk, seen once, in the order of the log. */
+void
+large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data)
+{
+	uint32_t bytes = frame->frame_bytes - FRAME_HEADER_BYTES;
+	struct check_payload *p;
+	struct spread_chunk c;
+	struct spread_settled e;
+
+	data += FRAME_HEADER_BYTES;
+	if (frame->kind == NODE_RECORD_SETTLED) {
+		if (!spread_settled_decode(&e, data, bytes)) {
+			sim_fail(s, "node %u logs an end that does not decode", node);
+			return;
+		}
+		p = payload_at(s, frame->group, e.incarnation, e.sequence);
+		if (p != NULL && e.index == 0)
+			p->held[node] = 0;
+		return;
+	}
+	if (frame->kind != NODE_RECORD_CHUNK)
+		return;
+	if (!spread_chunk_decode(&c, data, bytes)) {
+		sim_fail(s, "node %u logs a chunk that does not decode", node);
+		return;
+	}
+	p = payload_at(s, frame->group, c.incarnation, c.sequence);
+	if (p == NULL)
+		return;
+	if (c.offset != p->held[node])
+		sim_fail(s, "node %u logs bytes %llu of a payload of which it has %llu", node,
+			 (unsigned long long)c.offset, (unsigned long long)p->held[node]);
+	p->held[node] += c.bytes;
+	p->total = c.total;
+	uint32_t number;
+	if (c.offset == 0 && payload_number(s, c.data, c.bytes, &number))
+		p->number = number + 1;
+}
+
+static uint32_t
+holders(const struct sim *s, const struct check_payload *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->node_count; i++)
+		n += p->total > 0 && p->held[i] == p->total;
+	return n;
+}
+
+/* A value that is delivered for the first time: rule 11. */
+void
+large_delivered(struct sim *s, const struct node_output *out)
+{
+	struct reader r = reader_over(out->data, out->bytes);
+	struct entry e;
+
+	while (r.bytes > 4 && out->group != 0) {
+		uint32_t bytes = reader_u32(&r);
+		const uint8_t *entry = reader_take(&r, bytes);
+
+		if (entry == NULL || !entry_decode(&e, entry, bytes))
+			return;
+		if (e.kind != ENTRY_SUBMIT || !(e.submit.flags & SUBMIT_SPREAD))
+			continue;
+		struct check_payload *p =
+			payload_at(s, out->group, e.submit.incarnation, e.submit.sequence);
+		if (p == NULL)
+			return;
+		s->totals.spread += !p->ordered;
+		p->ordered = true;
+		sim_trace(s, "sequence %llu of %llu is ordered; %llu bytes on %u disks",
+			  (unsigned long long)p->sequence, (unsigned long long)p->incarnation,
+			  (unsigned long long)p->total, holders(s, p));
+		if (holders(s, p) <= s->node_count / 2)
+			sim_fail(s, "group %u slot %llu names a payload that %u disks hold",
+				 out->group, (unsigned long long)out->slot, holders(s, p));
+	}
+}
+
+/* At rest: nothing is lent any more, and what was accepted is still held. */
+void
+large_final(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->tx_count; i++) {
+		if (s->tx[i].lent != NULL)
+			sim_fail(s, "transaction %u: its payload was not given back", i);
+	}
+	for (uint32_t i = 0; i < s->payload_count; i++) {
+		const struct check_payload *p = &s->payload[i];
+
+		if (p->ordered && p->number != 0 && s->tx[p->number - 1].index != 0 &&
+		    holders(s, p) <= s->node_count / 2)
+			sim_fail(s, "transaction %u is accepted, and %u disks hold its payload",
+				 p->number - 1, holders(s, p));
+	}
+}
