@@ -13,6 +13,7 @@
 #define VALUE_BYTES      (64u * 1024) /* of one consensus value: a batch, or one transaction */
 #define VALUE_HEAD_BYTES 256u         /* what a pool keeps in front of one, rounded up */
 #define VALUES_SPARE     64u
+#define CHUNK_BYTES      (32u * 1024)      /* of a payload above VALUE_BYTES */
 #define STREAM_BYTES     (4 * VALUE_BYTES) /* two messages of the longest kind each way */
 #define INFLIGHT         1024u
 #define RESULTS          65536u
@@ -116,6 +117,9 @@ plan_limits(struct plan *plan, struct hw_error *error)
 	n->index_hashes_max = (uint32_t)c->index_hashes_max;
 	n->results_max = RESULTS;
 	n->value_bytes_max = VALUE_BYTES;
+	/* A log in memory cannot be read back. */
+	n->payload_bytes_max = c->durability == HW_DURABILITY_DISK ? c->payload_bytes_max : 0;
+	n->chunk_bytes = CHUNK_BYTES;
 	n->horizon = c->event_horizon;
 	n->datagram_bytes_max = c->mtu - UDP_IPV4_BYTES;
 	n->stream_bytes = STREAM_BYTES;
@@ -241,6 +245,9 @@ plan_print(const struct plan *plan, FILE *out)
 			c->log_bytes_max >> 20, c->segment_bytes >> 20);
 	fprintf(out, "memory     %zu MiB, of it %u values of %u bytes\n", node_size(n) >> 20,
 		n->values_max, n->value_bytes_max);
+	fprintf(out, "payloads   %lu KiB at most, spread above %u KiB\n",
+		(n->payload_bytes_max > 0 ? n->payload_bytes_max : VALUE_BYTES) >> 10,
+		VALUE_BYTES >> 10);
 	fprintf(out, "groups     %u of %u members and %u row hashes each\n", n->groups_max,
 		n->members_max, n->index_hashes_max);
 	fprintf(out,

@@ -81,6 +81,7 @@ node_of(const struct loop_snapshot *s, const struct status_facts *facts)
 	put_text(node, "profile", facts->profile == LOOP_DEDICATED ? "dedicated" : "shared");
 	put(node, "uptime_s", (s->now_ns - facts->started_ns) / NANOSECONDS);
 	put(node, "values_free", s->node.values_free);
+	put(node, "payloads_open", s->node.payloads_open);
 	return node;
 }
 
@@ -221,6 +222,7 @@ drops_of(const struct loop_snapshot *s)
 	put(node, "other_epoch", s->node.dropped_epoch);
 	put(node, "no_value_free", s->node.dropped_no_value);
 	put(node, "unknown_group", s->node.dropped_unknown_group);
+	put(node, "chunks", s->node.dropped_chunks);
 	put(node, "other_version", s->node.other_versions);
 	(void)json_object_set_new(drops, "received_frames", frames);
 	(void)json_object_set_new(drops, "sending", sending);

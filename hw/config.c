@@ -72,6 +72,8 @@ static const struct key keys[] = {
 	{"groups", "members_max", KIND_COUNT, AT(members_max), false, 1, 255, "9", NULL},
 	{"groups", "index_hashes_max", KIND_COUNT64, AT(index_hashes_max), false, 1024, 1ull << 32,
 	 "1048576", NULL},
+	{"groups", "payload_bytes_max", KIND_BYTES64, AT(payload_bytes_max), false, MIB, 512 * MIB,
+	 "64 MiB", NULL},
 	{"control", "socket", KIND_TEXT, AT(socket), false, 1, 107, "/run/synod/control", NULL},
 };
 

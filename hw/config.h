@@ -98,8 +98,9 @@ struct hw_config {
 	uint64_t pool_bytes;
 	/* [groups] */
 	uint32_t groups_max;
-	uint32_t members_max;      /* of one group */
-	uint64_t index_hashes_max; /* of one group */
+	uint32_t members_max;       /* of one group */
+	uint64_t index_hashes_max;  /* of one group */
+	uint64_t payload_bytes_max; /* of one transaction; with durability = disk only */
 	/* [control] */
 	char socket[HW_CONFIG_TEXT_BYTES];
 };

@@ -66,6 +66,7 @@ Test(hw_config, the_samples_defaults_are_the_defaults)
 	cr_assert_eq(config.groups_max, sample.groups_max);
 	cr_assert_eq(config.members_max, sample.members_max);
 	cr_assert_eq(config.index_hashes_max, sample.index_hashes_max);
+	cr_assert_eq(config.payload_bytes_max, sample.payload_bytes_max);
 	cr_assert_str_eq(config.socket, sample.socket);
 }
 
