@@ -7,8 +7,9 @@
  *
  *     nodes=10.77.0.1:4000,...  group=NAME  uuid=1  port=3306  state=FILE  bootstrap=1
  *     clients=8  hot_rows=4  hot_percent=20  hashes=4  payload=200  think_us=0
- *     commit_us=500  block_size=1000  dead_ms=200  start_s=30
+ *     commit_us=500  block_size=1000  dead_ms=200  start_s=30  large=0  large_kib=1024
  *
+ * Large      one in `large` transactions (0: none) has a payload of large_kib.
  * State      every event is a line of FILE before anybody is told: its letter (S: is
  *            about to be submitted, A: an own one that a client was told of, R: one
  *            that the applier made, C: refused, K: never came into the log, I: an
@@ -55,6 +56,7 @@
 #define SOCKET_BYTES      (4 << 20)
 #define DATAGRAM_BYTES    1400
 #define TRANSACTION_BYTES 16384
+#define PAYLOADS_MAX      (1u << 30)
 #define SUBMISSIONS       1024
 #define STREAM_BYTES      (1 << 20)
 #define SNAPSHOT_ENTRIES  65536
@@ -71,7 +73,7 @@
 struct options {
 	const char *nodes, *group, *state;
 	long uuid, port, bootstrap, clients, hot_rows, hot_percent, hashes, payload, think_us;
-	long commit_us, block_size, dead_ms, start_s;
+	long commit_us, block_size, dead_ms, start_s, large, large_kib;
 };
 
 /* A transaction as the log and the state file know it. */
@@ -98,6 +100,7 @@ struct client {
 	uint64_t begin_ns;
 	uint64_t due_ns;
 	uint8_t payload[PAYLOAD_MAX];
+	bool large; /* the next one; its payload is made when it is submitted */
 	uint64_t hashes[HASHES_MAX];
 };
 
@@ -125,6 +128,7 @@ struct load {
 	struct client client[CLIENTS_MAX];
 	struct told told[TOLD_MAX];
 	uint32_t told_first, told_end; /* free-running */
+	uint8_t *piece;                /* of a payload that comes in pieces */
 	uint64_t id_next;
 	uint64_t last_incarnation;
 	bool running, started, halting, stopping, stopped, expelled, connected;
@@ -133,7 +137,7 @@ struct load {
 	long kill_one_in, fail_one_in;
 	uint32_t members, online, links;
 	/* since reset */
-	uint64_t submitted, verdict[VERDICTS], failed, applied, no_room;
+	uint64_t submitted, verdict[VERDICTS], failed, applied, no_room, large;
 	uint64_t committed_last_ns, pause_ns;
 	struct histogram took;
 	char line[256];
@@ -151,7 +155,8 @@ static struct options options = {.nodes = "",
 				 .commit_us = 500,
 				 .block_size = 1000,
 				 .dead_ms = 200,
-				 .start_s = 30};
+				 .start_s = 30,
+				 .large_kib = 1024};
 static struct load load;
 
 static void
@@ -292,18 +297,34 @@ take_verdict(struct told *told, const struct member_output *o)
 		told->t.gtid = *o->gtid;
 }
 
-static void
-take_queue(struct told *told, const struct member_output *o)
+/* All of a payload, or NULL while there is more to come. */
+static const uint8_t *
+gather(struct load *l, const struct member_output *o)
 {
-	if (o->bytes < PAYLOAD_MIN)
+	if (o->offset == 0 && o->last)
+		return o->data;
+	if (o->offset == 0) {
+		free(l->piece);
+		l->piece = malloc(o->total);
+		must(l->piece);
+	}
+	must(o->bytes <= o->total - o->offset);
+	memcpy(l->piece + o->offset, o->data, o->bytes);
+	return o->last ? l->piece : NULL;
+}
+
+static void
+take_queue(struct told *told, const struct member_output *o, const uint8_t *payload)
+{
+	if (o->total < PAYLOAD_MIN)
 		die("payload of a queued transaction");
 	told->verdict = false;
 	told->t = (struct written){.index = o->index,
 				   .gtid = *o->gtid,
-				   .row = (uint32_t)bytes_get_u64(o->data),
-				   .seen = bytes_get_u64(o->data + 8),
-				   .id = bytes_get_u64(o->data + 16),
-				   .hash = hash_bytes(o->data, o->bytes, 0)};
+				   .row = (uint32_t)bytes_get_u64(payload),
+				   .seen = bytes_get_u64(payload + 8),
+				   .id = bytes_get_u64(payload + 16),
+				   .hash = hash_bytes(payload, o->total, 0)};
 	if (told->t.row > NO_ROW)
 		die("row of a queued transaction");
 }
@@ -342,6 +363,7 @@ static void
 emit(void *context, const struct member_output *o)
 {
 	struct load *l = context;
+	const uint8_t *payload;
 
 	switch (o->kind) {
 	case MEMBER_OUT_SEND:
@@ -357,7 +379,9 @@ emit(void *context, const struct member_output *o)
 		take_verdict(tell(l), o);
 		break;
 	case MEMBER_OUT_QUEUE:
-		take_queue(tell(l), o);
+		payload = gather(l, o);
+		if (payload)
+			take_queue(tell(l), o, payload);
 		break;
 	case MEMBER_OUT_VIEW:
 		take_view(l, o->view);
@@ -376,10 +400,19 @@ emit(void *context, const struct member_output *o)
 }
 
 static void
+release(void *context, uint64_t sequence, const uint8_t *payload)
+{
+	(void)context;
+	(void)sequence;
+	free((void *)(uintptr_t)payload);
+}
+
+static void
 step(struct load *l, struct member_input in)
 {
 	in.now_ns = clock_ns();
-	member_step(l->member, &in, &(struct member_sink){.context = l, .emit = emit});
+	member_step(l->member, &in,
+		    &(struct member_sink){.context = l, .emit = emit, .release = release});
 }
 
 /* ---- clients ---- */
@@ -437,6 +470,19 @@ client_verdict(struct load *l, struct client *c, const struct told *told)
 	}
 }
 
+/* What is lent to the member: it gives it back to free(). */
+static uint8_t *
+large_payload(struct load *l, const struct client *c, uint64_t bytes)
+{
+	uint8_t *payload = malloc(bytes);
+
+	must(payload);
+	memcpy(payload, c->payload, PAYLOAD_MIN);
+	for (uint64_t at = PAYLOAD_MIN; at + 8 <= bytes; at += 8)
+		bytes_put_u64(payload + at, dice(l));
+	return payload;
+}
+
 static void
 client_submit(struct load *l, struct client *c)
 {
@@ -454,20 +500,24 @@ client_submit(struct load *l, struct client *c)
 	bytes_put_u64(c->payload, c->t.row);
 	bytes_put_u64(c->payload + 8, c->t.seen);
 	bytes_put_u64(c->payload + 16, c->t.id);
-	c->t.hash = hash_bytes(c->payload, (size_t)options.payload, 0);
+	uint64_t bytes = c->large ? (uint64_t)options.large_kib << 10 : (uint64_t)options.payload;
+	const uint8_t *payload = c->large ? large_payload(l, c, bytes) : c->payload;
+	c->t.hash = hash_bytes(payload, bytes, 0);
 	c->sequence = taken.sequence;
 	c->stage = CLIENT_SUBMITTED;
 	c->due_ns = one_in(l, l->kill_one_in) ? c->begin_ns + some_us(l, KILL_AFTER_US / 2)
 					      : UINT64_MAX;
 	l->submitted++;
+	l->large += c->large;
 	state_write(l, 'S', &c->t);
 	struct member_submission submission = {.sequence = taken.sequence,
 					       .snapshot = &taken.snapshot,
 					       .gtid_spec = GTID_AUTOMATIC,
 					       .hashes = c->hashes,
 					       .hash_count = (uint32_t)options.hashes,
-					       .payload = c->payload,
-					       .payload_bytes = (uint32_t)options.payload};
+					       .payload = payload,
+					       .payload_bytes = bytes,
+					       .lent = c->large};
 	step(l, (struct member_input){.kind = MEMBER_IN_SUBMIT, .submission = &submission});
 }
 
@@ -479,6 +529,7 @@ client_begin(struct load *l, struct client *c)
 	for (long i = 0; i < options.hashes; i++)
 		c->hashes[i] = dice(l) & ~ENTRY_HASH_SHARED;
 	c->t = (struct written){.row = NO_ROW};
+	c->large = one_in(l, options.large);
 	if (hot) {
 		c->t.row = (uint32_t)(dice(l) % (uint64_t)options.hot_rows);
 		c->hashes[0] = c->t.row + 1;
@@ -562,6 +613,7 @@ reset(struct load *l)
 	l->failed = 0;
 	l->applied = 0;
 	l->no_room = 0;
+	l->large = 0;
 	memset(l->verdict, 0, sizeof l->verdict);
 	memset(&l->took, 0, sizeof l->took);
 	printf("reset\n");
@@ -582,7 +634,7 @@ stats(struct load *l)
 
 	for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
 		committed += counter_read(&l->took.bucket[i]);
-	printf("stats submitted=%lu", l->submitted);
+	printf("stats submitted=%lu large=%lu", l->submitted, l->large);
 	for (uint32_t k = MEMBER_ACCEPTED; k < VERDICTS; k++)
 		printf(" %s=%lu", name[k], l->verdict[k]);
 	printf(" commit=%lu failed=%lu applied=%lu no_room=%lu pause_us=%lu p50_us=%lu p99_us=%lu "
@@ -780,7 +832,9 @@ take_option(char *text)
 		     {"commit_us", &options.commit_us, NULL},
 		     {"block_size", &options.block_size, NULL},
 		     {"dead_ms", &options.dead_ms, NULL},
-		     {"start_s", &options.start_s, NULL}};
+		     {"start_s", &options.start_s, NULL},
+		     {"large", &options.large, NULL},
+		     {"large_kib", &options.large_kib, NULL}};
 	char *value = strchr(text, '=');
 
 	if (!value)
@@ -826,6 +880,7 @@ make_member(struct load *l)
 {
 	struct member_config c = {.inflight_max = SUBMISSIONS,
 				  .transaction_bytes_max = TRANSACTION_BYTES,
+				  .payload_bytes_max = PAYLOADS_MAX,
 				  .submission_bytes = TRANSACTION_BYTES * SUBMISSIONS,
 				  .snapshot_entries_max = SNAPSHOT_ENTRIES,
 				  .gtid_intervals_max = GTIDS_MAX,
@@ -888,7 +943,8 @@ main(int argc, char **argv)
 		take_option(argv[i]);
 	if (options.clients < 0 || options.clients > CLIENTS_MAX || options.hot_rows > ROWS_MAX ||
 	    options.hashes < 1 || options.hashes > HASHES_MAX || options.payload > PAYLOAD_MAX ||
-	    options.payload < PAYLOAD_MIN || strlen(options.group) < UUID_BYTES - 1)
+	    options.payload < PAYLOAD_MIN || options.large_kib < 1 ||
+	    strlen(options.group) < UUID_BYTES - 1)
 		die("option");
 	for (long i = 0; i < options.clients; i++)
 		load.client[i].t.row = NO_ROW;
