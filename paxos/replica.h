@@ -103,6 +103,7 @@ struct paxos_replica {
 	uint64_t heard_ns;
 	uint64_t due_ns;     /* the tick that the last step asked for */
 	bool stall_forgiven; /* since the leader was heard */
+	uint32_t deposed;    /* how often, since another leader was heard */
 	uint64_t lead_ballot;
 	uint64_t lead_end;
 	uint64_t lead_from;   /* first slot of our prepare */

@@ -405,5 +405,6 @@ step_refuse(struct paxos_replica *r, uint8_t from, const struct paxos_message *m
 		return;
 	}
 	r->seen = max_u64(r->seen, m->accepted);
+	r->deposed += r->role == ROLE_LEADER;
 	step_down(r);
 }

@@ -43,6 +43,7 @@ heard_from(struct paxos_replica *r, uint64_t ballot, uint8_t from)
 		r->seen = ballot;
 		r->attempts = 0;
 	}
+	r->deposed = 0;
 	step_down(r);
 }
 
@@ -74,10 +75,12 @@ rank(const struct paxos_replica *r)
 static uint64_t
 takeover_at(const struct paxos_replica *r)
 {
-	uint64_t patience = r->config.takeover_ns * rank(r);
+	/* Two that see a quorum each, but not one another, would depose each other for
+	 * ever: each time both wait twice as long. Who sees both is not in this. */
+	uint64_t patience = r->config.takeover_ns * rank(r) << min_u64(r->deposed, 5);
 	uint8_t leader = ballot_owner(r, r->seen);
 	uint64_t at = r->heard_ns + patience;
-	if (leader != r->config.self && (r->links_down >> leader & 1))
+	if (r->deposed == 0 && leader != r->config.self && (r->links_down >> leader & 1))
 		at = min_u64(at, max_u64(r->heard_ns, r->down_ns[leader]) + patience / 4);
 	return at;
 }

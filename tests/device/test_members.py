@@ -140,6 +140,26 @@ def test_follower_stopped(appliance, members):
     check([member.stats()['failovers'] for member in members] == before, 'no member had to move')
 
 
+def test_apart(appliance, members):
+    """The leader and another node lose sight of each other: both still have a majority."""
+    before = [member.stats()['failovers'] for member in members]
+    leader = leader_of(appliance)
+    other = (leader + 1) % 3
+
+    def apart(for_s):
+        with appliance.net.apart(leader, other):
+            time.sleep(for_s)
+    stats = run_for(members, 6, apart)
+    check(all(not errors(s) for s in stats),
+          f'nodes {leader} and {other} lost each other: no client saw an error')
+    longest = max(s['pause_us'] for s in stats)
+    check(longest <= PAUSE_MAX_US, f'the longest pause was {longest / 1000:.0f} ms')
+    moves = max(member.stats()['failovers'] - count for member, count in zip(members, before))
+    check(moves <= 10, f'the lead changed {moves} times: they do not duel at full speed')
+    settle(members)
+    wait_caught_up(appliance, other, 'all see each other again')
+
+
 def test_member_killed(members):
     """A server dies with its disk intact while the others go on."""
     victim, rest = members[1], [members[0], members[2]]
@@ -224,6 +244,7 @@ def main():
         test_outage(appliance, members)
         test_follower_stopped(appliance, members)
         stand_still(appliance, members, leader_of(appliance))
+        test_apart(appliance, members)
         test_member_killed(members)
         test_all_killed(appliance, members)
         test_fresh(members, make(MEMBERS + 1))

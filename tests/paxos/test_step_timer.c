@@ -12,6 +12,7 @@ struct follower {
 	struct paxos_replica *replica;
 	struct paxos_output out;
 	uint64_t lsn;
+	uint64_t ballot; /* of its last prepare */
 	void *memory;
 };
 
@@ -27,7 +28,10 @@ step(struct follower *f, struct paxos_input in)
 
 		if (o->kind == PAXOS_OUT_LOG)
 			f->lsn = o->lsn;
-		prepared |= o->kind == PAXOS_OUT_SEND && o->message.kind == PAXOS_PREPARE;
+		if (o->kind != PAXOS_OUT_SEND || o->message.kind != PAXOS_PREPARE)
+			continue;
+		f->ballot = o->message.ballot;
+		prepared = true;
 	}
 	return prepared;
 }
@@ -172,6 +176,40 @@ Test(paxos_step_timer, a_leader_whose_log_is_slow_leads_on)
 					     .now_ns = now_ns + 2 * TAKEOVER_NS,
 					     .lsn = f->lsn - 1});
 		cr_assert(paxos_is_leader(f->replica));
+	}
+	follower_free(f);
+}
+
+/* Leads by the promise of voter 2, which voter 1 gets next; they do not hear each other. */
+Test(paxos_step_timer, two_that_do_not_hear_each_other_duel_ever_more_slowly)
+{
+	struct follower *f = voter(0, 10 * MS);
+	uint64_t now_ns = 20 * MS;
+
+	for (uint64_t i = 0; i < 8; i++) {
+		uint64_t higher = (2 * i + 1) << 8 | 1;
+
+		cr_assert(paxos_is_leader(f->replica));
+		step(f, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+					     .now_ns = now_ns,
+					     .from = 2,
+					     .message = {.kind = PAXOS_REFUSE,
+							 .ballot = f->ballot,
+							 .accepted = higher,
+							 .value = {.handle = PAXOS_NO_VALUE}}});
+		cr_assert(!paxos_is_leader(f->replica));
+		cr_assert_eq(f->out.timer_ns, now_ns + (2 * TAKEOVER_NS << (i < 5 ? i + 1 : 5)));
+		now_ns = f->out.timer_ns;
+		cr_assert(tick(f, now_ns));
+		durable(f, now_ns);
+		step(f, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+					     .now_ns = now_ns,
+					     .from = 2,
+					     .message = {.kind = PAXOS_PROMISE,
+							 .ballot = f->ballot,
+							 .from = 1,
+							 .to = PAXOS_SLOT_END,
+							 .value = {.handle = PAXOS_NO_VALUE}}});
 	}
 	follower_free(f);
 }
