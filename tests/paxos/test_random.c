@@ -113,7 +113,7 @@ fault(struct run *run)
 	uint8_t a = (uint8_t)cluster_random(c, run->voter_count);
 	uint8_t b = (uint8_t)cluster_random(c, run->voter_count);
 
-	switch (cluster_random(c, 10)) {
+	switch (cluster_random(c, 11)) {
 	case 0:
 	case 1:
 		if (cluster_is_up(c, a))
@@ -143,6 +143,15 @@ fault(struct run *run)
 		break;
 	case 8:
 		lose_a_vote(run);
+		break;
+	case 9:
+		if (!cluster_is_up(c, a))
+			break;
+		cluster_log_fails(c, a);
+		submit_some(run);
+		cluster_run(c, cluster_random(c, 8) * MS);
+		cluster_crash(c, a);
+		restart(run, a, false);
 		break;
 	default:
 		break;

@@ -433,3 +433,47 @@ Test(paxos_trace, reports_that_found_no_room_come_with_the_next_prepare)
 	cr_assert(cluster_failure(c) == NULL, "%s", cluster_failure(c));
 	cluster_free(c);
 }
+
+/* A cut tail is trusted by time alone when nobody answers; a rotten one never is. */
+static bool
+votes_alone(enum paxos_tail tail, uint64_t after_ns)
+{
+	struct cluster_config untraced = three; /* it is long */
+	untraced.trace = false;
+	struct cluster *c = started(&untraced);
+	cluster_crash(c, 1);
+	cluster_crash(c, 2);
+	cluster_cut_one_way(c, 2, 1);
+	cluster_cut_one_way(c, 1, 2);
+	cluster_restart(c, 1, tail);
+	cluster_cut_one_way(c, 0, 1); /* 1 hears from nobody */
+	cluster_run(c, after_ns);
+	bool votes = paxos_stats(cluster_replica(c, 1))->takeovers_begun > 0;
+	cr_assert(cluster_failure(c) == NULL, "%s", cluster_failure(c));
+	cluster_free(c);
+	return votes;
+}
+
+Test(paxos_trace, a_cut_tail_is_trusted_after_its_time_and_a_rotten_one_never)
+{
+	cr_assert(!votes_alone(PAXOS_TAIL_CUT, 49 * MS));
+	cr_assert(votes_alone(PAXOS_TAIL_CUT, 90 * MS));
+	cr_assert(!votes_alone(PAXOS_TAIL_ROTTEN, 900 * MS));
+}
+
+/* A leader whose log failed leads no more, and what it had accepted does not
+ * count; the others go on. */
+Test(paxos_trace, a_failed_log)
+{
+	struct cluster *c = started(&three);
+	cluster_submit(c, 0, 0xab);
+	cluster_log_fails(c, 0);
+	cr_assert(!paxos_is_leader(cluster_replica(c, 0)));
+	cluster_run(c, 20 * MS);
+	cr_assert_eq(cluster_leader(c), 1);
+	cr_assert_eq(cluster_value(c, 1), 0xab);
+	cr_assert_eq(cluster_delivered(c, 2), 1);
+	cr_assert_eq(paxos_leader(cluster_replica(c, 0)), 1);
+	cr_assert(cluster_failure(c) == NULL, "%s", cluster_failure(c));
+	cluster_free(c);
+}
