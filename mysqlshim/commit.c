@@ -69,9 +69,9 @@ commit_describe(const struct commit_facts *f, struct commit_transaction *t, uint
 	if (f->gtid_tagged)
 		return refuse(words, "Tagged GTIDs come with a later release of Synod. Set "
 				     "gtid_next to AUTOMATIC, or to a GTID without a tag.");
-	/* The size travels in 32 bits. */
-	if (bytes > UINT32_MAX - PAYLOAD_HEAD_BYTES || f->hash_count > UINT32_MAX)
-		return refuse(words, "The transaction is too large for a group.");
+	if (bytes > COMMIT_PAYLOAD_MAX || f->hash_count > COMMIT_HASHES_MAX)
+		return refuse(words, "The transaction is too large for this release of Synod, "
+				     "which takes 64 MiB and 7,000 changed keys. Split it.");
 	if (rows && f->hash_count == 0 && !f->gtid_assigned && !f->create_select)
 		return refuse(words, "A transaction without a write set cannot be certified.");
 	if (rows)
@@ -209,9 +209,12 @@ submit_locked(void *context, const struct snapshot_executed *executed)
 	if (!c->engine.take(c->engine.context, executed, &t->taken))
 		return;
 	what.sequence = t->taken.sequence;
+	t->lent = t->payload_bytes > COMMIT_COPIED_BYTES;
 	s->posted = post(c, &what);
-	if (!s->posted)
-		c->engine.untake(c->engine.context, t->taken.sequence);
+	if (s->posted)
+		return; /* `t` is the network thread's */
+	t->lent = false;
+	c->engine.untake(c->engine.context, t->taken.sequence);
 }
 
 static uint32_t
@@ -300,6 +303,7 @@ commit_run(struct commit *c, struct commit_transaction *t)
 
 	must(t->payload_bytes > 0);
 	t->outcome = COMMIT_UNDECIDED;
+	t->lent = false;
 	t->abandons_unread = 0;
 	atomic_fetch_add(&c->posting, 1);
 	if (!atomic_load(&c->closed) && !c->server.killed(t->session))

@@ -25,6 +25,8 @@
  *            is unread. Else the network thread would read a dead client's stack.
  * Giving up  a killed client posts ABANDON once and goes on sleeping: the log
  *            decides which came first. Only commit_close() ends it without one.
+ * Payloads   up to COMMIT_COPIED_BYTES are the client's, and copied at the post;
+ *            larger ones are handed over with it.
  * Errors     outcomes.
  * Threads    run, committed and failed: any client thread. next, arm and decide:
  *            the one network thread. open and close: neither running.
@@ -43,6 +45,10 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#define COMMIT_COPIED_BYTES (16 * 1024)
+#define COMMIT_PAYLOAD_MAX  (64u << 20)
+#define COMMIT_HASHES_MAX   7000 /* a write set is ordered in one piece */
 
 struct commit;
 
@@ -63,11 +69,15 @@ struct commit_transaction {
 	uint32_t flags;    /* enum submit_flag */
 	uint8_t gtid_spec; /* enum gtid_spec */
 	struct gtid assigned;
-	const uint8_t *payload;
-	uint32_t payload_bytes;
+	uint8_t *payload; /* of malloc() */
+	uint64_t payload_bytes;
 	void *session; /* for `killed` */
 
-	/* commit_run()'s; the network thread reads it. */
+	/* commit_run()'s; the network thread reads it. A large payload is lent to the
+	 * network thread with its post, which frees it: it may have to send it again,
+	 * or to queue it here, when the client is long gone. What is not lent stays
+	 * the hook's. */
+	bool lent;
 	struct snapshot_taken taken;
 
 	/* The verdict's, valid after commit_run(). */

@@ -24,8 +24,8 @@
 #define RECEIVE_BURST     64
 #define POST_BURST        64
 #define SOCKET_BYTES      (4 << 20)
-#define TRANSACTION_BYTES (176 * 1024)
-#define SUBMISSIONS       512
+#define TRANSACTION_BYTES (63 * 1024) /* below a value of the nodes */
+#define SUBMISSIONS       1024
 #define STREAM_BYTES      (1 << 20)
 #define SNAPSHOT_ENTRIES  65536
 #define GTID_INTERVALS    65536
@@ -174,11 +174,20 @@ emit(void *context, const struct member_output *o)
 }
 
 static void
+release(void *context, uint64_t sequence, const uint8_t *payload)
+{
+	(void)context;
+	(void)sequence;
+	free((void *)(uintptr_t)payload);
+}
+
+static void
 step(struct engine *e, struct member_input in)
 {
 	pthread_mutex_lock(&e->lock);
 	in.now_ns = clock_ns();
-	member_step(e->member, &in, &(struct member_sink){.context = e, .emit = emit});
+	member_step(e->member, &in,
+		    &(struct member_sink){.context = e, .emit = emit, .release = release});
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -197,6 +206,7 @@ submit(struct engine *e, struct commit_transaction *t)
 		.hash_count = t->hash_count,
 		.payload = t->payload,
 		.payload_bytes = t->payload_bytes,
+		.lent = t->lent,
 	};
 	struct commit_transaction **place = &e->waiting[s.sequence & (e->waiting_max - 1)];
 
@@ -286,9 +296,13 @@ quit(struct engine *e)
 		if (t)
 			commit_decide(e->commits, t, COMMIT_UNKNOWN, NULL);
 	}
-	while (commit_next(e->commits, &post))
-		if (post.kind == COMMIT_POST_SUBMIT)
-			commit_decide(e->commits, post.transaction, COMMIT_REFUSED, NULL);
+	while (commit_next(e->commits, &post)) {
+		if (post.kind != COMMIT_POST_SUBMIT)
+			continue;
+		if (post.transaction->lent)
+			free(post.transaction->payload);
+		commit_decide(e->commits, post.transaction, COMMIT_REFUSED, NULL);
+	}
 }
 
 static void
@@ -400,6 +414,7 @@ member_config_of(const struct engine_options *o)
 		.node_count = o->appliance.node_count,
 		.inflight_max = o->inflight_max,
 		.transaction_bytes_max = TRANSACTION_BYTES,
+		.payload_bytes_max = COMMIT_PAYLOAD_MAX,
 		.submission_bytes = TRANSACTION_BYTES * SUBMISSIONS,
 		.snapshot_entries_max = SNAPSHOT_ENTRIES,
 		.gtid_intervals_max = GTID_INTERVALS,

@@ -37,7 +37,8 @@ enum feeder_kind {
 	FEEDER_ENDED = 3, /* the group ended this incarnation */
 };
 
-/* One transaction to apply, as MEMBER_OUT_QUEUE has it. */
+/* One piece of a transaction to apply, as MEMBER_OUT_QUEUE has it: of most, the
+ * only one. */
 struct feeder_transaction {
 	uint64_t index;
 	uint64_t dependency;
@@ -45,6 +46,9 @@ struct feeder_transaction {
 	uint32_t flags;
 	const uint8_t *payload;
 	uint32_t payload_bytes;
+	uint64_t offset; /* of the piece in the whole */
+	uint64_t total;
+	bool last;
 };
 
 struct feeder_work {

@@ -180,6 +180,9 @@ on_queue(void *context, const struct member_output *o)
 		.flags = o->flags,
 		.payload = o->data,
 		.payload_bytes = o->bytes,
+		.offset = o->offset,
+		.total = o->total,
+		.last = o->last,
 	};
 
 	feeder_put_transaction(m->feeder, &t);
@@ -396,6 +399,7 @@ close_parts(struct membership *m)
 		    "The applier of group_replication could not be stopped in time.");
 	if (m->engine)
 		engine_free(m->engine);
+	applier_free(&m->applier);
 	server_modes_leave(&m->modes);
 	pthread_mutex_destroy(&m->lock);
 	free(m);

@@ -5,7 +5,6 @@
 
 #define PAYLOAD_VERSION    1
 #define EVENT_GTID         33
-#define EVENT_HEADER_BYTES 19
 #define EVENT_TIME_AT      0 /* in the common header */
 #define EVENT_SERVER_ID_AT 5
 #define EVENT_SIZE_AT      9
@@ -62,10 +61,10 @@ get_u32(const uint8_t *data)
 size_t
 event_bytes(const uint8_t *data, size_t bytes)
 {
-	if (bytes < EVENT_HEADER_BYTES)
+	if (bytes < EVENT_HEAD_BYTES)
 		return 0;
 	size_t all = get_u32(data + EVENT_SIZE_AT);
-	return all >= EVENT_HEADER_BYTES && all <= bytes ? all : 0;
+	return all >= EVENT_HEAD_BYTES && all <= bytes ? all : 0;
 }
 
 uint32_t
@@ -162,7 +161,7 @@ gtid_event_encode(const struct gtid_event *e, uint8_t out[GTID_EVENT_BYTES_MAX])
 	put(&w, 0, 4); /* the size, below */
 	put(&w, 0, 4); /* position: a relay log finds its own */
 	put(&w, 0, 2);
-	must(w.bytes == EVENT_HEADER_BYTES);
+	must(w.bytes == EVENT_HEAD_BYTES);
 	put_body(&w, e);
 
 	/* The transaction's length counts this event too, whose own length

@@ -35,6 +35,7 @@ extern "C" {
 
 #define PAYLOAD_HEAD_BYTES   28
 #define GTID_EVENT_BYTES_MAX 128
+#define EVENT_HEAD_BYTES     19 /* common to all */
 
 enum payload_flag {
 	PAYLOAD_STATEMENTS = 1, /* may hold statements, not rows alone */

@@ -48,17 +48,23 @@ struct Malloced {
 class Payload_ostream : public Basic_ostream
 {
       public:
-	explicit Payload_ostream(size_t bytes)
+	explicit Payload_ostream(size_t events_bytes)
+	    : m_data(static_cast<uint8_t *>(malloc(PAYLOAD_HEAD_BYTES + events_bytes))),
+	      m_capacity(PAYLOAD_HEAD_BYTES + events_bytes)
 	{
-		m_bytes.reserve(bytes);
 	}
 	bool
 	write(const unsigned char *data, my_off_t bytes) override
 	{
-		m_bytes.insert(m_bytes.end(), data, data + bytes);
+		if (!m_data || bytes > m_capacity - m_bytes)
+			return true;
+		memcpy(m_data.get() + m_bytes, data, bytes);
+		m_bytes += bytes;
 		return false;
 	}
-	std::vector<uint8_t> m_bytes;
+	std::unique_ptr<uint8_t, Malloced> m_data;
+	size_t m_capacity;
+	size_t m_bytes = PAYLOAD_HEAD_BYTES;
 };
 
 static struct payload
@@ -149,21 +155,23 @@ submit(Trans_param *param)
 	if (facts.statement_cache_bytes > 0)
 		cache = param->stmt_cache_log;
 
-	Payload_ostream out(PAYLOAD_HEAD_BYTES + cache->length());
-	out.m_bytes.resize(PAYLOAD_HEAD_BYTES);
+	Payload_ostream out(cache->length());
 	struct payload payload = describe_payload(param, payload_flags);
-	payload_head(&payload, out.m_bytes.data());
-	if (cache->copy_to(&out))
+	if (!out.m_data || cache->copy_to(&out))
 		return 1;
+	payload_head(&payload, out.m_data.get());
 	std::vector<uint64_t> hashes(t->hash_count);
 	for (uint32_t i = 0; i < t->hash_count; i++)
 		hashes[i] = (*set)[i] & ~ENTRY_HASH_SHARED;
 	t->thread_id = param->thread_id;
 	t->hashes = hashes.data();
-	t->payload = out.m_bytes.data();
-	t->payload_bytes = static_cast<uint32_t>(out.m_bytes.size());
+	t->payload = out.m_data.get();
+	t->payload_bytes = out.m_bytes;
 	t->session = param->thd;
-	return answer(param, t.get(), commit_run(current, t.get()));
+	enum commit_outcome outcome = commit_run(current, t.get());
+	if (t->lent)
+		(void)out.m_data.release();
+	return answer(param, t.get(), outcome);
 }
 
 static int

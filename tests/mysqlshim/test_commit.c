@@ -94,7 +94,7 @@ setup(void)
 static struct commit_transaction *
 transaction(uint64_t thread_id)
 {
-	static const uint8_t payload[] = "p";
+	static uint8_t payload[] = "p";
 	struct commit_transaction *t = calloc(1, sizeof *t);
 
 	t->thread_id = thread_id;

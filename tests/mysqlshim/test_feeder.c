@@ -1,0 +1,153 @@
+/*
+ * The ring between the network thread and the server's: order, wrap, the bound,
+ * and room.
+ */
+#include <criterion/criterion.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mysqlshim/feeder.h"
+
+#define RING_BYTES   (1u << 18)
+#define TRANSACTIONS 20000
+
+static struct feeder *feeder;
+static _Atomic uint64_t taken;
+static _Atomic uint32_t views, endings, rooms, begun, ended;
+static _Atomic bool slow;
+
+static bool
+begin(void *context)
+{
+	(void)context;
+	atomic_fetch_add(&begun, 1);
+	return true;
+}
+
+static bool
+refuse(void *context)
+{
+	(void)context;
+	return false;
+}
+
+static void
+end(void *context)
+{
+	(void)context;
+	atomic_fetch_add(&ended, 1);
+}
+
+static uint32_t
+bytes_of(uint64_t index)
+{
+	return (uint32_t)(index * 7919 % 30000);
+}
+
+static void
+transaction(void *context, const struct feeder_transaction *t)
+{
+	(void)context;
+	cr_assert_eq(t->index, atomic_load(&taken) + 1);
+	cr_assert_eq(t->gtid.gno, t->index);
+	cr_assert_eq(t->payload_bytes, bytes_of(t->index));
+	for (uint32_t i = 0; i < t->payload_bytes; i += 997)
+		cr_assert_eq(t->payload[i], (uint8_t)t->index);
+	while (atomic_load(&slow))
+		usleep(100);
+	atomic_fetch_add(&taken, 1);
+}
+
+static void
+view(void *context, const struct member_view *v)
+{
+	(void)context;
+	cr_assert_eq(v->index, atomic_load(&taken));
+	atomic_fetch_add(&views, 1);
+}
+
+static void
+ended_too(void *context)
+{
+	(void)context;
+	atomic_fetch_add(&endings, 1);
+}
+
+static void
+room(void *context)
+{
+	(void)context;
+	atomic_fetch_add(&rooms, 1);
+}
+
+static const struct feeder_work work = {.begin = begin,
+					.end = end,
+					.transaction = transaction,
+					.view = view,
+					.ended = ended_too,
+					.room = room};
+
+static void
+put(uint64_t index)
+{
+	static uint8_t data[30000];
+	struct feeder_transaction t = {.index = index,
+				       .gtid = {.gno = index},
+				       .payload = data,
+				       .payload_bytes = bytes_of(index)};
+
+	memset(data, (int)index, t.payload_bytes);
+	feeder_put_transaction(feeder, &t);
+}
+
+Test(mysqlshim_feeder, order_over_many_wraps_and_the_view_in_its_place)
+{
+	static struct member_view v;
+
+	cr_assert_eq(feeder_open(&work, RING_BYTES, &feeder), 0);
+	for (uint64_t i = 1; i <= TRANSACTIONS; i++) {
+		put(i);
+		v.index = i;
+		if (i % 1000 == 0)
+			feeder_put_view(feeder, &v);
+	}
+	feeder_put_ended(feeder);
+	while (atomic_load(&endings) == 0)
+		usleep(1000);
+	feeder_close(feeder);
+	cr_assert_eq(taken, TRANSACTIONS);
+	cr_assert_eq(views, TRANSACTIONS / 1000);
+	cr_assert_eq(begun, 1);
+	cr_assert_eq(ended, 1);
+}
+
+Test(mysqlshim_feeder, full_is_said_before_it_is_and_room_is_told_once)
+{
+	cr_assert_eq(feeder_open(&work, RING_BYTES, &feeder), 0);
+	atomic_store(&slow, true);
+	uint64_t index = 0;
+	while (!feeder_is_full(feeder))
+		put(++index);
+	cr_assert_eq(rooms, 0);
+	cr_assert(feeder_is_full(feeder));
+	atomic_store(&slow, false);
+	while (atomic_load(&rooms) == 0)
+		usleep(1000);
+	cr_assert_not(feeder_is_full(feeder));
+	while (atomic_load(&taken) < index)
+		usleep(1000);
+	cr_assert_eq(rooms, 1);
+	feeder_close(feeder);
+}
+
+Test(mysqlshim_feeder, a_thread_that_cannot_begin_leaves_nothing)
+{
+	struct feeder_work refused = work;
+
+	refused.begin = refuse;
+	cr_assert_lt(feeder_open(&refused, RING_BYTES, &feeder), 0);
+	cr_assert_null(feeder);
+	cr_assert_eq(ended, 0);
+}
