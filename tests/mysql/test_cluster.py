@@ -78,6 +78,26 @@ def stop(cluster):
     cluster.check_tables()
 
 
+def large(cluster):
+    """Far above what is ordered in one piece: one large row, and many small ones in one transaction; and what is above
+    all bounds is refused in words, on a server that goes on."""
+    one, two, three = cluster.servers
+    one.query('CREATE TABLE d.large (id INT PRIMARY KEY, text LONGTEXT)')
+    cluster.wait_equal()
+    one.query("INSERT INTO d.large VALUES (1, REPEAT('x', 70000))")
+    two.query("INSERT INTO d.large VALUES (2, REPEAT('y', 9000000))")
+    three.query('INSERT INTO d.large WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 900) '
+                "SELECT i, REPEAT('z', 3000) FROM n")
+    before = len(one.log())
+    error = one.refused('SET SESSION cte_max_recursion_depth = 100000; INSERT INTO d.large WITH RECURSIVE n (i) AS '
+                        "(SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i, '' FROM n")
+    assert error.code == 3100 and 'too large for this release' in one.log()[before:], (error, one.log()[before:])
+    one.query('UPDATE d.large SET text = CONCAT(text, id) WHERE id < 20')
+    cluster.wait_equal()
+    cluster.check_tables()
+    assert three.value('SELECT COUNT(*) FROM d.large') == '893', three.query('SELECT COUNT(*) FROM d.large')
+
+
 def main():
     with Cluster.of_arguments('cluster') as cluster:
         cluster.start_group()
@@ -86,6 +106,7 @@ def main():
         cluster.check_tables()
         rows_of_stats(cluster, accepted)
         stop(cluster)
+        large(cluster)
     print('three nodes, three servers')
 
 
