@@ -7,6 +7,7 @@ test_variables.py PLUGIN
 """
 import sys
 
+from client import Client
 from servers import Servers, SqlError
 
 UUID = 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa'
@@ -51,15 +52,22 @@ TOGETHER = [
 ]
 
 
-def answer(server, name, value):
-    """What setting `name` leads to: the refusal, or the value and the warnings."""
-    value = str(value).replace('{port}', str(server.port))
-    try:
-        rows = server.query(f'SET GLOBAL group_replication_{name} = {value}; SHOW WARNINGS; '
-                            f"SELECT IFNULL(@@GLOBAL.group_replication_{name}, 'is NULL')")
-    except SqlError as error:
-        return str(error).replace(str(server.port), '{port}')
-    return repr(rows).replace(str(server.port), '{port}')
+class Teller:
+    """One session that sets variables and says what each setting leads to."""
+
+    def __init__(self, server):
+        self.client, self.port = Client(server), str(server.port)
+
+    def answer(self, name, value):
+        """The refusal, or the value and the warnings."""
+        value = str(value).replace('{port}', self.port)
+        try:
+            self.client.run(f'SET GLOBAL group_replication_{name} = {value}')
+            rows = self.client.run('SHOW WARNINGS')
+            rows += self.client.run(f"SELECT IFNULL(@@GLOBAL.group_replication_{name}, 'is NULL')")
+        except SqlError as error:
+            return str(error).replace(self.port, '{port}')
+        return repr(rows).replace(self.port, '{port}')
 
 
 def trials(ours):
@@ -99,14 +107,14 @@ def main():
         different += compare('PLUGINS', stock.query(plugin), ours.query(plugin))
         kinds = ("SELECT VARIABLE_NAME, VARIABLE_SOURCE, MIN_VALUE, MAX_VALUE FROM performance_schema.variables_info "
                  "WHERE VARIABLE_NAME LIKE 'group_replication%' ORDER BY 1")
-        for mine, theirs in zip(ours.query(kinds), stock.query(kinds)):
-            different += compare('variables_info', theirs, mine)
-        count = 0
+        for row, stock_row in zip(ours.query(kinds), stock.query(kinds)):
+            different += compare('variables_info', stock_row, row)
+        count, mine, theirs = 0, Teller(ours), Teller(stock)
         for name, value in list(trials(ours)):
-            different += compare(f'SET GLOBAL {name} = {value}', answer(stock, name, value), answer(ours, name, value))
+            different += compare(f'SET GLOBAL {name} = {value}', theirs.answer(name, value), mine.answer(name, value))
             count += 1
         for name, value in (trial.split(' = ') for trial in TOGETHER):
-            different += compare(f'then {name} = {value}', answer(stock, name, value), answer(ours, name, value))
+            different += compare(f'then {name} = {value}', theirs.answer(name, value), mine.answer(name, value))
             count += 1
         persist = "SET PERSIST group_replication_member_weight = 70; SET PERSIST_ONLY group_replication_force_members = 'a'"
         different += compare('PERSIST', str(stock.refused(persist)), str(ours.refused(persist)))
