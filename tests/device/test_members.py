@@ -157,7 +157,8 @@ def test_apart(appliance, members):
     moves = max(member.stats()['failovers'] - count for member, count in zip(members, before))
     check(moves <= 10, f'the lead changed {moves} times: they do not duel at full speed')
     settle(members)
-    wait_caught_up(appliance, other, 'all see each other again')
+    wait_for(lambda: leader_of(appliance) is not None, 'all see each other again')
+    wait_caught_up(appliance, (leader_of(appliance) + 1) % 3, 'and who was behind is not')
 
 
 def test_member_killed(members):
