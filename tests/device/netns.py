@@ -95,13 +95,16 @@ def set_in(space, name, value):
 
 
 class Bridge:
+    made = 0
+
     def __init__(self, count):
         if os.geteuid() != 0:
             sys.exit('device tests make network namespaces: run them as root')
-        self.mark = f'synod{os.getpid()}'
         self.count = count
         self.spaces = []
         self.hub = None
+        self.mark = f'synod{os.getpid()}' + (f'x{Bridge.made}' if Bridge.made else '')
+        Bridge.made += 1
 
     def __enter__(self):
         if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:

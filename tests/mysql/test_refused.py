@@ -35,6 +35,7 @@ def starts(cluster):
     assert one.value('SELECT @@super_read_only') == '0'
     cluster.bootstrap(1)
     wait_until(lambda: cluster.members(1)[0][1] == 'ONLINE', 'the first member is ONLINE', 20)
+    assert 'Links to the appliance are in clear' in one.log()
     refused(one, 'START GROUP_REPLICATION', 3093)
     refused(two, 'SET GLOBAL group_replication_bootstrap_group = ON; START GROUP_REPLICATION', 3663, 'has members')
     two.query('SET GLOBAL group_replication_bootstrap_group = OFF')
