@@ -5,7 +5,7 @@
  * so that what remains is the price of the code. Each row stands beside its floor
  * (see bench_step.h). All rows take turns, RUNS times, on the thread's own CPU time;
  * medians and both ends are printed, because a shared host's clock is not steady
- * even then. Instructions are counted one by one and repeat to the digit.
+ * even then. Instructions are counted one by one, which no neighbour changes.
  */
 #include "perf/bench_step.h"
 

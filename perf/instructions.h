@@ -3,8 +3,8 @@
  *
  * A child process does the work while the parent has it trap after every single
  * instruction, and counts. That needs no counter of the processor, which virtual
- * machines mostly hide, and the count is the same in every run and on a loaded
- * host: where a time moved and the count did not, the machine did.
+ * machines mostly hide, and the count repeats within a percent or two on a loaded
+ * host, too: where a time moved and the count did not, the machine did.
  *
  * Never      changes anything in the caller's memory: the child has a copy.
  * Units      instructions outside the kernel; a repeated string instruction is one.
