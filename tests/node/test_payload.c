@@ -1,0 +1,313 @@
+/* Slots of payloads at a node: what replay finds again, which one gives way when there
+ * is none, and what a log that was applied further no longer lets come. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "node/internal.h"
+
+#define CHUNK 256
+#define SLOTS 5 /* (2 members * SPREAD_OPEN_MAX + 1) * 1 group */
+
+/* A node of its own, and the records that it logs. */
+struct bench {
+	struct node *node;
+	struct node_group *group;
+	void *memory;
+	uint8_t log[1 << 20];
+	uint32_t bytes;
+	uint32_t records;
+	uint8_t last; /* kind of the last one */
+};
+
+static void
+emit(void *context, const struct node_output *out)
+{
+	struct bench *b = context;
+	struct frame frame;
+
+	if (out->kind != NODE_OUT_LOG)
+		return;
+	cr_assert_leq(b->bytes + out->bytes, sizeof b->log);
+	cr_assert(frame_decode(&frame, out->data, out->bytes));
+	memcpy(b->log + b->bytes, out->data, out->bytes);
+	b->bytes += out->bytes;
+	b->records++;
+	b->last = frame.kind;
+}
+
+static const struct node_config config = {
+	.node_count = 1,
+	.groups_max = 1,
+	.members_max = 2,
+	.inflight_max = 16,
+	.index_hashes_max = 1024,
+	.results_max = 1024,
+	.value_bytes_max = 4096,
+	.payload_bytes_max = 8 * CHUNK,
+	.chunk_bytes = CHUNK,
+	.values_max = 128,
+	.horizon = 16,
+	.datagram_bytes_max = 1400,
+	.stream_bytes = 16384,
+	.takeover_ns = 60000000,
+	.retry_ns = 15000000,
+	.tail_trust_ns = 1000000000,
+	.session_dead_ns = 150000000,
+	.gc_ns = 100000000,
+	.expel_ns = 1000000000,
+};
+
+static void
+give(struct bench *b, struct node_input in)
+{
+	struct node_sink sink = {.context = b, .emit = emit};
+
+	node_step(b->node, &in, &sink);
+}
+
+static struct bench *
+bench_new(void)
+{
+	struct bench *b = calloc(1, sizeof *b);
+
+	b->memory = aligned_alloc(64, (node_size(&config) + 63) / 64 * 64);
+	cr_assert(b->memory);
+	b->node = node_init(b->memory, &config);
+	return b;
+}
+
+static void
+bench_free(struct bench *b)
+{
+	free(b->memory);
+	free(b);
+}
+
+/* Started, with a group in which nothing was decided; outputs go to `b` from now on. */
+static void
+start(struct bench *b)
+{
+	static const uint8_t uuid[UUID_BYTES] = {9};
+	static struct node_sink sink;
+
+	give(b, (struct node_input){.kind = NODE_IN_START,
+				    .process = 1,
+				    .tail = PAXOS_TAIL_CLEAN,
+				    .data = (const uint8_t[64]){5},
+				    .bytes = 64});
+	sink = (struct node_sink){.context = b, .emit = emit};
+	b->node->sink = &sink;
+	b->group = node_group_by_number(b->node, 1);
+	if (!b->group)
+		b->group = node_group_create(b->node, 1, uuid);
+}
+
+static struct node_payload *
+new_payload(struct bench *b, uint64_t sequence, uint64_t index)
+{
+	return node_payload_new(b->node, &(struct node_payload){
+						 .group = 1,
+						 .incarnation = 50,
+						 .sequence = sequence,
+						 .index = index,
+						 .total = 3 * CHUNK - 6,
+						 .chunk_bytes = CHUNK,
+						 .source = NODE_FROM_MEMBER,
+					 });
+}
+
+static void
+chunk(struct bench *b, struct node_payload *p)
+{
+	uint8_t data[CHUNK];
+
+	memset(data, (int)(p->held / CHUNK + 1), sizeof data);
+	node_payload_chunk(b->node, p,
+			   &(struct spread_chunk){
+				   .incarnation = p->incarnation,
+				   .sequence = p->sequence,
+				   .index = p->index,
+				   .total = p->total,
+				   .offset = p->held,
+				   .chunk_bytes = CHUNK,
+				   .bytes = spread_chunk_at(p->total, CHUNK, p->held),
+				   .data = data,
+			   });
+}
+
+Test(node_payload, one_that_is_fetched_gives_way_to_an_open_one)
+{
+	struct bench *b = bench_new();
+	start(b);
+	uint32_t records = b->records;
+
+	for (uint64_t i = 0; i < SLOTS; i++)
+		cr_assert(new_payload(b, i + 1, i < 3 ? 0 : 100 + i));
+	cr_assert_eq(b->records, records);
+	cr_assert(new_payload(b, 9, 0));
+	cr_assert_eq(b->last, NODE_RECORD_SETTLED);
+	cr_assert_null(node_payload_find(b->node, b->group, 50, 5), "the last in the order");
+	cr_assert(node_payload_find(b->node, b->group, 50, 4));
+	cr_assert(new_payload(b, 10, 0));
+	cr_assert_eq(b->records, records + 2);
+	/* What was promised to nobody is gone; of the open ones none gives way. */
+	cr_assert_null(new_payload(b, 11, 0));
+	cr_assert_eq(b->node->payloads_used, SLOTS);
+	bench_free(b);
+}
+
+Test(node_payload, a_whole_one_gives_way_to_nobody)
+{
+	struct bench *b = bench_new();
+	start(b);
+
+	for (uint64_t i = 0; i < SLOTS; i++) {
+		struct node_payload *p = new_payload(b, i + 1, 100 + i);
+		for (int k = 0; k < 3; k++)
+			chunk(b, p);
+		cr_assert_eq(p->held, p->total);
+	}
+	cr_assert_null(new_payload(b, 9, 0));
+	bench_free(b);
+}
+
+Test(node_payload, none_larger_than_the_limit_is_taken)
+{
+	struct bench *b = bench_new();
+	struct node_payload like = {.group = 1, .sequence = 1, .chunk_bytes = CHUNK};
+	start(b);
+
+	like.total = 8 * CHUNK + 1;
+	cr_assert_null(node_payload_new(b->node, &like));
+	like.total = 8 * CHUNK;
+	like.chunk_bytes = ENTRY_CHUNK_BYTES_MIN - 1;
+	cr_assert_null(node_payload_new(b->node, &like));
+	like.chunk_bytes = config.value_bytes_max + 1;
+	cr_assert_null(node_payload_new(b->node, &like));
+	like.chunk_bytes = CHUNK;
+	cr_assert(node_payload_new(b->node, &like));
+	bench_free(b);
+}
+
+/* Another life of the same node, from the records of the first. */
+static struct bench *
+replayed(const struct bench *first)
+{
+	struct bench *b = bench_new();
+	uint64_t lsn = 0;
+	struct frame frame = {0};
+
+	while (lsn < first->bytes) {
+		cr_assert(frame_decode(&frame, first->log + lsn, first->bytes - lsn));
+		lsn += frame.frame_bytes;
+		give(b, (struct node_input){.kind = NODE_IN_RECORD,
+					    .data = first->log + lsn - frame.frame_bytes,
+					    .bytes = frame.frame_bytes,
+					    .lsn = lsn});
+	}
+	return b;
+}
+
+/* Writes the record behind which a replay knows that there is a group. */
+static void
+log_group(struct bench *b)
+{
+	memset(b->node->scratch + FRAME_HEADER_BYTES, 9, UUID_BYTES);
+	node_log(b->node, b->node->scratch, FRAME_HEADER_BYTES + UUID_BYTES, NODE_RECORD_GROUP, 1);
+}
+
+Test(node_payload, a_restart_finds_what_was_logged)
+{
+	struct bench *b = bench_new();
+	start(b);
+	log_group(b);
+	struct node_payload *p = new_payload(b, 1, 0), *q = new_payload(b, 2, 70);
+
+	chunk(b, p);
+	chunk(b, q);
+	chunk(b, p);
+	struct bench *again = replayed(b);
+	struct node_group *g = node_group_by_number(again->node, 1);
+	struct node_payload *r = node_payload_find(again->node, g, 50, 1);
+	cr_assert(r);
+	cr_assert_eq(r->held, 2 * CHUNK);
+	cr_assert_eq(r->durable, 2 * CHUNK);
+	cr_assert_eq(r->digest, p->digest);
+	cr_assert_eq(memcmp(r->lsn, p->lsn, 2 * sizeof *r->lsn), 0);
+	r = node_payload_find(again->node, g, 50, 2);
+	cr_assert_eq(r->index, 70);
+	cr_assert_eq(r->held, CHUNK);
+	bench_free(again);
+	bench_free(b);
+}
+
+Test(node_payload, a_restart_gives_back_what_had_ended)
+{
+	struct bench *b = bench_new();
+	start(b);
+	log_group(b);
+	struct node_payload *p = new_payload(b, 1, 0);
+
+	for (int k = 0; k < 3; k++)
+		chunk(b, p);
+	p->gone = true;
+	node_payload_end(b->node);
+	cr_assert_eq(b->last, NODE_RECORD_SETTLED);
+	cr_assert_eq(b->node->payloads_used, 0);
+	struct bench *again = replayed(b);
+	cr_assert_eq(again->node->payloads_used, 0);
+	bench_free(again);
+	bench_free(b);
+}
+
+/* Replay meets the record before it has applied the entry: it needs no result. */
+Test(node_payload, a_restart_knows_where_an_accepted_one_lies)
+{
+	struct bench *b = bench_new();
+	start(b);
+	log_group(b);
+	struct node_payload *p = new_payload(b, 1, 70);
+	uint8_t *frame = b->node->scratch;
+	struct writer w = writer_over(frame + FRAME_HEADER_BYTES, 1024);
+
+	for (int k = 0; k < 3; k++)
+		chunk(b, p);
+	spread_settled_encode(&(struct spread_settled){.incarnation = 50,
+						       .sequence = 1,
+						       .index = 70,
+						       .total = p->total,
+						       .chunk_bytes = CHUNK,
+						       .count = 3,
+						       .lsn = (const uint8_t *)p->lsn},
+			      &w);
+	uint32_t bytes = FRAME_HEADER_BYTES + (uint32_t)w.bytes;
+	node_log(b->node, frame, bytes, NODE_RECORD_SETTLED, 1);
+	struct bench *again = replayed(b);
+	const struct node_payload_place *place =
+		node_payload_place(again->node, node_group_by_number(again->node, 1), 70);
+	cr_assert(place);
+	cr_assert_eq(place->lsn, b->bytes);
+	cr_assert_eq(place->bytes, bytes);
+	cr_assert_eq(again->node->payloads_used, 0);
+	bench_free(again);
+	bench_free(b);
+}
+
+Test(node_payload, what_the_log_has_not_come_to_may_still_come)
+{
+	struct bench *b = bench_new();
+	start(b);
+
+	cr_assert_eq(group_applied(b->group->state), 0);
+	cr_assert(node_payload_may_come(b->group, 50, 1));
+	cr_assert(!node_payload_may_come(b->group, 0, 1), "no incarnation");
+	struct entry noop = {.kind = ENTRY_NOOP};
+	for (uint64_t i = 1; i <= 50; i++) {
+		group_apply_start(b->group->state, i, &noop);
+		while (group_apply_step(b->group->state, 64) == GROUP_MORE)
+			continue;
+	}
+	cr_assert(!node_payload_may_come(b->group, 50, 1), "entry 50 was no join");
+	cr_assert(node_payload_may_come(b->group, 51, 1));
+	bench_free(b);
+}
