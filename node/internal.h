@@ -202,6 +202,25 @@ struct node_read {
 	int session;     /* the member's that is fed */
 };
 
+/* A chunk that another node asked for. */
+struct node_want {
+	uint32_t group;
+	uint64_t incarnation;
+	uint64_t sequence;
+	uint64_t index; /* of the accepted entry, as far as the asker knows */
+	uint64_t offset;
+};
+
+/* What it asked for and was not given yet, oldest first. One is read at a time: reads
+ * do not end in the order in which they begin, and chunks are taken in order only. */
+struct node_serving {
+	bool reading;
+	bool blocked; /* its stream has no room */
+	uint32_t first;
+	uint32_t count;
+	struct node_want want[NODE_ASKS_MAX];
+};
+
 struct node {
 	struct node_config config;
 	struct wire *wire;
@@ -215,6 +234,7 @@ struct node {
 	uint32_t payload_count;
 	uint32_t payloads_used;
 	uint32_t payload_turn; /* whose turn it is to ask */
+	struct node_serving serving[NODE_NODES_MAX];
 	struct gtid_set *scratch_gtids;
 	uint8_t *scratch;               /* FRAME_BYTES_MAX */
 	struct paxos_output *paxos_out; /* of the replica that steps */
@@ -312,6 +332,7 @@ void node_move_message(struct node *n, int session, const struct frame *frame, c
 void node_move_member(struct node *n, int session, const struct protocol_message *m);
 void node_move_read(struct node *n, const struct node_read *read, const uint8_t *body,
 		    uint32_t bytes);
+void node_move_room(struct node *n, uint8_t node);
 void node_move(struct node *n);
 uint64_t node_move_timer_ns(const struct node *n);
 

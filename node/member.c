@@ -483,6 +483,7 @@ member_take_events(struct member *m)
 			member_reconnect(m, next_node(m));
 			break;
 		case WIRE_ROOM:
+			member_spread_room(m);
 			member_send_open(m);
 			break;
 		case WIRE_REFUSED:

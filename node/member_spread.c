@@ -74,12 +74,17 @@ member_spread_send(struct member *m, struct member_open *o)
 
 /* An open one whose payload goes, or went, to the nodes. */
 static struct member_open *
-spreading(struct member *m, const struct protocol_message *message)
+spreading(struct member *m, uint64_t sequence)
 {
-	struct member_open *o = member_open_find(m, message->sequence);
-	bool own = m->stage == MEMBER_ATTACHED && message->incarnation == m->incarnation;
+	struct member_open *o = member_open_find(m, sequence);
 
-	return own && o && o->stage == OPEN_UNDECIDED && o->chunk_bytes != 0 ? o : NULL;
+	return o && o->stage == OPEN_UNDECIDED && o->chunk_bytes != 0 ? o : NULL;
+}
+
+static bool
+from_own_node(const struct member *m, const struct protocol_message *message)
+{
+	return m->stage == MEMBER_ATTACHED && message->incarnation == m->incarnation;
 }
 
 static uint32_t
@@ -92,37 +97,60 @@ hash_next(struct member_open *o)
 	return bytes;
 }
 
-/* What finds no room is lost: the node asks again. */
+/* False: there is no room. */
+static bool
+send_chunk(struct member *m, const struct member_fetch *fetch)
+{
+	struct member_open *o = spreading(m, fetch->sequence);
+
+	if (!o || fetch->offset >= o->lent_bytes || fetch->offset % o->chunk_bytes != 0)
+		return true;
+	if (fetch->offset == o->hashed)
+		hash_next(o);
+	return member_say(
+		m, WIRE_FEED,
+		&(struct protocol_message){
+			.kind = PROTOCOL_CHUNK,
+			.group = m->group,
+			.incarnation = m->incarnation,
+			.sequence = o->sequence,
+			.flags = o->chunk_bytes,
+			.index = fetch->offset,
+			.mark = o->lent_bytes,
+			.data = o->lent + fetch->offset,
+			.bytes = spread_chunk_at(o->lent_bytes, o->chunk_bytes, fetch->offset),
+		});
+}
+
+/* Sends what was asked for, as far as there is room: a chunk that were passed over
+ * would make the node drop those behind it, and wait. */
+void
+member_spread_room(struct member *m)
+{
+	while (m->fetch_count > 0 && send_chunk(m, &m->fetch[m->fetch_first])) {
+		m->fetch_first = (m->fetch_first + 1) % MEMBER_FETCHES_MAX;
+		m->fetch_count--;
+	}
+}
+
+/* One too many is lost: the node asks again. */
 void
 member_spread_fetch(struct member *m, const struct protocol_message *message)
 {
-	struct member_open *o = spreading(m, message);
-	uint64_t offset = message->index;
-
-	if (!o || offset >= o->lent_bytes || offset % o->chunk_bytes != 0)
+	if (!from_own_node(m, message) || m->fetch_count == MEMBER_FETCHES_MAX)
 		return;
-	if (offset == o->hashed)
-		hash_next(o);
-	member_say(m, WIRE_FEED,
-		   &(struct protocol_message){
-			   .kind = PROTOCOL_CHUNK,
-			   .group = m->group,
-			   .incarnation = m->incarnation,
-			   .sequence = o->sequence,
-			   .flags = o->chunk_bytes,
-			   .index = offset,
-			   .mark = o->lent_bytes,
-			   .data = o->lent + offset,
-			   .bytes = spread_chunk_at(o->lent_bytes, o->chunk_bytes, offset),
-		   });
+	m->fetch[(m->fetch_first + m->fetch_count) % MEMBER_FETCHES_MAX] =
+		(struct member_fetch){.sequence = message->sequence, .offset = message->index};
+	m->fetch_count++;
+	member_spread_room(m);
 }
 
 void
 member_spread_held(struct member *m, const struct protocol_message *message)
 {
-	struct member_open *o = spreading(m, message);
+	struct member_open *o = spreading(m, message->sequence);
 
-	if (!o || o->holders != 0 || message->flags == 0)
+	if (!o || !from_own_node(m, message) || o->holders != 0 || message->flags == 0)
 		return;
 	/* Every chunk came from here, in order, before anybody could hold it. Where that
 	 * is not so, of this session nothing can be believed. */

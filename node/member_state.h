@@ -19,6 +19,8 @@
 #define MEMBER_NO_SESSION (-1)
 #define MEMBER_NO_HANDLE  0xffffffffu
 
+#define MEMBER_FETCHES_MAX 16 /* a node has no more under way */
+
 enum member_stage {
 	MEMBER_IDLE = 0,       /* before START, and after its end */
 	MEMBER_CONNECTING = 1, /* no session, or it was not told yet who leads */
@@ -66,6 +68,11 @@ struct member_open {
 struct member_counts {
 	uint64_t checked;
 	uint64_t conflicts;
+};
+
+struct member_fetch {
+	uint64_t sequence;
+	uint64_t offset;
 };
 
 struct member {
@@ -117,6 +124,10 @@ struct member {
 	uint64_t feed_previous;  /* index of the last message of the feed */
 	uint64_t piece_index;    /* a payload of which a part was told; 0 none */
 	uint64_t piece_told;     /* bytes of it */
+	/* chunks that the node asked for and that found no room yet, oldest first */
+	struct member_fetch fetch[MEMBER_FETCHES_MAX];
+	uint32_t fetch_first;
+	uint32_t fetch_count;
 	/* what the node takes, as ATTACHED said */
 	uint32_t entry_bytes_max;
 	uint32_t chunk_bytes;
@@ -152,6 +163,7 @@ bool member_spread_send(struct member *m, struct member_open *o);
 void member_spread_fetch(struct member *m, const struct protocol_message *message);
 void member_spread_held(struct member *m, const struct protocol_message *message);
 void member_spread_again(struct member *m);
+void member_spread_room(struct member *m);
 
 /* member_feed.c */
 void member_feed(struct member *m, const struct protocol_message *message, const uint8_t *data,

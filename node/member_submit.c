@@ -233,6 +233,7 @@ member_send_open(struct member *m)
 void
 member_open_detached(struct member *m)
 {
+	m->fetch_count = 0;
 	for (uint32_t i = 0; i < m->open_max; i++) {
 		m->open[i].sent = false;
 		m->open[i].abandon_sent = false;

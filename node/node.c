@@ -397,6 +397,10 @@ take_events(struct node *n)
 			message(n, &event);
 			break;
 		case WIRE_ROOM:
+			if (n->session[event.session].stage == SESSION_NODE &&
+			    event.stream == WIRE_FEED)
+				node_move_room(n, n->session[event.session].node);
+			break;
 		case WIRE_REFUSED:
 			break;
 		}

@@ -8,7 +8,8 @@
 
 #define OFFER_CHUNKS 4 /* so many more on disk are worth an offer */
 
-static void
+/* False: there is no room. To a node without a session it is as if lost. */
+static bool
 say_to_node(struct node *n, uint8_t node, enum wire_stream stream, const struct protocol_message *m)
 {
 	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
@@ -16,9 +17,9 @@ say_to_node(struct node *n, uint8_t node, enum wire_stream stream, const struct 
 	int session = node_session_of_node(n, node);
 
 	must(bytes > 0);
-	if (session != NODE_NO_SESSION)
-		wire_send(n->wire, session, stream,
-			  &(struct wire_slice){.data = n->scratch, .bytes = bytes}, 1, 0);
+	return session == NODE_NO_SESSION ||
+	       wire_send(n->wire, session, stream,
+			 &(struct wire_slice){.data = n->scratch, .bytes = bytes}, 1, 0);
 }
 
 /* ---- what comes in ---- */
@@ -110,72 +111,138 @@ node_move_member(struct node *n, int session, const struct protocol_message *m)
 	p->told = false;
 }
 
-/* Another node wants a chunk of what is being received here, or was accepted. */
+/* Another node wants a chunk. One too many is forgotten: it asks again. */
 static void
-serve(struct node *n, struct node_group *g, uint8_t node, const struct protocol_message *m)
+want(struct node *n, uint8_t node, const struct protocol_message *m)
 {
-	const struct node_payload *p = node_payload_find(n, g, m->incarnation, m->sequence);
+	struct node_serving *q = &n->serving[node];
+
+	if (q->count == NODE_ASKS_MAX)
+		return;
+	q->want[(q->first + q->count) % NODE_ASKS_MAX] = (struct node_want){
+		.group = m->group,
+		.incarnation = m->incarnation,
+		.sequence = m->sequence,
+		.index = m->dependency,
+		.offset = m->index,
+	};
+	q->count++;
+}
+
+/* Begins to read what is wanted: a chunk of what is being received here, or of what
+ * was accepted, whose record says where it is. False: it is not here, or not now. */
+static bool
+serve(struct node *n, uint8_t node, const struct node_want *want)
+{
+	struct node_group *g = node_group_by_number(n, want->group);
+	const struct node_payload *p = node_payload_find(n, g, want->incarnation, want->sequence);
 	const struct node_payload_place *place =
-		m->dependency == 0 ? NULL : node_payload_place(n, g, m->dependency);
+		want->index == 0 ? NULL : node_payload_place(n, g, want->index);
 	struct node_read read = {.purpose = READ_LIST_FOR_NODE,
 				 .group = g->number,
-				 .index = m->dependency,
-				 .offset = m->index,
+				 .index = want->index,
+				 .offset = want->offset,
 				 .voter = node};
 
-	if (p && m->index < p->durable && m->index % p->chunk_bytes == 0) {
-		uint32_t bytes = spread_chunk_at(p->total, p->chunk_bytes, m->index);
+	if (p && want->offset < p->durable && want->offset % p->chunk_bytes == 0) {
+		uint32_t bytes = spread_chunk_at(p->total, p->chunk_bytes, want->offset);
 
 		read.purpose = READ_CHUNK_FOR_NODE;
-		read.lsn = p->lsn[m->index / p->chunk_bytes];
-		node_read_begin(n, &read, spread_chunk_record_bytes(bytes));
-	} else if (!p && place && place->lsn <= n->lsn_durable) {
-		read.lsn = place->lsn;
-		node_read_begin(n, &read, place->bytes);
+		read.lsn = p->lsn[want->offset / p->chunk_bytes];
+		return node_read_begin(n, &read, spread_chunk_record_bytes(bytes));
+	}
+	if (p || !place || place->lsn > n->lsn_durable)
+		return false;
+	read.lsn = place->lsn;
+	return node_read_begin(n, &read, place->bytes);
+}
+
+static void
+served(struct node_serving *q)
+{
+	must(q->count > 0);
+	q->first = (q->first + 1) % NODE_ASKS_MAX;
+	q->count--;
+}
+
+static void
+serve_all(struct node *n)
+{
+	for (uint8_t i = 0; i < n->config.node_count; i++) {
+		struct node_serving *q = &n->serving[i];
+
+		if (!(n->link_up >> i & 1)) {
+			q->count = 0; /* in its next session it asks anew */
+			q->blocked = false;
+		}
+		while (q->count > 0 && !q->reading && !q->blocked) {
+			q->reading = serve(n, i, &q->want[q->first]);
+			if (!q->reading)
+				served(q);
+		}
 	}
 }
 
-static void
-send_chunk(struct node *n, const struct node_read *read, const struct spread_chunk *c)
+/* Its stream has room again. */
+void
+node_move_room(struct node *n, uint8_t node)
 {
-	say_to_node(n, read->voter, WIRE_FEED,
-		    &(struct protocol_message){
-			    .kind = PROTOCOL_CHUNK,
-			    .group = read->group,
-			    .incarnation = c->incarnation,
-			    .sequence = c->sequence,
-			    .flags = c->chunk_bytes,
-			    .index = c->offset,
-			    .dependency = read->index,
-			    .mark = c->total,
-			    .data = c->data,
-			    .bytes = c->bytes,
-		    });
+	n->serving[node].blocked = false;
 }
 
+static bool
+send_chunk(struct node *n, const struct node_read *read, const struct spread_chunk *c)
+{
+	return say_to_node(n, read->voter, WIRE_FEED,
+			   &(struct protocol_message){
+				   .kind = PROTOCOL_CHUNK,
+				   .group = read->group,
+				   .incarnation = c->incarnation,
+				   .sequence = c->sequence,
+				   .flags = c->chunk_bytes,
+				   .index = c->offset,
+				   .dependency = read->index,
+				   .mark = c->total,
+				   .data = c->data,
+				   .bytes = c->bytes,
+			   });
+}
+
+/* Goes on from the record that says where the chunks are to the chunk itself. */
+static bool
+read_listed(struct node *n, const struct node_read *read, const uint8_t *body, uint32_t bytes)
+{
+	struct spread_settled s;
+	struct node_read next = *read;
+
+	if (!spread_settled_decode(&s, body, bytes) || s.index != read->index ||
+	    read->offset >= s.total || read->offset % s.chunk_bytes != 0)
+		return false;
+	next.purpose = READ_CHUNK_FOR_NODE;
+	next.lsn = spread_settled_lsn(&s, (uint32_t)(read->offset / s.chunk_bytes));
+	return node_read_begin(
+		n, &next,
+		spread_chunk_record_bytes(spread_chunk_at(s.total, s.chunk_bytes, read->offset)));
+}
+
+/* A read for another node is done. */
 void
 node_move_read(struct node *n, const struct node_read *read, const uint8_t *body, uint32_t bytes)
 {
-	struct spread_settled s;
+	struct node_serving *q = &n->serving[read->voter];
 	struct spread_chunk c;
 
-	if (!body)
-		return;
-	if (read->purpose == READ_CHUNK_FOR_NODE) {
-		if (spread_chunk_decode(&c, body, bytes) && c.offset == read->offset)
-			send_chunk(n, read, &c);
-		return;
-	}
-	must(read->purpose == READ_LIST_FOR_NODE);
-	if (!spread_settled_decode(&s, body, bytes) || s.index != read->index ||
-	    read->offset >= s.total || read->offset % s.chunk_bytes != 0)
-		return;
-	struct node_read next = *read;
-	next.purpose = READ_CHUNK_FOR_NODE;
-	next.lsn = spread_settled_lsn(&s, (uint32_t)(read->offset / s.chunk_bytes));
-	node_read_begin(
-		n, &next,
-		spread_chunk_record_bytes(spread_chunk_at(s.total, s.chunk_bytes, read->offset)));
+	must(q->reading);
+	q->reading = false;
+	if (body && read->purpose == READ_LIST_FOR_NODE)
+		q->reading = read_listed(n, read, body, bytes);
+	else if (body && spread_chunk_decode(&c, body, bytes) && c.offset == read->offset)
+		q->blocked = !send_chunk(n, read, &c);
+	/* The first one is another by now where the session has changed meanwhile. */
+	bool same = q->count > 0 && q->want[q->first].offset == read->offset &&
+		    q->want[q->first].index == read->index;
+	if (same && !q->reading && !q->blocked)
+		served(q);
 }
 
 /* Whatever another node says of payloads. */
@@ -205,7 +272,7 @@ node_move_message(struct node *n, int session, const struct frame *frame, const 
 		}
 		break;
 	case PROTOCOL_FETCH:
-		serve(n, g, node, &m);
+		want(n, node, &m);
 		break;
 	case PROTOCOL_CHUNK:
 		chunk(n, g, &m);
@@ -413,6 +480,7 @@ ask_some(struct node *n)
 void
 node_move(struct node *n)
 {
+	serve_all(n);
 	if (n->payloads_used == 0 || n->log_failed)
 		return;
 	for (uint32_t i = 0; i < n->payload_count; i++) {
