@@ -553,6 +553,9 @@ try_to_join(struct engine *e, const struct engine_join *j, uint64_t deadline_ns,
 	uint64_t last_incarnation = e->told_incarnation;
 
 	atomic_store(&e->started, 0);
+	/* The thread of a try that was refused has stopped its member, too: left as it
+	 * is, the next STOP would not wait for the outcomes of what is open. */
+	atomic_store(&e->stopped, 0);
 	atomic_store(&e->wish, WISH_NONE);
 	e->fulfilled = WISH_NONE;
 	begin(e, j, last_incarnation);

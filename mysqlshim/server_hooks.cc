@@ -115,7 +115,11 @@ answer(Trans_param *param, const struct commit_transaction *t, enum commit_outco
 {
 	Transaction_termination_ctx context = {};
 
-	if (outcome == COMMIT_REFUSED)
+	if (outcome == COMMIT_UNKNOWN)
+		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS,
+				 "A transaction was rolled back here whose outcome in the group is "
+				 "unknown. If it was accepted, it comes back at the next START.");
+	if (outcome == COMMIT_REFUSED || outcome == COMMIT_UNKNOWN)
 		return 1;
 	context.m_thread_id = param->thread_id;
 	context.m_rollback_transaction = outcome == COMMIT_ROLLBACK;
