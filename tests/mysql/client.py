@@ -29,6 +29,7 @@ ONLINE = ("SELECT COUNT(*) FROM performance_schema.replication_group_members WHE
           "MEMBER_STATE = 'ONLINE' AND NOT @@super_read_only")
 ANSWER_S = 60
 HOT_ROWS, OWN_ROWS = 10, 50
+LARGE_BYTES = 300000
 
 
 class Client:
@@ -71,7 +72,8 @@ class Client:
 def create_tables(server):
     server.query('CREATE DATABASE load_test')
     server.query('CREATE TABLE load_test.counter (id INT PRIMARY KEY, value BIGINT NOT NULL); '
-                 'CREATE TABLE load_test.done (writer INT, number INT, PRIMARY KEY (writer, number))')
+                 'CREATE TABLE load_test.done (writer INT, number INT, PRIMARY KEY (writer, number)); '
+                 'CREATE TABLE load_test.large (id INT PRIMARY KEY, content LONGBLOB)')
 
 
 class Writer(threading.Thread):
@@ -99,6 +101,8 @@ class Writer(threading.Thread):
         self.client.run('BEGIN')
         self.client.run(f'UPDATE counter SET value = value + 1 WHERE id = {self.row()}')
         self.client.run(f'INSERT INTO done VALUES ({self.writer}, {number})')
+        if self.dice.random() < self.load.large_share:
+            self.client.run(f"REPLACE INTO large VALUES ({self.writer}, REPEAT('{number % 10}', {LARGE_BYTES}))")
         before = self.waits_since = time.monotonic()
         self.client.run('COMMIT')
         after = time.monotonic()
@@ -157,9 +161,9 @@ class Writer(threading.Thread):
 
 
 class Load:
-    def __init__(self, cluster, clients=4, hot_share=0.1, pause_s=0, mortal=()):
+    def __init__(self, cluster, clients=4, hot_share=0.1, large_share=0, pause_s=0, mortal=()):
         """`mortal`: numbers of servers that will be killed or stopped; their writers go on when they are back."""
-        self.hot_share, self.pause_s, self.mortal = hot_share, pause_s, mortal
+        self.hot_share, self.large_share, self.pause_s, self.mortal = hot_share, large_share, pause_s, mortal
         self.end = threading.Event()
         self.cluster = cluster
         servers = [server for server in cluster.servers for _ in range(clients)]

@@ -24,6 +24,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../dev
 
 from appliance import Appliance  # noqa: E402
 from netns import Bridge  # noqa: E402
+from client import Client  # noqa: E402
 from servers import CACHE, Servers, SqlError  # noqa: E402
 
 GROUP = 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa'
@@ -103,16 +104,29 @@ class Cluster:
         """All at once: each would wait for the others' connections, one after the other."""
         alive = [server for server in self.pool.server.values() if server.alive()]
         if kind:
+            executed = self.try_executed() if issubclass(kind, Exception) else ''
             for server in alive:
                 server.process.kill()
             if kind is not KeyboardInterrupt:
-                self.tell_logs()
+                self.tell_logs(executed)
         try:
             self.on_all(lambda server: server.stop(), alive)
         finally:
             shutil.rmtree(self.pool.path)
 
-    def tell_logs(self):
+    def try_executed(self):
+        """For whoever looks for the cause; a server may be gone or hang."""
+        lines = []
+        for server in self.servers:
+            try:
+                row = Client(server, answer_s=3).run('SELECT @@server_uuid, @@GLOBAL.gtid_executed')[0]
+                lines.append(f'server {server.number}: ' + ' has executed '.join(row).replace('\n', ''))
+            except SqlError as error:
+                lines.append(f'server {server.number}: {error}')
+        return '\n'.join(lines) + '\n'
+
+    def tell_logs(self, executed):
+        print(executed, file=sys.stderr)
         if not self.logs:
             for server in self.servers:
                 print(f'--- the last lines of server {server.number}:\n' + server.log()[-4000:], file=sys.stderr)
@@ -120,6 +134,7 @@ class Cluster:
         shutil.rmtree(self.logs, ignore_errors=True)
         os.makedirs(self.logs)
         texts = {f'server{server.number}.log': server.log() for server in self.servers}
+        texts['executed.log'] = executed
         if self.appliance:
             texts.update({f'node{number}.log': self.appliance.said(number) for number in range(3)})
         for name, text in texts.items():

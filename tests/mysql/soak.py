@@ -13,7 +13,7 @@ import time
 from client import Load, create_tables
 from cluster import Cluster, Programs
 
-WHAT = ['node', 'node', 'server', 'both', 'nodes', 'stop']
+WHAT = os.environ.get('SOAK', 'node node server both nodes stop').split()
 
 
 class Soak:
@@ -55,9 +55,12 @@ class Soak:
             choice = self.dice.choice(WHAT), self.dice.randrange(3), self.dice.randint(1, 3)
             print(f'{load.count():8,d} commits, {load.refused():,d} refused; {choice[0]}: node {choice[1]}, '
                   f'server {choice[2]}', flush=True)
+            began = time.monotonic()
             self.break_something(*choice)
+            broken = time.monotonic()
             self.pause(1)
             self.mend(*choice)
+            print(f'         broken in {broken - began:.1f} s, whole again {time.monotonic() - broken:.1f} s later', flush=True)
 
 
 def main():
@@ -66,7 +69,7 @@ def main():
         cluster.start_group()
         create_tables(cluster.servers[0])
         # Not at full speed: a server that comes back has to catch up.
-        with Load(cluster, clients=3, pause_s=0.005, mortal={1, 2, 3}) as load:
+        with Load(cluster, clients=3, large_share=0.02, pause_s=0.005, mortal={1, 2, 3}) as load:
             Soak(cluster, random.Random(seed)).run(load, time.monotonic() + seconds)
         cluster.wait_equal()
         load.check()
