@@ -232,7 +232,7 @@ def main():
     synodd, synodctl, program, stranger = sys.argv[1:5]
     with Bridge(3 + MEMBERS + 1) as net, Appliance(
             net, synodd, synodctl, log_bytes_max='512 MiB') as appliance:
-        with SmallDisk(f'{appliance.folder}/log0', '64m'):
+        with SmallDisk(f'{appliance.folder}/log0', '320m'):
             test_all(appliance, net, program, stranger)
             for process in appliance.process:
                 process.kill()
