@@ -62,7 +62,6 @@ struct engine {
 	_Atomic uint32_t stopped;  /* 1: left, or expelled */
 	_Atomic int wish;          /* enum wish */
 	_Atomic bool released;     /* the server has room again */
-	_Atomic bool connected;
 	_Atomic uint64_t incarnation;
 };
 
@@ -165,8 +164,7 @@ emit(void *context, const struct member_output *o)
 		call->on_ended(call->context);
 		break;
 	case MEMBER_OUT_LINK:
-		atomic_store(&e->connected, o->connected);
-		break;
+		break; /* in-flight outcomes come by the next one; nobody here asks */
 	case MEMBER_OUT_TIMER:
 		e->timer_ns = o->at_ns;
 		break;
@@ -609,22 +607,10 @@ engine_release(struct engine *e)
 	wake(e);
 }
 
-bool
-engine_connected(const struct engine *e)
-{
-	return atomic_load(&e->connected);
-}
-
 void
 engine_stats(struct engine *e, struct member_stats *stats)
 {
 	pthread_mutex_lock(&e->lock);
 	*stats = *member_stats(e->member);
 	pthread_mutex_unlock(&e->lock);
-}
-
-uint64_t
-engine_incarnation(const struct engine *e)
-{
-	return atomic_load(&e->incarnation);
 }

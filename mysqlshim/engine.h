@@ -81,8 +81,6 @@ bool engine_leave(struct engine *engine, uint64_t timeout_ns);
 /* The server has room again. */
 void engine_release(struct engine *engine);
 
-bool engine_connected(const struct engine *engine);
 void engine_stats(struct engine *engine, struct member_stats *stats);
-uint64_t engine_incarnation(const struct engine *engine);
 
 #endif /* MYSQLSHIM_ENGINE_H */

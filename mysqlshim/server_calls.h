@@ -30,11 +30,6 @@ extern const struct commit_server server_commit;
 /* gtid_executed as text, for START; free() it. NULL: no memory. Any thread. */
 char *server_gtid_executed(void);
 
-/* Runs `section` with "is this GTID committed here" under the GTID lock alone:
- * for progress, where nothing has to stand still. Any thread. */
-void server_executed(void (*section)(void *context, const struct snapshot_executed *executed),
-		     void *context);
-
 /* The server's own small number for a source, given where there is none yet. */
 int server_sidno(const struct gtid_source *source);
 

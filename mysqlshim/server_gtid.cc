@@ -39,14 +39,6 @@ contains(void *, const struct gtid *gtid)
 
 static const struct snapshot_executed executed = {nullptr, contains};
 
-void
-server_executed(void (*section)(void *, const struct snapshot_executed *), void *context)
-{
-	global_tsid_lock->wrlock();
-	section(context, &executed);
-	global_tsid_lock->unlock();
-}
-
 /* The engines commit and gtid_executed grows under LOCK_commit: with it held,
  * what is in the set is visible, and what is not is not. */
 static void
@@ -55,7 +47,9 @@ locked(void (*section)(void *, const struct snapshot_executed *), void *context)
 	mysql_mutex_t *commit_lock = mysql_bin_log.get_commit_lock();
 
 	mysql_mutex_lock(commit_lock);
-	server_executed(section, context);
+	global_tsid_lock->wrlock();
+	section(context, &executed);
+	global_tsid_lock->unlock();
 	mysql_mutex_unlock(commit_lock);
 }
 

@@ -8,6 +8,7 @@
 #include "node/internal.h"
 
 #include "base/must.h"
+#include "node/arena.h"
 
 static struct paxos_config
 paxos_config_of(const struct node_config *c)
@@ -34,12 +35,6 @@ group_config_of(const struct node_config *c)
 		.members_max = c->members_max,
 		.protocol = PROTOCOL_VERSION,
 	};
-}
-
-static size_t
-line_up(size_t bytes)
-{
-	return (bytes + 63) / 64 * 64;
 }
 
 size_t

@@ -1,12 +1,7 @@
 #include "node/member_state.h"
 
 #include "base/must.h"
-
-static size_t
-line_up(size_t bytes)
-{
-	return (bytes + 63) / 64 * 64;
-}
+#include "node/arena.h"
 
 static uint32_t
 open_max_of(const struct member_config *c)
@@ -55,19 +50,6 @@ static struct gtid_limits
 gtid_limits_of(const struct member_config *c)
 {
 	return (struct gtid_limits){.sources_max = 256, .intervals_max = c->gtid_intervals_max};
-}
-
-struct arena {
-	uint8_t *memory;
-	size_t used;
-};
-
-static void *
-arena_take(struct arena *a, size_t bytes)
-{
-	void *p = a->memory ? a->memory + a->used : NULL;
-	a->used += line_up(bytes);
-	return p;
 }
 
 static struct member *

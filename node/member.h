@@ -64,7 +64,6 @@ struct member_config {
 					 * the nodes order in one value */
 	uint64_t payload_bytes_max;     /* of a large one; 0: there are none */
 	uint32_t submission_bytes;      /* memory for all open submissions */
-	uint32_t hold_bytes;            /* memory for feed entries that must wait */
 	uint32_t snapshot_entries_max;
 	uint32_t gtid_intervals_max;
 	uint32_t datagram_bytes_max;

@@ -1,12 +1,7 @@
 #include "node/internal.h"
 
 #include "base/must.h"
-
-static size_t
-line_up(size_t bytes)
-{
-	return (bytes + 63) / 64 * 64;
-}
+#include "node/arena.h"
 
 static uint32_t
 sessions_max(const struct node_config *c)
@@ -47,20 +42,6 @@ pool_config_of(const struct node_config *c)
 }
 
 static const struct gtid_limits scratch_limits = {.sources_max = 256, .intervals_max = 8192};
-
-/* A bump pointer over the one block; with no block it only counts. */
-struct arena {
-	uint8_t *memory;
-	size_t used;
-};
-
-static void *
-arena_take(struct arena *a, size_t bytes)
-{
-	void *p = a->memory ? a->memory + a->used : NULL;
-	a->used += line_up(bytes);
-	return p;
-}
 
 static struct node *
 node_lay_out(struct arena *a, const struct node_config *c)

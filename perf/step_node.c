@@ -326,7 +326,6 @@ begin_member(struct appliance *a)
 				  .inflight_max = 1024,
 				  .transaction_bytes_max = 64 * 1024,
 				  .submission_bytes = 4u << 20,
-				  .hold_bytes = 1u << 20,
 				  .snapshot_entries_max = 65536,
 				  .gtid_intervals_max = 1024,
 				  .datagram_bytes_max = 1400,

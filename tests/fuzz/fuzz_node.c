@@ -314,7 +314,6 @@ begin_member(void)
 		.inflight_max = 8,
 		.transaction_bytes_max = 4096,
 		.submission_bytes = 32768,
-		.hold_bytes = 65536,
 		.snapshot_entries_max = 64,
 		.gtid_intervals_max = 64,
 		.datagram_bytes_max = 1400,

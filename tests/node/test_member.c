@@ -220,7 +220,6 @@ fresh(void)
 		.inflight_max = 16,
 		.transaction_bytes_max = 4096,
 		.submission_bytes = 65536,
-		.hold_bytes = 65536,
 		.snapshot_entries_max = 1024,
 		.gtid_intervals_max = 64,
 		.datagram_bytes_max = 1400,

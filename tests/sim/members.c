@@ -25,7 +25,6 @@ sim_member_setup(struct sim *s, uint8_t server)
 	c->transaction_bytes_max = 12000;
 	c->payload_bytes_max = SIM_PAYLOAD_BYTES;
 	c->submission_bytes = 256 * 1024;
-	c->hold_bytes = 256 * 1024;
 	c->snapshot_entries_max = 4096;
 	c->gtid_intervals_max = 1024;
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
