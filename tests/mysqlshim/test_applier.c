@@ -111,6 +111,9 @@ Test(mysqlshim_applier, what_is_malformed_is_refused_in_words, .init = sample)
 {
 	cr_assert_not(take(100, 50, false), "a piece before its first");
 	cr_assert(strstr(text, "log index 10"));
+	cr_assert(take(0, 5000, false));
+	cr_assert_not(take(5001, 2000, false), "a gap between two pieces");
+	cr_assert_not(take(4999, 2000, false), "a byte told twice");
 	cr_assert_not(take(0, payload_bytes - 1, true), "an event that is cut");
 	payload[PAYLOAD_HEAD_BYTES + 9] = 5; /* an event shorter than its own head */
 	cr_assert_not(take(0, payload_bytes, true));
