@@ -40,7 +40,7 @@
 
 #define HW_LOG_SEGMENTS_MAX      1024
 #define HW_LOG_BUFFERS           4
-#define HW_LOG_READS_MAX         4
+#define HW_LOG_READS_MAX         8
 #define HW_LOG_SEGMENT_BYTES     (64u << 20)
 #define HW_LOG_SEGMENT_BYTES_MIN (2u << 20)
 #define HW_LOG_SEGMENT_BYTES_MAX (1u << 30)

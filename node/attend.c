@@ -45,15 +45,9 @@ node_attend_open(struct node *n, int session, const struct wire_identity *peer)
 {
 	struct node_session *s = &n->session[session];
 
-	*s = (struct node_session){.stage = SESSION_OPEN, .read_handle = PAXOS_NO_VALUE};
+	*s = (struct node_session){.stage = SESSION_OPEN};
+	node_feed_open(s);
 	memcpy(s->server_uuid, peer->uuid, UUID_BYTES);
-}
-
-static bool
-for_feed(const struct node_read *read)
-{
-	return read->purpose == READ_VALUE_FOR_FEED || read->purpose == READ_LIST_FOR_FEED ||
-	       read->purpose == READ_CHUNK_FOR_FEED;
 }
 
 void
@@ -61,12 +55,9 @@ node_attend_close(struct node *n, int session)
 {
 	struct node_session *s = &n->session[session];
 
-	if (s->read_handle != PAXOS_NO_VALUE)
-		pool_release(n->pool, s->read_handle);
-	for (uint32_t i = 0; i < NODE_READS_MAX; i++)
-		if (for_feed(&n->read[i]) && n->read[i].session == session)
-			n->read[i].purpose = READ_FOR_NOBODY; /* its answer still comes */
-	*s = (struct node_session){.stage = SESSION_NONE, .read_handle = PAXOS_NO_VALUE};
+	node_feed_forget(n, session);
+	*s = (struct node_session){.stage = SESSION_NONE};
+	node_feed_open(s);
 }
 
 int
@@ -408,8 +399,8 @@ joined(struct node *n, struct node_group *g, const struct group_effect *e)
 	}
 }
 
-static void
-ended(struct node *n, struct node_group *g, uint64_t incarnation, uint8_t change)
+void
+node_attend_ended(struct node *n, struct node_group *g, uint64_t incarnation, uint8_t change)
 {
 	int session = node_attend_session_of(n, g, incarnation);
 
@@ -434,7 +425,7 @@ node_attend_effect(struct node *n, struct node_group *g, const struct group_effe
 	switch (e->change) {
 	case GROUP_JOINED:
 		if (e->ended != 0)
-			ended(n, g, e->ended, GROUP_EXPELLED);
+			node_attend_ended(n, g, e->ended, GROUP_EXPELLED);
 		joined(n, g, e);
 		break;
 	case GROUP_JOIN_AGAIN:
@@ -443,7 +434,7 @@ node_attend_effect(struct node *n, struct node_group *g, const struct group_effe
 		break;
 	case GROUP_LEFT:
 	case GROUP_EXPELLED:
-		ended(n, g, e->incarnation, e->change);
+		node_attend_ended(n, g, e->incarnation, e->change);
 		break;
 	case GROUP_ATTACHED:
 		attached(n, g, e);
@@ -451,181 +442,6 @@ node_attend_effect(struct node *n, struct node_group *g, const struct group_effe
 	case GROUP_ONLINE:
 		break;
 	}
-}
-
-/* ---- the feed ---- */
-
-static bool
-feed_say(struct node *n, int session, const struct protocol_message *m)
-{
-	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
-	uint32_t bytes = protocol_encode(m, n->config.epoch, &w);
-	struct wire_slice slice = {.data = n->scratch, .bytes = bytes};
-
-	must(bytes > 0);
-	if (!wire_send(n->wire, session, WIRE_FEED, &slice, 1, 0))
-		return false;
-	n->session[session].feed_previous = m->index;
-	n->session[session].feed_told = m->index;
-	return true;
-}
-
-/* The bytes of a slot's value: kept, read for this session, or asked of the log
- * (NULL: not now). */
-static const uint8_t *
-feed_value(struct node *n, struct node_group *g, int session, uint64_t slot)
-{
-	struct node_session *s = &n->session[session];
-	const struct node_recent *r = &g->recent[slot & (PAXOS_WINDOW_SLOTS - 1)];
-
-	if (r->slot == slot && r->value.handle != PAXOS_NO_VALUE)
-		return (uint8_t *)pool_at(n->pool, r->value.handle) + NODE_HEAD_BYTES;
-	if (s->read_slot == slot && !s->reading)
-		return (uint8_t *)pool_at(n->pool, s->read_handle) + NODE_HEAD_BYTES;
-	if (s->reading)
-		return NULL;
-
-	const struct node_place *p = &g->place[slot & (n->config.results_max - 1)];
-	if (p->slot != slot || p->lsn > n->lsn_durable)
-		return NULL;
-	struct node_read read = {.purpose = READ_VALUE_FOR_FEED,
-				 .lsn = p->lsn,
-				 .group = g->number,
-				 .slot = slot,
-				 .session = session};
-	if (s->read_handle == PAXOS_NO_VALUE && !pool_take(n->pool, &s->read_handle))
-		return NULL;
-	s->read_slot = slot;
-	s->piece_read = 0; /* what it held is overwritten */
-	s->reading = node_read_begin(n, &read, p->bytes);
-	if (!s->reading)
-		s->read_slot = 0;
-	return NULL;
-}
-
-void
-node_attend_read_done(struct node *n, const struct node_read *read, const uint8_t *value,
-		      uint32_t bytes)
-{
-	struct node_session *s = &n->session[read->session];
-
-	must(s->reading);
-	s->reading = false;
-	if (s->read_slot != read->slot || s->group != read->group)
-		return;
-	if (!value || bytes > n->config.value_bytes_max) {
-		s->read_slot = 0;
-		return;
-	}
-	memcpy((uint8_t *)pool_at(n->pool, s->read_handle) + NODE_HEAD_BYTES, value, bytes);
-}
-
-/* The rows of the view as it is now. */
-static uint32_t
-view_rows(struct node *n, const struct node_group *g, uint8_t *out, uint32_t capacity)
-{
-	struct writer w = writer_over(out, capacity);
-
-	(void)n;
-	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {
-		const struct group_member *m = group_member_at(g->state, i);
-
-		if (!m || !group_member_alive(m))
-			continue;
-		writer_raw(&w, m->server_uuid, UUID_BYTES);
-		writer_u64(&w, m->incarnation);
-		writer_u32(&w, m->mysql_version);
-		writer_u16(&w, m->port);
-		writer_u8(&w, m->state == MEMBER_ONLINE);
-		writer_u8(&w, m->host_bytes);
-		writer_raw(&w, m->host, m->host_bytes);
-	}
-	must(!w.bad);
-	return (uint32_t)w.bytes;
-}
-
-static bool
-feed_view(struct node *n, struct node_group *g, int session, uint64_t index)
-{
-	uint8_t rows[GROUP_MEMBERS_MAX * (UUID_BYTES + 16 + HOST_BYTES_MAX + 1)];
-	const struct node_session *s = &n->session[session];
-	struct protocol_message m = {
-		.kind = PROTOCOL_VIEW,
-		.group = g->number,
-		.sequence = group_view(g->state),
-		.index = index,
-		.previous = s->feed_previous,
-		.own = s->feed_own,
-		.data = rows,
-	};
-
-	m.bytes = view_rows(n, g, rows, sizeof rows);
-	return feed_say(n, session, &m);
-}
-
-static bool
-feed_entry(struct node *n, struct node_group *g, int session, uint64_t index)
-{
-	const struct node_result *r = node_group_result(n, g, index);
-	if (r->spread.bytes > 0)
-		return node_feed_payload(n, g, session, index);
-	const struct node_session *s = &n->session[session];
-	const uint8_t *value = feed_value(n, g, session, r->slot);
-	struct protocol_message m = {
-		.kind = PROTOCOL_ENTRY,
-		.group = g->number,
-		.incarnation = r->incarnation,
-		.index = index,
-		.previous = s->feed_previous,
-		.own = s->feed_own,
-		.dependency = r->dependency,
-		.flags = r->flags,
-		.gtid = r->gtid,
-		.bytes = r->bytes,
-	};
-
-	if (!value)
-		return false;
-	m.data = value + r->offset;
-	return feed_say(n, session, &m);
-}
-
-/* Sends what comes next to one member, as far as its stream has room. An own
- * outcome goes another way; it is only counted here, so that each message can
- * name the highest one below it. */
-void
-node_attend_feed(struct node *n, int session)
-{
-	struct node_session *s = &n->session[session];
-	struct node_group *g = node_group_by_number(n, s->group);
-	uint64_t last = group_applied(g->state);
-	uint64_t first = node_group_first_result(n, g);
-
-	if (s->feed_next < first) {
-		ended(n, g, s->incarnation, GROUP_EXPELLED); /* it lags behind the log */
-		return;
-	}
-	for (uint32_t i = 0; i < NODE_FEED_BURST && s->feed_next <= last; i++) {
-		const struct node_result *r = node_group_result(n, g, s->feed_next);
-		bool own = r->incarnation == s->incarnation &&
-			   (r->kind == RESULT_OUTCOME || r->kind == RESULT_ACCEPTED);
-
-		if (own)
-			s->feed_own = s->feed_next;
-		else if (r->kind == RESULT_ACCEPTED && !feed_entry(n, g, session, s->feed_next))
-			return;
-		else if (r->kind == RESULT_VIEW && s->feed_next == g->last_view &&
-			 !feed_view(n, g, session, s->feed_next))
-			return;
-		s->feed_next++;
-	}
-	if (s->feed_next > last && s->feed_told < last)
-		feed_say(n, session,
-			 &(struct protocol_message){.kind = PROTOCOL_THROUGH,
-						    .group = g->number,
-						    .index = last,
-						    .previous = s->feed_previous,
-						    .own = s->feed_own});
 }
 
 /* ---- the conversation ---- */
@@ -659,7 +475,7 @@ attach(struct node *n, int session, const struct protocol_message *m)
 	s->stage = SESSION_ATTACHING;
 	s->feed_next = m->index;
 	s->feed_previous = m->index > 0 ? m->index - 1 : 0;
-	s->piece_index = 0;
+	node_feed_forget(n, session);
 	node_group_submit_entry(n, g,
 				&(struct entry){.kind = ENTRY_ATTACH,
 						.attach = {.incarnation = m->incarnation,

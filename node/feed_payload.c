@@ -15,7 +15,7 @@ read_begin(struct node *n, struct node_group *g, int session, struct node_read r
 		return;
 	read.group = g->number;
 	read.session = session;
-	s->reading = node_read_begin(n, &read, bytes);
+	s->piece_reading = node_read_begin(n, &read, bytes);
 }
 
 /* The next piece's bytes, or NULL: not now. */
@@ -27,15 +27,14 @@ piece(struct node *n, struct node_group *g, int session, const struct node_resul
 	uint32_t bytes = spread_chunk_at(r->spread.bytes, r->spread.chunk_bytes, s->piece_offset);
 	struct node_read read = {.index = s->piece_index, .offset = s->piece_offset};
 
-	if (s->reading)
+	if (s->piece_reading)
 		return NULL;
 	if (s->piece_read == s->piece_offset + 1)
-		return (uint8_t *)pool_at(n->pool, s->read_handle) + NODE_HEAD_BYTES;
+		return (uint8_t *)pool_at(n->pool, s->piece_handle) + NODE_HEAD_BYTES;
 	if (chunk >= s->list_first && chunk - s->list_first < s->list_count) {
-		if (s->read_handle == PAXOS_NO_VALUE && !pool_take(n->pool, &s->read_handle))
+		if (s->piece_handle == PAXOS_NO_VALUE && !pool_take(n->pool, &s->piece_handle))
 			return NULL;
-		s->read_slot = 0; /* what it held is overwritten */
-		s->piece_read = 0;
+		s->piece_read = 0; /* what it held is overwritten */
 		read.purpose = READ_CHUNK_FOR_FEED;
 		read.lsn = s->list[chunk - s->list_first];
 		read_begin(n, g, session, read, spread_chunk_record_bytes(bytes));
@@ -133,8 +132,8 @@ node_feed_payload_read(struct node *n, const struct node_read *read, const uint8
 	struct node_session *s = &n->session[read->session];
 	struct spread_chunk c;
 
-	must(s->reading);
-	s->reading = false;
+	must(s->piece_reading);
+	s->piece_reading = false;
 	if (!body || s->group != read->group || s->piece_index != read->index ||
 	    s->piece_offset != read->offset)
 		return;
@@ -142,10 +141,10 @@ node_feed_payload_read(struct node *n, const struct node_read *read, const uint8
 		take_list(s, read->offset, body, bytes);
 		return;
 	}
-	must(s->read_handle != PAXOS_NO_VALUE);
+	must(s->piece_handle != PAXOS_NO_VALUE);
 	if (!spread_chunk_decode(&c, body, bytes) || c.offset != read->offset ||
 	    c.bytes > n->config.value_bytes_max)
 		return;
-	memcpy((uint8_t *)pool_at(n->pool, s->read_handle) + NODE_HEAD_BYTES, c.data, c.bytes);
+	memcpy((uint8_t *)pool_at(n->pool, s->piece_handle) + NODE_HEAD_BYTES, c.data, c.bytes);
 	s->piece_read = read->offset + 1;
 }

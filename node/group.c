@@ -151,8 +151,8 @@ value_release(struct node *n, struct paxos_value *value)
 
 /* Kept values are given back before has_room() begins to refuse members: were both
  * limits one, a pool that stands exactly there would neither shrink nor serve. */
-static bool
-pool_short(const struct node *n)
+bool
+node_pool_short(const struct node *n)
 {
 	return n->pool->free_count < n->pool->object_count / 8 * 3;
 }
@@ -161,7 +161,7 @@ pool_short(const struct node *n)
 static void
 recent_give_back(struct node *n, struct node_group *g)
 {
-	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS && pool_short(n); i++) {
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS && node_pool_short(n); i++) {
 		struct node_recent *r = &g->recent[g->recent_low & (PAXOS_WINDOW_SLOTS - 1)];
 
 		if (g->recent_low > g->applied_slot)
@@ -331,7 +331,7 @@ node_group_paxos(struct node *n, struct node_group *g, const struct paxos_input 
 	for (uint32_t round = 0; round < 16; round++) {
 		in.now_ns = n->now_ns;
 		in.lsn_next = n->lsn_next;
-		in.pressure = pool_short(n);
+		in.pressure = node_pool_short(n);
 		if (in.pressure)
 			recent_give_back(n, g);
 		out->count = 0;

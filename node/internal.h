@@ -3,7 +3,8 @@
  *
  * node.c          memory, the switch over inputs, the log, wire events
  * group.c         one group: its replica, proposals, delivery, results
- * attend.c        members at this node: opening, joining, attaching, feeding
+ * attend.c        members at this node: opening, joining, attaching
+ * feed.c          feeding a member what others wrote, and what that is read from
  * feed_payload.c  feeding one payload that was spread, in pieces, from the log
  * payload.c       payloads that are received: their slots, records and ends
  * payload_move.c  offers, fetches and chunks between members and nodes
@@ -29,6 +30,7 @@
 #define NODE_ENTRY_HEAD_BYTES 4    /* in a value: u32 bytes of the entry that follows */
 #define NODE_NO_SESSION       (-1)
 #define NODE_LIST_WINDOW      32 /* positions of chunks that a feed keeps */
+#define NODE_FETCH_MAX        8  /* values on their way from the log to one member */
 #define NODE_ASKS_MAX         16 /* chunks on their way to this node */
 #define NODE_FROM_MEMBER      0xffu
 
@@ -150,6 +152,13 @@ enum session_stage {
 	SESSION_ATTACHED = 7,
 };
 
+/* A value that a feed has asked of the log, and keeps until it is told. */
+struct node_fetch {
+	uint64_t slot; /* 0: free */
+	uint32_t handle;
+	bool reading;
+};
+
 struct node_session {
 	enum session_stage stage;
 	uint8_t node; /* SESSION_NODE */
@@ -169,14 +178,14 @@ struct node_session {
 	uint64_t feed_previous;
 	uint64_t feed_own;
 	uint64_t feed_told; /* highest index a message of the feed named */
-	uint64_t read_slot; /* value in `read_handle`, or on its way; 0 none */
-	uint32_t read_handle;
-	bool reading;
+	struct node_fetch fetch[NODE_FETCH_MAX];
 	/* the payload that is fed */
 	uint64_t piece_index;
 	uint64_t piece_offset; /* of the next piece */
-	uint64_t piece_read;   /* offset + 1 of the one in `read_handle`, or on its way */
-	uint32_t list_first;   /* positions of chunks from this one on */
+	uint64_t piece_read;   /* offset + 1 of the one in `piece_handle`, or on its way */
+	uint32_t piece_handle;
+	bool piece_reading;
+	uint32_t list_first; /* positions of chunks from this one on */
 	uint32_t list_count;
 	uint64_t list[NODE_LIST_WINDOW];
 };
@@ -230,6 +239,7 @@ struct node {
 	struct node_session *session;
 	uint32_t session_count;
 	struct node_read read[NODE_READS_MAX];
+	uint32_t reads_open;
 	struct node_payload *payload;
 	uint32_t payload_count;
 	uint32_t payloads_used;
@@ -266,6 +276,7 @@ bool node_read_begin(struct node *n, const struct node_read *read, uint32_t byte
 int node_session_of_node(const struct node *n, uint8_t node);
 
 /* group.c */
+bool node_pool_short(const struct node *n);
 size_t node_group_memory_bytes(const struct node_config *config);
 struct node_group *node_group_create(struct node *n, uint32_t number, const uint8_t *uuid);
 struct node_group *node_group_by_uuid(struct node *n, const uint8_t *uuid);
@@ -294,14 +305,20 @@ void node_attend_message(struct node *n, int session, const struct frame *frame,
 			 const uint8_t *data, uint32_t bytes);
 void node_attend_effect(struct node *n, struct node_group *g, const struct group_effect *effect);
 void node_attend_leader(struct node *n, struct node_group *g);
-void node_attend_feed(struct node *n, int session);
-void node_attend_read_done(struct node *n, const struct node_read *read, const uint8_t *value,
-			   uint32_t bytes);
 void node_attend_hold(struct node *n, struct node_group *g, bool hold);
 void node_attend_close(struct node *n, int session);
 int node_attend_session_of(const struct node *n, const struct node_group *g, uint64_t incarnation);
+void node_attend_ended(struct node *n, struct node_group *g, uint64_t incarnation, uint8_t change);
 void node_attend_say(struct node *n, int session, enum wire_stream stream,
 		     const struct protocol_message *m);
+
+/* feed.c */
+void node_feed(struct node *n, int session);
+void node_feed_open(struct node_session *s);
+/* What it read and has not told is forgotten; answers still on their way are nobody's. */
+void node_feed_forget(struct node *n, int session);
+void node_feed_value_read(struct node *n, const struct node_read *read, const uint8_t *value,
+			  uint32_t bytes);
 
 /* feed_payload.c */
 bool node_feed_payload(struct node *n, struct node_group *g, int session, uint64_t index);

@@ -117,7 +117,7 @@ node_init(void *memory, const struct node_config *config)
 	struct arena a = {.memory = memory};
 	struct node *n = node_lay_out(&a, config);
 	for (uint32_t i = 0; i < n->session_count; i++)
-		n->session[i].read_handle = PAXOS_NO_VALUE;
+		node_feed_open(&n->session[i]);
 	node_group_create(n, 0, nobody);
 	return n;
 }
@@ -161,6 +161,7 @@ node_read_begin(struct node *n, const struct node_read *read, uint32_t bytes)
 		if (n->read[i].lsn != 0)
 			continue;
 		n->read[i] = *read;
+		n->reads_open++;
 		node_emit(n, &(struct node_output){
 				     .kind = NODE_OUT_READ,
 				     .lsn = read->lsn,
@@ -185,7 +186,7 @@ value_read(struct node *n, const struct node_read *read, const struct frame *fra
 		    m.slot == read->slot;
 
 	if (read->purpose == READ_VALUE_FOR_FEED) {
-		node_attend_read_done(n, read, good ? value : NULL, m.value.bytes);
+		node_feed_value_read(n, read, good ? value : NULL, m.value.bytes);
 		return;
 	}
 	struct paxos_input answer = {
@@ -223,6 +224,7 @@ read_done(struct node *n, const struct node_input *in)
 		if (read.lsn == 0 || read.lsn != in->lsn)
 			continue;
 		n->read[i].lsn = 0;
+		n->reads_open--;
 		switch (read.purpose) {
 		case READ_VALUE_FOR_VOTER:
 		case READ_VALUE_FOR_FEED:
@@ -431,7 +433,7 @@ finish(struct node *n)
 	node_move(n);
 	for (uint32_t i = 0; i < n->session_count; i++)
 		if (n->session[i].stage == SESSION_ATTACHED)
-			node_attend_feed(n, (int)i);
+			node_feed(n, (int)i);
 	take_events(n);
 	send_packets(n);
 	for (uint32_t i = 0; i < n->group_count; i++) {

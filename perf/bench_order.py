@@ -126,7 +126,7 @@ def main():
     rounds, run_s, count = (1, 0.5, 200) if smallest else (5, 3, 5000)
     points = [(durability, n) for durability in ('memory', 'disk') for n in OUTSTANDING]
     rows = {point: [] for point in [*points, 'echo', 'write']}
-    subprocess.run([f'{build}/perf/order_floor', 'header'], check=True)
+    subprocess.run([f'{build}/perf/order_floor', 'header', 'bench_order'], check=True)
     with Bridge(5) as net:
         net.spaces[3].give_address('10.77.0.11/24')
         for _ in range(rounds):

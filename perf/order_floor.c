@@ -1,5 +1,5 @@
 /*
- * order_floor header | udp ADDRESS PORT BYTES COUNT | write DIRECTORY BYTES COUNT
+ * order_floor header NAME | udp ADDRESS PORT BYTES COUNT | write DIRECTORY BYTES COUNT
  *
  * What bench_order.py puts beside the latency of an order: a bare round trip of a
  * datagram through the same bridge, the sender asleep until the answer comes, and a
@@ -126,9 +126,9 @@ main(int argc, char **argv)
 {
 	struct bench bench = {0};
 
-	if (argc == 2 && strcmp(argv[1], "header") == 0) {
+	if (argc == 3 && strcmp(argv[1], "header") == 0) {
 		bench_find_cores(&bench);
-		bench_print_header(&bench, "bench_order", 0);
+		bench_print_header(&bench, argv[2], 0);
 		return 0;
 	}
 	if (argc == 6 && strcmp(argv[1], "udp") == 0)
@@ -136,7 +136,7 @@ main(int argc, char **argv)
 			       strtoul(argv[5], NULL, 10));
 	if (argc == 5 && strcmp(argv[1], "write") == 0)
 		return run_write(argv[2], strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
-	fprintf(stderr, "usage: order_floor header | udp ADDRESS PORT BYTES COUNT | "
+	fprintf(stderr, "usage: order_floor header NAME | udp ADDRESS PORT BYTES COUNT | "
 			"write DIRECTORY BYTES COUNT\n");
 	return 2;
 }
