@@ -46,9 +46,11 @@ fields_of(uint8_t kind)
 	case PAXOS_RECOVERED:
 		return F_BALLOT | F_FROM | F_DELIVERED | F_LOW | F_NONCE | F_COUNT | F_ACCEPTED;
 	case PAXOS_RECORD_START:
-		return F_NONCE;
+		return F_NONCE | F_COUNT;
 	case PAXOS_RECORD_PROMISE:
 		return F_BALLOT | F_LOW;
+	case PAXOS_RECORD_SETTLED:
+		return F_NONCE;
 	case PAXOS_RECORD_RESERVE:
 		return F_TO;
 	case PAXOS_RECORD_DELIVERED:

@@ -243,6 +243,7 @@ step_rest(struct paxos_replica *r)
 	prepare_settle(r);
 	timer_run(r);
 	learn_deliver(r);
+	recover_settle(r);
 	reserve_more(r);
 	learn_tell(r);
 	learn_ask(r);

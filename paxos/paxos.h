@@ -88,10 +88,11 @@ enum paxos_kind {
 		10, /* nonce, from, slot: a voter after an unclean stop asks what is known */
 	PAXOS_RECOVERED = 11, /* nonce, from, ballot promised, low_*, delivered, as PROMISE */
 	/* Records that are never sent. */
-	PAXOS_RECORD_START = 32,     /* nonce: process number of this start; unclean from here on */
+	PAXOS_RECORD_START = 32,     /* nonce: process number; count: what its tail was taken for */
 	PAXOS_RECORD_PROMISE = 33,   /* ballot, low_ballot, low_end */
 	PAXOS_RECORD_RESERVE = 34,   /* to: this process may use ballot 0 below it */
 	PAXOS_RECORD_DELIVERED = 35, /* delivered */
+	PAXOS_RECORD_SETTLED = 36,   /* nonce: the process whose doubt about its tail is over */
 };
 
 /* One message or record; fields a kind does not name are 0. Encoded by

@@ -76,14 +76,16 @@ struct paxos_replica {
 	uint64_t low_ballot;
 	uint64_t low_end;
 	bool started;
-	bool restarted;      /* the log knew an earlier process */
-	bool replayed_value; /* the log held a value already */
-	bool failed;         /* the log did: never votes again */
-	bool voting;         /* false from an unclean stop until recovered */
-	bool unclean;        /* this process began with a tail that is not clean */
-	bool may_trust_tail; /* CUT: after tail_trust_ns */
-	uint64_t vote_lsn;   /* what recovery adopted ends here; 0: still asking */
-	uint64_t trust_ns;   /* when an own, cut tail is trusted */
+	bool restarted;        /* the log knew an earlier process */
+	bool replayed_value;   /* the log held a value already */
+	bool failed;           /* the log did: never votes again */
+	bool voting;           /* false from an unclean stop until recovered */
+	enum paxos_tail doubt; /* about the own tail, until SETTLED is logged; else CLEAN */
+	uint64_t settle_slot;  /* SETTLED waits until this one is delivered */
+	bool unclean;          /* this process began in doubt */
+	bool may_trust_tail;   /* CUT: after tail_trust_ns */
+	uint64_t vote_lsn;     /* what recovery adopted ends here; 0: still asking */
+	uint64_t trust_ns;     /* when an own, cut tail is trusted */
 	uint64_t process;
 	uint64_t nonce;
 
@@ -193,6 +195,7 @@ void step_recovered(struct paxos_replica *r, uint8_t from, const struct paxos_me
 void recover_ask(struct paxos_replica *r);
 void recover_try(struct paxos_replica *r);
 void recover_finish(struct paxos_replica *r);
+void recover_settle(struct paxos_replica *r);
 void recover_trust(struct paxos_replica *r);
 void lead_at_start(struct paxos_replica *r);
 bool zero_is_over(struct paxos_replica *r);

@@ -43,6 +43,14 @@ replay_value(struct paxos_replica *r, const struct paxos_message *m, uint64_t ls
 	learn_deliver(r);
 }
 
+static enum paxos_tail
+tail_of(uint32_t number)
+{
+	if (number == PAXOS_TAIL_CLEAN || number == PAXOS_TAIL_CUT)
+		return (enum paxos_tail)number;
+	return PAXOS_TAIL_ROTTEN;
+}
+
 void
 step_record(struct paxos_replica *r, const struct paxos_input *in)
 {
@@ -54,6 +62,10 @@ step_record(struct paxos_replica *r, const struct paxos_input *in)
 	case PAXOS_RECORD_START:
 		r->restarted = true;
 		r->process = m->nonce;
+		r->doubt = tail_of(m->count);
+		break;
+	case PAXOS_RECORD_SETTLED:
+		r->doubt = PAXOS_TAIL_CLEAN;
 		break;
 	case PAXOS_RECORD_PROMISE:
 		r->promised = max_u64(r->promised, m->ballot);
@@ -119,11 +131,24 @@ lead_at_start(struct paxos_replica *r)
 		lead_zero(r);
 }
 
+/* A doubt outlives the process that had it: one that stops orderly before the others
+ * told it what it forgot leaves a log that ends well, and knows no more than before. */
+static enum paxos_tail
+doubt_at_start(const struct paxos_replica *r, enum paxos_tail tail)
+{
+	if (r->config.voter_count == 1)
+		return PAXOS_TAIL_CLEAN;
+	return tail > r->doubt ? tail : r->doubt;
+}
+
 void
 step_start(struct paxos_replica *r, const struct paxos_input *in)
 {
-	struct paxos_message record = {
-		.kind = PAXOS_RECORD_START, .nonce = in->process, .value = no_value};
+	r->doubt = doubt_at_start(r, in->tail);
+	struct paxos_message record = {.kind = PAXOS_RECORD_START,
+				       .nonce = in->process,
+				       .count = r->doubt,
+				       .value = no_value};
 
 	must(in->lsn_next >= r->lsn);
 	must(in->process != 0);
@@ -135,7 +160,7 @@ step_start(struct paxos_replica *r, const struct paxos_input *in)
 	r->heard_ns = r->now_ns;
 	r->known_from = (uint8_t)((r->config.self + 1) % r->config.voter_count);
 	emit_log(r, &record);
-	r->unclean = in->tail != PAXOS_TAIL_CLEAN && r->config.voter_count > 1;
+	r->unclean = r->doubt != PAXOS_TAIL_CLEAN;
 	r->voting = !r->unclean;
 	if (r->voting) {
 		lead_at_start(r);
@@ -143,7 +168,7 @@ step_start(struct paxos_replica *r, const struct paxos_input *in)
 	}
 	must(in->nonce != 0);
 	r->nonce = in->nonce;
-	r->may_trust_tail = in->tail == PAXOS_TAIL_CUT;
+	r->may_trust_tail = r->doubt == PAXOS_TAIL_CUT;
 	r->trust_ns = r->now_ns + r->config.tail_trust_ns;
 	recover_ask(r);
 }
@@ -209,7 +234,23 @@ vote_again(struct paxos_replica *r)
 	r->voting = true;
 	r->may_trust_tail = false;
 	r->heard_ns = r->now_ns;
+	r->settle_slot = r->known;
 	lead_at_start(r);
+}
+
+/* The record comes behind all that recovery adopted and behind the promise with which a
+ * configured leader replaces ballot 0, and not before everything is here that the others
+ * had delivered: what that starts (a group, in group 0) begins in the same doubt. */
+void
+recover_settle(struct paxos_replica *r)
+{
+	struct paxos_message record = {
+		.kind = PAXOS_RECORD_SETTLED, .nonce = r->process, .value = no_value};
+
+	if (!r->voting || r->doubt == PAXOS_TAIL_CLEAN || r->delivered < r->settle_slot)
+		return;
+	r->doubt = PAXOS_TAIL_CLEAN;
+	emit_log(r, &record);
 }
 
 void

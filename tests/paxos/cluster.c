@@ -249,13 +249,7 @@ ballot_text(uint64_t ballot, char *out)
 static const char *
 message_text(const struct paxos_message *m, uint64_t id, char *out, size_t room)
 {
-	static const char *const name[] = {
-		[PAXOS_PREPARE] = "prepare",    [PAXOS_PROMISE] = "promise",
-		[PAXOS_REPORT] = "report",      [PAXOS_ACCEPT] = "accept",
-		[PAXOS_ACCEPTED] = "accepted",  [PAXOS_REFUSE] = "refuse",
-		[PAXOS_DECIDED] = "decided",    [PAXOS_LEARN] = "learn",
-		[PAXOS_LEARNED] = "learned",    [PAXOS_RECOVER] = "recover",
-		[PAXOS_RECOVERED] = "recovered"};
+	const char *name = m->kind == PAXOS_PREPARE ? "prepare" : "accepted";
 	char b[24];
 	char a[24];
 	const char *to = m->to == PAXOS_SLOT_END ? "end" : "";
@@ -265,10 +259,10 @@ message_text(const struct paxos_message *m, uint64_t id, char *out, size_t room)
 	case PAXOS_PREPARE:
 	case PAXOS_ACCEPTED:
 		if (*to)
-			snprintf(out, room, "%s %s %" PRIu64 "..%s", name[m->kind], b, m->from, to);
+			snprintf(out, room, "%s %s %" PRIu64 "..%s", name, b, m->from, to);
 		else
-			snprintf(out, room, "%s %s %" PRIu64 "..%" PRIu64, name[m->kind], b,
-				 m->from, m->to - 1);
+			snprintf(out, room, "%s %s %" PRIu64 "..%" PRIu64, name, b, m->from,
+				 m->to - 1);
 		break;
 	case PAXOS_PROMISE:
 		snprintf(out, room, "promise %s, %u reports, delivered %" PRIu64, b, m->count,
@@ -301,6 +295,9 @@ message_text(const struct paxos_message *m, uint64_t id, char *out, size_t room)
 		break;
 	case PAXOS_RECORD_START:
 		snprintf(out, room, "start %" PRIu64, m->nonce);
+		break;
+	case PAXOS_RECORD_SETTLED:
+		snprintf(out, room, "settled %" PRIu64, m->nonce);
 		break;
 	case PAXOS_RECORD_PROMISE:
 		ballot_text(m->low_ballot, a);

@@ -284,6 +284,44 @@ Test(paxos_trace, a_cut_tail_waits_for_the_others)
 	cluster_free(c);
 }
 
+/* Simulator seed 2023: a voter that forgot an accepted value, and stopped orderly before
+ * the others could tell it, began its next process with a log that ended well. It
+ * promised to another leader that had not seen the value, which was decided. */
+Test(paxos_trace, a_doubt_outlives_an_orderly_stop)
+{
+	struct cluster *c = started(&three);
+	cluster_submit(c, 0, 0xab);
+	cluster_run(c, 500 * US);
+	cluster_crash_lying(c, 1, 1);
+	cluster_cut(c, 1, 0);
+	cluster_cut(c, 1, 2);
+	cluster_restart(c, 1, PAXOS_TAIL_CUT);
+	cluster_run(c, 500 * US);
+	cluster_stop(c, 1);
+	cluster_forget_trace(c);
+	cluster_restart(c, 1, PAXOS_TAIL_CLEAN);
+	cluster_run(c, 100 * US);
+	cluster_expect(c, "[2000] 1 > start 3, 2 records, delivered 0\n"
+			  "[2000] 1   log start 3 @432\n"
+			  "[2000] 1   to 0: recover\n"
+			  "[2000] 1   to 2: recover\n"
+			  "[2000] 1   leader 0 b0\n"
+			  "[2030] 2 > from 0: decided b0 1\n"
+			  "[2060] 1 > durable @432\n");
+	cluster_heal(c);
+	cluster_run(c, 5 * MS);
+	cluster_stop(c, 1);
+	cluster_forget_trace(c);
+	cluster_restart(c, 1, PAXOS_TAIL_CLEAN);
+	cluster_run(c, 100 * US);
+	cluster_expect(c, "[7100] 1   deliver 1 ab\n"
+			  "[7100] 1 > start 4, 7 records, delivered 1\n"
+			  "[7100] 1   log start 4 @1160\n"
+			  "[7100] 1   leader 0 b0\n"
+			  "[7160] 1 > durable @1160\n");
+	cluster_free(c);
+}
+
 /* What is no longer in memory is read from disk for a voter that was away. */
 Test(paxos_trace, catching_up_from_disk)
 {
