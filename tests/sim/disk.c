@@ -5,7 +5,8 @@
  * gathers in the next one. A write takes time; when it is reported, it is on the
  * disk for good. A crash finds the batch under way in any state: gone, whole, cut at
  * a sector, or with sectors missing in between, and whole without ever having been
- * reported. The bytes are paxos/log_format's, and its scan judges what is left.
+ * reported. The disk of one node may besides lie. The bytes are paxos/log_format's,
+ * and its scan judges what is left.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include "tests/sim/sim.h"
 
 #define SECTOR_BYTES 512
+#define LIES_MAX     12 /* batches */
 #define IMAGE_BYTES  ((size_t)SIM_SEGMENTS_MAX * SIM_SEGMENT_BYTES)
 
 static uint8_t *
@@ -222,6 +224,33 @@ disk_written(struct sim *s, uint8_t node)
 	disk_submit(s, node);
 }
 
+/* One disk in some runs had said "durable" too early: its last batches are gone. What
+ * they held was told to others, so only these others can say what it was. */
+static bool
+disk_lies(struct sim *s, uint8_t node)
+{
+	struct sim_disk *d = &s->node[node].disk;
+	uint32_t lost = (uint32_t)random_below(&s->random, LIES_MAX + 1);
+
+	if (node != s->liar || d->failed || lost == 0)
+		return false;
+	for (; lost > 0 && d->place_count > 1; lost--) {
+		const struct sim_batch_place *last = &d->place[d->place_count - 1];
+		size_t from = last->position - LOG_BATCH_HEADER_BYTES;
+		if (last->position / SIM_SEGMENT_BYTES != d->segment)
+			break; /* an earlier segment is closed, and was read back */
+		memset(d->image + from, 0, d->used - from);
+		d->durable_lsn = last->lsn;
+		d->place_count--;
+	}
+	/* What is written there from now on is seen anew. */
+	if (d->checked_lsn > d->durable_lsn)
+		d->checked_lsn = d->durable_lsn;
+	sim_trace(s, "disk %u: it lied, the log ends at @%llu", node,
+		  (unsigned long long)d->durable_lsn);
+	return true;
+}
+
 /* What the power left of the batch under way. */
 void
 disk_crash(struct sim *s, uint8_t node)
@@ -233,9 +262,12 @@ disk_crash(struct sim *s, uint8_t node)
 
 	d->pending_bytes = 0;
 	d->pending_count = 0;
+	bool lied = disk_lies(s, node);
 	if (!d->writing)
 		return;
 	d->writing = false;
+	if (lied)
+		return; /* the batch under way is behind what is gone */
 	for (uint32_t i = 0; i < sectors; i++) {
 		bool kept = kind == 1 || (kind == 2 && i < prefix) ||
 			    (kind == 3 && random_chance(&s->random, 700000));

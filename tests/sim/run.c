@@ -71,6 +71,8 @@ draw_world(struct sim *s)
 	s->think_ns = random_between(r, 30 * MS, 300 * MS);
 	s->fault_bits = (uint32_t)random_u64(r) | (uint32_t)random_u64(r);
 	s->pace = 1u << random_below(r, 3);
+	s->liar =
+		random_chance(r, 300000) ? (uint8_t)random_below(r, s->node_count) : SIM_NODES_MAX;
 	s->index_hashes_max = random_chance(r, 300000) ? 64 : 256;
 	for (uint32_t g = 0; g < SIM_GROUPS_MAX; g++) {
 		s->group_uuid[g][0] = random_u64(r);

@@ -374,6 +374,7 @@ struct check_payload {
 	bool ordered;    /* an entry that names it was delivered */
 	uint32_t number; /* transaction + 1, when its first chunk was seen */
 	uint64_t held[SIM_NODES_MAX];
+	uint64_t next[SIM_NODES_MAX]; /* the offset that comes next */
 };
 
 /* What one disk holds of one slot. */
@@ -454,6 +455,8 @@ struct sim {
 	uint32_t crash_ppm; /* per step */
 	uint64_t think_ns;
 	uint64_t down_ns;
+	uint8_t liar; /* the node whose disk may forget what it had acknowledged; SIM_NODES_MAX none
+		       */
 	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
 	uint32_t index_hashes_max;
 	uint32_t fault_bits;
