@@ -586,6 +586,16 @@ engine_join(struct engine *e, const struct engine_join *j, enum member_refusal *
 	return error == -EAGAIN ? -ECONNREFUSED : error;
 }
 
+void
+engine_retire(struct engine *e)
+{
+	int none = WISH_NONE;
+
+	/* A wish never goes back: STOP may have come first. */
+	if (atomic_compare_exchange_strong(&e->wish, &none, WISH_LEAVE))
+		wake(e);
+}
+
 bool
 engine_leave(struct engine *e, uint64_t timeout_ns)
 {

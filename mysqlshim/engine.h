@@ -74,6 +74,10 @@ struct engine_join {
 int engine_join(struct engine *engine, const struct engine_join *join,
 		enum member_refusal *refusal);
 
+/* Begins to leave and does not wait, for one that cannot go on: engine_leave() is still
+ * to come. Any thread, without what the callbacks lock. */
+void engine_retire(struct engine *engine);
+
 /* True: the group knows that this member left. After it no client sleeps any more,
  * no new one is taken, and the thread has ended. */
 bool engine_leave(struct engine *engine, uint64_t timeout_ns);

@@ -24,9 +24,10 @@ struct feeder {
 	pthread_cond_t changed;
 	uint8_t *ring;
 	uint32_t ring_bytes;
-	uint64_t put;   /* positions count bytes and never wrap */
-	uint64_t taken; /* below it nothing is read any more */
-	bool full_told; /* feeder_is_full() said so, and room() was not called since */
+	uint64_t put;         /* positions count bytes and never wrap */
+	uint64_t taken;       /* below it nothing is read any more */
+	bool full_told;       /* feeder_is_full() said so, and room() was not called since */
+	bool applier_stopped; /* and the work does not know */
 	bool closing;
 	int began; /* 0 not yet, 1 well, -1 not */
 };
@@ -66,6 +67,13 @@ work_until_closed(struct feeder *f)
 {
 	pthread_mutex_lock(&f->lock);
 	while (!f->closing) {
+		if (f->applier_stopped) {
+			f->applier_stopped = false;
+			pthread_mutex_unlock(&f->lock);
+			f->work.applier_stopped(f->work.context);
+			pthread_mutex_lock(&f->lock);
+			continue;
+		}
 		if (f->taken == f->put) {
 			pthread_cond_wait(&f->changed, &f->lock);
 			continue;
@@ -210,6 +218,15 @@ feeder_put_ended(struct feeder *f)
 {
 	pthread_mutex_lock(&f->lock);
 	made(f, make_room(f, FEEDER_ENDED, 0));
+}
+
+void
+feeder_applier_stopped(struct feeder *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->applier_stopped = true;
+	pthread_cond_broadcast(&f->changed);
+	pthread_mutex_unlock(&f->lock);
 }
 
 bool

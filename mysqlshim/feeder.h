@@ -9,6 +9,8 @@
  *     network thread                     feeder thread
  *     feeder_put()     --- ring --->     work->transaction(), ->view(), ->ended()
  *     *full?                              space again: work->room()
+ *     server's applier
+ *     feeder_applier_stopped() -------->  work->applier_stopped(), before the rest
  *
  * Bound      a ring of `ring_bytes`. `feeder_is_full()` says when half of it is
  *            used: the network thread then holds the feed (MEMBER_IN_HOLD) until
@@ -17,7 +19,8 @@
  *            thing there is to wait for.
  * Ownership  put() copies; what the work is given is valid during the call.
  * Errors     open: -errno.
- * Threads    put() and full(): one thread. The work runs on the feeder's own.
+ * Threads    put() and full(): one thread. applier_stopped(): any. The work runs on the feeder's
+ * own.
  */
 #ifndef MYSQLSHIM_FEEDER_H
 #define MYSQLSHIM_FEEDER_H
@@ -58,7 +61,8 @@ struct feeder_work {
 	void (*transaction)(void *context, const struct feeder_transaction *transaction);
 	void (*view)(void *context, const struct member_view *view);
 	void (*ended)(void *context);
-	void (*room)(void *context); /* it is no longer full */
+	void (*applier_stopped)(void *context); /* by itself: an error, or a KILL */
+	void (*room)(void *context);            /* it is no longer full */
 };
 
 /* `ring_bytes` is a power of two that holds four of the largest things put in. */
@@ -67,6 +71,8 @@ int feeder_open(const struct feeder_work *work, uint32_t ring_bytes, struct feed
 void feeder_put_transaction(struct feeder *feeder, const struct feeder_transaction *transaction);
 void feeder_put_view(struct feeder *feeder, const struct member_view *view);
 void feeder_put_ended(struct feeder *feeder);
+
+void feeder_applier_stopped(struct feeder *feeder);
 
 bool feeder_is_full(struct feeder *feeder);
 

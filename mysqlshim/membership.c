@@ -91,7 +91,17 @@ fail(struct membership *m)
 	if (!enter_error(m))
 		return;
 	commit_close(engine_commits(m->engine));
+	engine_retire(m->engine);
 	set_read_only(m, true);
+}
+
+static void
+work_applier_stopped(void *context)
+{
+	struct membership *m = context;
+
+	log_code(m, SHIM_LEVEL_ERROR, SHIM_LOG_APPLIER_FATAL);
+	fail(m);
 }
 
 static void
@@ -210,6 +220,16 @@ has_room(void *context)
 	struct membership *m = context;
 
 	return !feeder_is_full(m->feeder);
+}
+
+/* ---- on the server's applier ---- */
+
+static void
+applier_stopped(void *context)
+{
+	struct membership *m = context;
+
+	feeder_applier_stopped(m->feeder);
 }
 
 /* ---- START ---- */
@@ -377,6 +397,7 @@ open_parts(struct membership *m)
 				   .transaction = work_transaction,
 				   .view = work_view,
 				   .ended = work_ended,
+				   .applier_stopped = work_applier_stopped,
 				   .room = work_room};
 
 	memcpy(o.server_uuid, m->options.server_uuid, UUID_BYTES);
@@ -392,6 +413,7 @@ static void
 close_parts(struct membership *m)
 {
 	server_hooks_close();
+	server_channel_watch(NULL, NULL);
 	if (m->feeder)
 		feeder_close(m->feeder);
 	if (m->channel_open && server_channel_close(SERVER_CHANNEL_TIMEOUT_S) != 0)
@@ -421,6 +443,7 @@ start(struct membership *m, char *text, size_t capacity)
 	if (error != 0)
 		return not_joined(m, error, MEMBER_REFUSED_NONE, text, capacity);
 	server_hooks_open(engine_commits(m->engine));
+	server_channel_watch(applier_stopped, m);
 	return join(m, text, capacity);
 }
 

@@ -67,6 +67,12 @@ int server_channel_open(void);
 int server_channel_queue(const uint8_t *event, size_t bytes);
 int server_channel_close(long timeout_s);
 
+/* `stopped` hears, on the applier's thread, that it stops without having been asked to.
+ * NULL: nobody does, from the return on. Any thread. */
+void server_channel_watch(void (*stopped)(void *context), void *context);
+bool server_channel_register(void *plugin); /* once, when the plugin is loaded */
+bool server_channel_unregister(void *plugin);
+
 #ifdef __cplusplus
 }
 #endif

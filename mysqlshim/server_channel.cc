@@ -9,6 +9,7 @@
 #include "sql/mysqld.h"
 #include "sql/mysqld_thd_manager.h"
 #include "sql/protocol_classic.h"
+#include "sql/replication.h"
 #include "sql/rpl_channel_service_interface.h"
 #include "sql/sql_class.h"
 
@@ -82,6 +83,86 @@ server_channel_open(void)
 		return error;
 	initialize_channel_connection_info(&connection);
 	return channel_start(SHIM_APPLIER_CHANNEL, &connection, CHANNEL_APPLIER_THREAD, 0, true);
+}
+
+/* Who wants to know that the applier stopped. */
+static pthread_mutex_t watch_lock = PTHREAD_MUTEX_INITIALIZER;
+static void (*watch_stopped)(void *context);
+static void *watch_context;
+
+void
+server_channel_watch(void (*stopped)(void *context), void *context)
+{
+	pthread_mutex_lock(&watch_lock);
+	watch_stopped = stopped;
+	watch_context = context;
+	pthread_mutex_unlock(&watch_lock);
+}
+
+static int
+applier_stopped(Binlog_relay_IO_param *param, bool aborted)
+{
+	if (!aborted || strcmp(param->channel_name, SHIM_APPLIER_CHANNEL) != 0)
+		return 0;
+	pthread_mutex_lock(&watch_lock);
+	if (watch_stopped)
+		watch_stopped(watch_context);
+	pthread_mutex_unlock(&watch_lock);
+	return 0;
+}
+
+static int
+channel_nothing(Binlog_relay_IO_param *)
+{
+	return 0;
+}
+
+static int
+channel_no_request(Binlog_relay_IO_param *, uint32)
+{
+	return 0;
+}
+
+static int
+channel_no_read(Binlog_relay_IO_param *, const char *, unsigned long, const char **,
+		unsigned long *)
+{
+	return 0;
+}
+
+static int
+channel_no_queue(Binlog_relay_IO_param *, const char *, unsigned long, uint32)
+{
+	return 0;
+}
+
+static int
+channel_no_event(Binlog_relay_IO_param *, Trans_param *, int &)
+{
+	return 0;
+}
+
+static Binlog_relay_IO_observer channel_life = {sizeof(Binlog_relay_IO_observer),
+						channel_nothing,
+						channel_nothing,
+						channel_nothing,
+						applier_stopped,
+						channel_no_request,
+						channel_no_read,
+						channel_no_queue,
+						channel_nothing,
+						channel_no_event};
+
+bool
+server_channel_register(void *plugin)
+{
+	return register_binlog_relay_io_observer(&channel_life, plugin) == 0;
+}
+
+bool
+server_channel_unregister(void *plugin)
+{
+	return unregister_binlog_relay_io_observer(&channel_life, plugin) == 0;
 }
 
 int

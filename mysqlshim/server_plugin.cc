@@ -131,7 +131,10 @@ init(MYSQL_PLUGIN plugin)
 	if (server_services_init())
 		return 1;
 	server_shim = shim_load(&server_words, ::server_version, MYSQL_SERVER_VERSION);
-	if (!server_shim || !server_hooks_register(plugin)) {
+	bool hooked = server_shim && server_hooks_register(plugin);
+	if (!hooked || !server_channel_register(plugin)) {
+		if (hooked)
+			server_hooks_unregister(plugin);
 		if (server_shim)
 			shim_unload(server_shim);
 		server_shim = nullptr;
@@ -156,6 +159,7 @@ deinit(MYSQL_PLUGIN plugin)
 	if (!server_shim)
 		return 0;
 	server_shuts_down();
+	server_channel_unregister(plugin);
 	server_hooks_unregister(plugin);
 	shim_unload(server_shim);
 	server_shim = nullptr;

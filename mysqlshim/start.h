@@ -43,6 +43,7 @@ enum shim_level {
 /* Codes of the server's error log (MY-0xxxxx) that this plugin uses. */
 enum shim_log_code {
 	SHIM_LOG_OWN_WORDS = 11071,
+	SHIM_LOG_APPLIER_FATAL = 11452,
 	SHIM_LOG_ONLINE = 11490,
 	SHIM_LOG_VIEW = 11503,
 	SHIM_LOG_EXPELLED = 11505,

@@ -95,6 +95,14 @@ server_channel_queue(const uint8_t *event, size_t bytes)
 	return 1;
 }
 
+void
+server_channel_watch(void (*stopped)(void *context), void *context)
+{
+	(void)stopped;
+	(void)context;
+	must(!"a server");
+}
+
 int
 server_channel_close(long timeout_s)
 {

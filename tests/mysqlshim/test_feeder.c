@@ -14,8 +14,8 @@
 #define TRANSACTIONS 20000
 
 static struct feeder *feeder;
-static _Atomic uint64_t taken;
-static _Atomic uint32_t views, endings, rooms, begun, ended;
+static _Atomic uint64_t taken, stopped_after;
+static _Atomic uint32_t views, endings, rooms, stops, begun, ended;
 static _Atomic bool slow;
 
 static bool
@@ -76,6 +76,14 @@ ended_too(void *context)
 }
 
 static void
+applier_stopped(void *context)
+{
+	(void)context;
+	atomic_store(&stopped_after, atomic_load(&taken));
+	atomic_fetch_add(&stops, 1);
+}
+
+static void
 room(void *context)
 {
 	(void)context;
@@ -87,6 +95,7 @@ static const struct feeder_work work = {.begin = begin,
 					.transaction = transaction,
 					.view = view,
 					.ended = ended_too,
+					.applier_stopped = applier_stopped,
 					.room = room};
 
 static void
@@ -121,6 +130,24 @@ Test(mysqlshim_feeder, order_over_many_wraps_and_the_view_in_its_place)
 	cr_assert_eq(views, TRANSACTIONS / 1000);
 	cr_assert_eq(begun, 1);
 	cr_assert_eq(ended, 1);
+}
+
+/* What lies in the ring could not be applied any more. */
+Test(mysqlshim_feeder, an_applier_that_stopped_is_told_before_what_waits)
+{
+	cr_assert_eq(feeder_open(&work, RING_BYTES, &feeder), 0);
+	atomic_store(&slow, true);
+	for (uint64_t i = 1; i <= 8; i++)
+		put(i);
+	feeder_applier_stopped(feeder);
+	while (atomic_load(&stops) == 0)
+		usleep(1000);
+	cr_assert_lt(stopped_after, 8);
+	atomic_store(&slow, false);
+	while (atomic_load(&taken) < 8)
+		usleep(1000);
+	feeder_close(feeder);
+	cr_assert_eq(stops, 1);
 }
 
 Test(mysqlshim_feeder, full_is_said_before_it_is_and_room_is_told_once)
