@@ -263,26 +263,52 @@ entry_spread_decode(struct entry_spread *spread, const uint8_t *data, size_t byt
 	spread->digest = reader_u64(&r);
 	spread->chunk_bytes = reader_u32(&r);
 	spread->holders = reader_u32(&r);
-	return reader_done(&r) && spread->bytes > 0 &&
+	spread->hash_count = reader_u32(&r);
+	return reader_u32(&r) == 0 && reader_done(&r) &&
+	       spread->bytes > (uint64_t)spread->hash_count * ENTRY_HASH_BYTES &&
 	       spread->chunk_bytes >= ENTRY_CHUNK_BYTES_MIN &&
-	       spread->chunk_bytes <= ENTRY_CHUNK_BYTES_MAX;
+	       spread->chunk_bytes <= ENTRY_CHUNK_BYTES_MAX &&
+	       spread->chunk_bytes % ENTRY_HASH_BYTES == 0;
 }
 
 void
 entry_spread_encode(const struct entry_spread *spread, uint8_t out[ENTRY_SPREAD_BYTES])
 {
-	must(spread->bytes > 0);
+	must(spread->bytes > (uint64_t)spread->hash_count * ENTRY_HASH_BYTES);
+	must(spread->chunk_bytes % ENTRY_HASH_BYTES == 0);
 	bytes_put_u64(out, spread->bytes);
 	bytes_put_u64(out + 8, spread->digest);
 	bytes_put_u32(out + 16, spread->chunk_bytes);
 	bytes_put_u32(out + 20, spread->holders);
+	bytes_put_u32(out + 24, spread->hash_count);
+	bytes_put_u32(out + 28, 0);
+}
+
+uint32_t
+entry_hash_count(const struct entry_submit *s)
+{
+	struct entry_spread spread;
+
+	if (!(s->flags & SUBMIT_SPREAD))
+		return s->hash_count;
+	must(entry_spread_decode(&spread, s->payload, s->payload_bytes));
+	return spread.hash_count > 0 ? spread.hash_count : s->hash_count;
+}
+
+/* Hashes that went ahead are the only ones. */
+static bool
+spread_valid(const struct entry_submit *s)
+{
+	struct entry_spread spread;
+
+	return entry_spread_decode(&spread, s->payload, s->payload_bytes) &&
+	       (spread.hash_count == 0 || (s->hash_count == 0 && !(s->flags & SUBMIT_EMPTY)));
 }
 
 static void
 read_submit(struct reader *r, struct entry_submit *s)
 {
 	const uint32_t known = SUBMIT_FENCE | SUBMIT_EMPTY | SUBMIT_NOT_COMMITTED | SUBMIT_SPREAD;
-	struct entry_spread spread;
 
 	s->incarnation = reader_u64(r);
 	s->session = reader_u64(r);
@@ -298,8 +324,7 @@ read_submit(struct reader *r, struct entry_submit *s)
 	s->payload = reader_take(r, s->payload_bytes);
 	if ((s->flags & SUBMIT_EMPTY) && (s->hash_count > 0 || (s->flags & SUBMIT_FENCE)))
 		r->bad = true;
-	if ((s->flags & SUBMIT_SPREAD) && !r->bad &&
-	    !entry_spread_decode(&spread, s->payload, s->payload_bytes))
+	if ((s->flags & SUBMIT_SPREAD) && !r->bad && !spread_valid(s))
 		r->bad = true;
 }
 

@@ -191,20 +191,22 @@ enum submit_flag {
 	 * and not committed. */
 	SUBMIT_NOT_COMMITTED = 4,
 	/* The payload went ahead, in chunks, to the logs of a majority; the field
-	 * holds a struct entry_spread instead. */
+	 * holds a struct entry_spread instead. A large write set went in front of it. */
 	SUBMIT_SPREAD = 8,
 };
 
-/* What stands in the place of a payload that was spread. The payload's name is
- * (incarnation, sequence). */
+/* What stands in the place of a payload that was spread. Its name is (incarnation,
+ * sequence). What was spread is the write set's hashes, where they were too many for
+ * the entry, and then the payload; no hash lies in two chunks. */
 struct entry_spread {
-	uint64_t bytes;       /* of the payload, > 0 */
+	uint64_t bytes;       /* of both, more than the hashes' */
 	uint64_t digest;      /* 0, and over each chunk: hash_bytes(chunk, digest so far) */
-	uint32_t chunk_bytes; /* of each but the last */
+	uint32_t chunk_bytes; /* of each but the last, a multiple of ENTRY_HASH_BYTES */
 	uint32_t holders;     /* a bit per node that has all of it on disk */
+	uint32_t hash_count;  /* in front; 0: the write set is the entry's own */
 };
 
-#define ENTRY_SPREAD_BYTES    24
+#define ENTRY_SPREAD_BYTES    32
 #define ENTRY_CHUNK_BYTES_MIN 256
 #define ENTRY_CHUNK_BYTES_MAX (128 * 1024)
 
@@ -225,6 +227,9 @@ struct entry_submit {
 	uint32_t payload_bytes;
 	const uint8_t *payload; /* opaque: the binlog cache; with SPREAD an entry_spread */
 };
+
+/* Hashes of its write set, wherever they are. */
+uint32_t entry_hash_count(const struct entry_submit *submit);
 
 struct entry_abandon {
 	uint64_t incarnation;

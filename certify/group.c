@@ -399,10 +399,26 @@ group_apply_step(struct group *g, uint32_t budget_hashes)
 		enum certify_answer answer = certify_step(g->index, &g->job, budget_hashes);
 		if (answer == CERTIFY_MORE)
 			return GROUP_MORE;
+		if (answer == CERTIFY_HASHES)
+			return GROUP_HASHES;
 		group_submit_end(g, &g->entry.submit, answer);
 	}
 	finish(g);
 	return GROUP_DONE;
+}
+
+uint32_t
+group_hashes_next(const struct group *g)
+{
+	must(g->certifying);
+	return g->job.next;
+}
+
+void
+group_hashes(struct group *g, const uint8_t *hashes, uint32_t count)
+{
+	must(g->certifying);
+	certify_hashes(&g->job, hashes, count);
 }
 
 const struct group_effect *

@@ -2,8 +2,9 @@
  * certify/group.h - the state of one group, as a function of its log.
  *
  *     group_apply_start(group, index, entry);
- *     while (group_apply_step(group, budget) == GROUP_MORE)
- *             ...
+ *     while ((step = group_apply_step(group, budget)) != GROUP_DONE)
+ *             if (step == GROUP_HASHES)
+ *                     group_hashes(group, hashes from group_hashes_next(group) on);
  *     use(group_effect(group));
  *
  * Members and their incarnations, attachments, outcomes, views, the GC
@@ -44,6 +45,7 @@ struct group;
 enum group_step {
 	GROUP_MORE = 1,
 	GROUP_DONE = 2,
+	GROUP_HASHES = 3, /* of the write set that was spread, see group_hashes() */
 };
 
 enum group_verdict {
@@ -148,6 +150,13 @@ struct group *group_init(void *mem, const struct group_config *config);
 void group_apply_start(struct group *g, uint64_t index, const struct entry *e);
 enum group_step group_apply_step(struct group *g, uint32_t budget_hashes);
 const struct group_effect *group_effect(const struct group *g);
+
+/* The write set of the entry that is being applied, piece by piece, as it is asked
+ * for: `count` hashes from the group_hashes_next()-th on, twice if they are not one
+ * piece. Whether it is asked for at all follows from the log alone. The bytes are
+ * lent until a step answers something else than MORE. */
+uint32_t group_hashes_next(const struct group *g);
+void group_hashes(struct group *g, const uint8_t *hashes, uint32_t count);
 
 /* Asks the cache for what an entry that is soon to be applied will touch: called
  * one or two entries ahead, it hides the misses of small write sets. */

@@ -283,7 +283,7 @@ accept(struct group *g, const struct entry_submit *s)
 	enum gtid_result added = gtid_set_add(g->executed, &outcome.gtid);
 	must(added == GTID_SET_ADDED);
 	/* Without hashes nothing is known of what it touches: it is a fence. */
-	if ((s->flags & SUBMIT_FENCE) || (s->hash_count == 0 && !(s->flags & SUBMIT_EMPTY))) {
+	if ((s->flags & SUBMIT_FENCE) || (entry_hash_count(s) == 0 && !(s->flags & SUBMIT_EMPTY))) {
 		outcome.dependency = outcome.index - 1;
 		g->last_fence = outcome.index;
 	}

@@ -307,24 +307,49 @@ void
 certify_start(struct certify_job *job, const struct entry_submit *submit, uint64_t index)
 {
 	must(index > 0);
-	*job = (struct certify_job){.submit = submit, .index = index};
+	*job = (struct certify_job){.submit = submit,
+				    .index = index,
+				    .count = entry_hash_count(submit),
+				    .piece = submit->hashes,
+				    .piece_end = submit->hash_count};
 }
 
-/* One batch of lookups; false: a conflict. */
+void
+certify_hashes(struct certify_job *job, const uint8_t *hashes, uint32_t count)
+{
+	must(count > 0);
+	must(count <= job->count - job->next);
+	job->piece = hashes;
+	job->piece_first = job->next;
+	job->piece_end = job->next + count;
+}
+
+static const uint8_t *
+hashes_next(const struct certify_job *job)
+{
+	must(job->next >= job->piece_first);
+	must(job->next < job->piece_end);
+	return job->piece + (size_t)(job->next - job->piece_first) * ENTRY_HASH_BYTES;
+}
+
+/* One batch of lookups; false: a conflict, or a hash of a later version, which
+ * entry_decode() has not seen because it is not in the entry. */
 static bool
 look_up(const struct certify_index *x, struct certify_job *job, uint32_t n)
 {
-	const struct entry_submit *s = job->submit;
+	const uint8_t *hashes = hashes_next(job);
 	uint64_t last[INDEX_BATCH];
-	find_batch(x, s->hashes + (size_t)job->next * ENTRY_HASH_BYTES, n, last);
+	find_batch(x, hashes, n, last);
 	for (uint32_t i = 0; i < n; i++) {
+		uint64_t hash = bytes_get_u64(hashes + (size_t)i * ENTRY_HASH_BYTES);
+		bool foreign = hash & ENTRY_HASH_SHARED;
 		if (last[i] <= x->bound[0])
 			job->fresh++;
-		if (last[i] <= x->horizon)
+		if (last[i] <= x->horizon && !foreign)
 			continue;
-		if (!snapshot_contains(&s->snapshot, last[i])) {
-			job->winner = last[i];
-			job->winner_hash = entry_hash(s, job->next + i);
+		if (foreign || !snapshot_contains(&job->submit->snapshot, last[i])) {
+			job->winner = foreign ? 0 : last[i];
+			job->winner_hash = hash;
 			return false;
 		}
 		if (last[i] > job->last_writer)
@@ -336,7 +361,7 @@ look_up(const struct certify_index *x, struct certify_job *job, uint32_t n)
 static void
 insert_batch(struct certify_index *x, const struct certify_job *job, uint32_t n)
 {
-	const uint8_t *hashes = job->submit->hashes + (size_t)job->next * ENTRY_HASH_BYTES;
+	const uint8_t *hashes = hashes_next(job);
 	uint64_t home[INDEX_BATCH];
 	prefetch_batch(x, hashes, n, home);
 	if (x->occupied - x->counted > x->slots / DEAD_OF)
@@ -364,10 +389,9 @@ lookups_passed(struct certify_index *x, struct certify_job *job)
 enum certify_answer
 certify_step(struct certify_index *x, struct certify_job *job, uint32_t budget_hashes)
 {
-	const uint32_t count = job->submit->hash_count;
 	must(budget_hashes > 0);
 	for (;;) { /* each turn uses budget, or ends the lookups, or ends */
-		uint32_t n = count - job->next;
+		uint32_t n = job->count - job->next;
 		if (n == 0 && job->inserting)
 			return CERTIFY_ACCEPT;
 		if (n == 0) {
@@ -376,8 +400,12 @@ certify_step(struct certify_index *x, struct certify_job *job, uint32_t budget_h
 				return answer;
 			continue;
 		}
+		if (job->next < job->piece_first || job->next >= job->piece_end)
+			return CERTIFY_HASHES;
 		if (budget_hashes == 0)
 			return CERTIFY_MORE;
+		if (n > job->piece_end - job->next)
+			n = job->piece_end - job->next;
 		n = n < INDEX_BATCH ? n : INDEX_BATCH;
 		n = n < budget_hashes ? n : budget_hashes;
 		if (job->inserting)

@@ -6,8 +6,13 @@
  * hashes, that writer is not in its snapshot.
  *
  *     certify_start(&job, &submit, index);
- *     while ((answer = certify_step(x, &job, budget)) == CERTIFY_MORE)
- *             ...
+ *     while ((answer = certify_step(x, &job, budget)) <= CERTIFY_HASHES)
+ *             if (answer == CERTIFY_HASHES)
+ *                     certify_hashes(&job, hashes, count);
+ *
+ * Hashes that are not in the entry are asked for, from job.next on, and come in
+ * pieces of any length: each is looked up, then each is inserted, so a write set of
+ * several pieces is asked for twice. Where it is cut cannot be seen in any answer.
  *
  * All lookups come before the first insertion, so that a refused transaction
  * leaves no trace. Nothing else may touch the index between start and answer,
@@ -46,17 +51,22 @@ struct certify_index;
 
 enum certify_answer {
 	CERTIFY_MORE = 1,
-	CERTIFY_ACCEPT = 2,
-	CERTIFY_REFUSE = 3,
-	CERTIFY_FULL = 4,
+	CERTIFY_HASHES = 2, /* those from job.next on are needed */
+	CERTIFY_ACCEPT = 3,
+	CERTIFY_REFUSE = 4,
+	CERTIFY_FULL = 5,
 };
 
 struct certify_job {
 	const struct entry_submit *submit;
 	uint64_t index;       /* of the submission: what its hashes will map to */
 	uint64_t last_writer; /* highest one found above the horizon, 0 none */
-	uint64_t winner;      /* REFUSE: the writer that was not seen */
-	uint64_t winner_hash;
+	uint64_t winner;      /* REFUSE: the writer that was not seen; 0: see winner_hash */
+	uint64_t winner_hash; /* REFUSE: of this hash, or it is one that nobody may send */
+	uint32_t count;       /* hashes in all */
+	const uint8_t *piece; /* those from piece_first to below piece_end */
+	uint32_t piece_first;
+	uint32_t piece_end;
 	uint32_t next;  /* hash to look at */
 	uint32_t fresh; /* hashes so far that do not count yet */
 	bool inserting; /* all lookups passed */
@@ -76,6 +86,9 @@ void index_lookup_batch(const struct certify_index *x, const uint8_t *hashes, ui
 void certify_start(struct certify_job *job, const struct entry_submit *submit, uint64_t index);
 enum certify_answer certify_step(struct certify_index *x, struct certify_job *job,
 				 uint32_t budget_hashes);
+/* The hashes from job->next on: at least one, and not more than there are. They are
+ * lent until certify_step() answers something else than MORE. */
+void certify_hashes(struct certify_job *job, const uint8_t *hashes, uint32_t count);
 
 /* Asks the cache for what the first hashes of a coming submission will touch. */
 void index_prefetch(const struct certify_index *x, const struct entry_submit *submit);

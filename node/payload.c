@@ -359,6 +359,8 @@ node_payload_may_propose(struct node *n, struct node_group *g, const struct entr
 	struct node_payload *p = node_payload_find(n, g, s->incarnation, s->sequence);
 	struct entry_spread spread;
 
+	if (entry_hash_count(s) != s->hash_count)
+		return false; /* nobody here can apply it */
 	return entry_spread_decode(&spread, s->payload, s->payload_bytes) && p && !p->gone &&
 	       p->index == 0 && p->durable == p->total && spread.bytes == p->total &&
 	       spread.chunk_bytes == p->chunk_bytes && spread.digest == p->digest &&

@@ -4,7 +4,8 @@
  * N random logs, of seeds S .. S + N - 1, through the oracle and two groups. One
  * group takes the smallest steps and never sweeps of its own accord; the other
  * takes steps of any size, sweeps when it likes and is now and then replaced by
- * what decodes from its state image. After every entry all three must agree.
+ * what decodes from its state image. Each gets half of the write sets in pieces,
+ * cut anywhere. After every entry all three must agree.
  *
  * The logs are what a hostile network could make of honest members, and then some:
  * copies, old sessions, dead incarnations, sequences out of the window, snapshots
@@ -17,10 +18,11 @@
 #include "certify/group.h"
 #include "tests/certify/oracle.h"
 
-#define ENTRY_MAX 2048
-#define SERVERS   20
-#define COPIES    8
-#define HEARD_MAX 22
+#define ENTRY_MAX  2048
+#define SERVERS    20
+#define COPIES     8
+#define HEARD_MAX  25
+#define HASHES_MAX 40
 
 struct server {
 	uint64_t incarnation; /* last it knows, 0 none */
@@ -55,11 +57,31 @@ struct world {
 };
 
 /* A log in which one of these never happens would prove nothing about it. */
-static const char *const must_hear[HEARD_MAX] = {
-	"accepted",    "refused",    "stale",    "full",       "gtid",     "abandoned",
-	"void",        "joined",     "left",     "expelled",   "attached", "online",
-	"horizon",     "created",    "no group", "not last",   "no room",  "extra gtids",
-	"others live", "join again", "again",    "told before"};
+static const char *const must_hear[HEARD_MAX] = {"accepted",
+						 "refused",
+						 "stale",
+						 "full",
+						 "gtid",
+						 "abandoned",
+						 "void",
+						 "joined",
+						 "left",
+						 "expelled",
+						 "attached",
+						 "online",
+						 "horizon",
+						 "created",
+						 "no group",
+						 "not last",
+						 "no room",
+						 "extra gtids",
+						 "others live",
+						 "join again",
+						 "again",
+						 "told before",
+						 "accepted in pieces",
+						 "refused in pieces",
+						 "full in pieces"};
 
 static uint64_t
 draw(struct world *w, uint64_t below)
@@ -202,14 +224,65 @@ compare_state(struct world *w)
 
 /* --- groups ------------------------------------------------------------ */
 
+/* The same submission with its write set out of the entry, in front of a payload. */
+static struct entry
+spread_of(const struct entry *e, uint8_t reference[ENTRY_SPREAD_BYTES])
+{
+	struct entry out = *e;
+	struct entry_spread spread = {.bytes = e->submit.hash_count * ENTRY_HASH_BYTES + 1,
+				      .chunk_bytes = ENTRY_CHUNK_BYTES_MIN,
+				      .hash_count = e->submit.hash_count};
+	entry_spread_encode(&spread, reference);
+	out.submit.flags |= SUBMIT_SPREAD;
+	out.submit.hash_count = 0;
+	out.submit.hashes = NULL;
+	out.submit.payload = reference;
+	out.submit.payload_bytes = ENTRY_SPREAD_BYTES;
+	return out;
+}
+
+static void
+hear_word(struct world *w, const char *word)
+{
+	for (int i = 0; i < HEARD_MAX; i++)
+		w->heard[i] += strcmp(word, must_hear[i]) == 0;
+}
+
+/* A piece is gone as soon as another is asked for. */
+static void
+give_piece(struct world *w, struct group *g, const struct entry_submit *s, uint8_t *piece)
+{
+	uint32_t next = group_hashes_next(g);
+	uint32_t count = 1 + (uint32_t)draw(w, s->hash_count - next);
+	memset(piece, 0xdd, HASHES_MAX * ENTRY_HASH_BYTES);
+	memcpy(piece, s->hashes + (size_t)next * ENTRY_HASH_BYTES,
+	       (size_t)count * ENTRY_HASH_BYTES);
+	group_hashes(g, piece, count);
+}
+
 static void
 apply(struct world *w, struct group *g, const struct entry *e, uint32_t budget_max)
 {
-	group_apply_start(g, w->index, e);
-	for (int i = 0; i < 100000; i++)
-		if (group_apply_step(g, 1 + (uint32_t)draw(w, budget_max)) == GROUP_DONE)
-			return;
-	abort();
+	uint8_t reference[ENTRY_SPREAD_BYTES], piece[HASHES_MAX * ENTRY_HASH_BYTES];
+	bool pieces = e->kind == ENTRY_SUBMIT && e->submit.hash_count > 0 && percent(w, 50);
+	struct entry spread;
+	if (pieces)
+		spread = spread_of(e, reference);
+	group_apply_start(g, w->index, pieces ? &spread : e);
+	enum group_step step = GROUP_MORE;
+	for (int i = 0; i < 100000 && step != GROUP_DONE; i++) {
+		step = group_apply_step(g, 1 + (uint32_t)draw(w, budget_max));
+		if (step == GROUP_HASHES)
+			give_piece(w, g, &e->submit, piece);
+	}
+	if (step != GROUP_DONE)
+		abort();
+	if (pieces && group_effect(g)->verdict == GROUP_ACCEPTED)
+		hear_word(w, "accepted in pieces");
+	if (pieces && group_effect(g)->verdict == GROUP_REFUSED)
+		hear_word(w, "refused in pieces");
+	if (pieces && group_effect(g)->verdict == GROUP_REFUSED_FULL)
+		hear_word(w, "full in pieces");
 }
 
 /* Replaces `free` by its image; that the image of the image is the same, too. */
@@ -354,7 +427,7 @@ random_gtid(struct world *w, struct entry_submit *s)
 static void
 random_submit(struct world *w, struct writer *out)
 {
-	uint8_t hashes[8 * ENTRY_HASH_BYTES], ranges[4 * SNAPSHOT_RANGE_BYTES];
+	uint8_t hashes[HASHES_MAX * ENTRY_HASH_BYTES], ranges[4 * SNAPSHOT_RANGE_BYTES];
 	struct server *s = any_server(w);
 	struct entry e = {.kind = ENTRY_SUBMIT};
 	struct entry_submit *submit = &e.submit;
@@ -369,7 +442,7 @@ random_submit(struct world *w, struct writer *out)
 		s->floor = s->sequence - draw(w, w->config.inflight_max);
 	submit->floor = s->floor < submit->sequence ? s->floor : submit->sequence;
 	random_snapshot(w, &submit->snapshot, ranges);
-	submit->hash_count = (uint32_t)draw(w, 9);
+	submit->hash_count = (uint32_t)draw(w, percent(w, 95) ? 9 : HASHES_MAX + 1);
 	for (uint32_t i = 0; i < submit->hash_count; i++)
 		bytes_put_u64(hashes + i * ENTRY_HASH_BYTES, draw(w, w->rows) << 52);
 	submit->hashes = hashes;

@@ -141,7 +141,7 @@ Test(certify_entry, what_would_mislead_a_lookup_does_not_decode)
 Test(certify_entry, a_reference_to_a_payload_is_whole_or_does_not_decode)
 {
 	uint8_t hash[ENTRY_HASH_BYTES], reference[ENTRY_SPREAD_BYTES];
-	struct entry_spread spread = {1u << 30, 99, 4096, 5}, decoded;
+	struct entry_spread spread = {1u << 30, 99, 4096, 5, 0}, decoded;
 	struct entry out;
 	bytes_put_u64(hash, 1);
 	struct entry e = submit_of(hash, 1, hash, 0);
@@ -155,14 +155,45 @@ Test(certify_entry, a_reference_to_a_payload_is_whole_or_does_not_decode)
 	cr_assert_eq(decoded.digest, 99);
 	cr_assert_eq(decoded.chunk_bytes, 4096);
 	cr_assert_eq(decoded.holders, 5);
+	cr_assert_eq(entry_hash_count(&e.submit), 1);
 	e.submit.payload_bytes--;
 	cr_assert(!entry_decode(&out, buffer, encode(&e)), "a byte short");
 	e.submit.payload_bytes++;
 	bytes_put_u32(reference + 16, ENTRY_CHUNK_BYTES_MIN - 1);
 	cr_assert(!entry_decode(&out, buffer, encode(&e)), "chunks too small");
+	bytes_put_u32(reference + 16, 4100);
+	cr_assert(!entry_decode(&out, buffer, encode(&e)), "a hash in two chunks");
 	bytes_put_u32(reference + 16, 4096);
 	bytes_put_u64(reference, 0);
 	cr_assert(!entry_decode(&out, buffer, encode(&e)), "of nothing");
+}
+
+Test(certify_entry, a_write_set_that_went_ahead_is_the_only_one)
+{
+	uint8_t hash[ENTRY_HASH_BYTES], reference[ENTRY_SPREAD_BYTES];
+	struct entry_spread spread = {1u << 20, 99, 4096, 5, 1000}, decoded;
+	struct entry out;
+	bytes_put_u64(hash, 1);
+	struct entry e = submit_of(hash, 0, hash, 0);
+	entry_spread_encode(&spread, reference);
+	e.submit.flags = SUBMIT_SPREAD;
+	e.submit.payload = reference;
+	e.submit.payload_bytes = sizeof reference;
+	check(&e);
+	cr_assert(entry_spread_decode(&decoded, reference, sizeof reference));
+	cr_assert_eq(decoded.hash_count, 1000);
+	cr_assert_eq(entry_hash_count(&e.submit), 1000);
+	bytes_put_u64(reference, 8000);
+	cr_assert(!entry_decode(&out, buffer, encode(&e)), "without a payload");
+	bytes_put_u64(reference, 8001);
+	cr_assert(entry_decode(&out, buffer, encode(&e)));
+	e.submit.flags |= SUBMIT_EMPTY;
+	cr_assert(!entry_decode(&out, buffer, encode(&e)), "it changes rows");
+	e = submit_of(hash, 1, hash, 0);
+	e.submit.flags = SUBMIT_SPREAD;
+	e.submit.payload = reference;
+	e.submit.payload_bytes = sizeof reference;
+	cr_assert(!entry_decode(&out, buffer, encode(&e)), "two write sets");
 }
 
 Test(certify_entry, a_set_has_one_form)

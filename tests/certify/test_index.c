@@ -63,6 +63,60 @@ Test(certify_index, a_refused_one_leaves_no_trace)
 	free(x);
 }
 
+/* Pieces of seven, of forty hashes: what the entry does not hold is asked for, once
+ * to be looked up and once to be inserted, and nothing is inserted before. */
+Test(certify_index, a_write_set_in_pieces_is_asked_for_twice)
+{
+	struct certify_index *x = fresh(100);
+	uint8_t hashes[40 * ENTRY_HASH_BYTES], reference[ENTRY_SPREAD_BYTES];
+	struct entry_spread spread = {
+		.bytes = sizeof hashes + 1, .chunk_bytes = ENTRY_CHUNK_BYTES_MIN, .hash_count = 40};
+	struct certify_job job;
+	entry_spread_encode(&spread, reference);
+	for (uint32_t i = 0; i < 40; i++)
+		bytes_put_u64(hashes + i * ENTRY_HASH_BYTES, i);
+	struct entry_submit s = {
+		.flags = SUBMIT_SPREAD, .payload = reference, .payload_bytes = sizeof reference};
+	certify_start(&job, &s, 8);
+	enum certify_answer answer = CERTIFY_MORE;
+	uint32_t asked = 0;
+	while ((answer = certify_step(x, &job, 3)) <= CERTIFY_HASHES) {
+		if (answer != CERTIFY_HASHES)
+			continue;
+		cr_assert_eq(job.next, asked++ % 6 * 7);
+		cr_assert_eq(index_occupied(x), asked > 6 ? job.next : 0);
+		certify_hashes(&job, hashes + job.next * ENTRY_HASH_BYTES, job.next < 35 ? 7 : 5);
+	}
+	cr_assert_eq(answer, CERTIFY_ACCEPT);
+	cr_assert_eq(asked, 12);
+	cr_assert_eq(index_count(x), 40);
+	cr_assert_eq(get(x, 39), 8);
+	free(x);
+}
+
+/* In an entry it would not have decoded. */
+Test(certify_index, a_shared_hash_in_a_piece_is_refused)
+{
+	struct certify_index *x = fresh(100);
+	uint8_t hashes[2 * ENTRY_HASH_BYTES], reference[ENTRY_SPREAD_BYTES];
+	struct entry_spread spread = {
+		.bytes = 100, .chunk_bytes = ENTRY_CHUNK_BYTES_MIN, .hash_count = 2};
+	struct certify_job job;
+	entry_spread_encode(&spread, reference);
+	bytes_put_u64(hashes, 5);
+	bytes_put_u64(hashes + ENTRY_HASH_BYTES, ENTRY_HASH_SHARED | 5);
+	struct entry_submit s = {
+		.flags = SUBMIT_SPREAD, .payload = reference, .payload_bytes = sizeof reference};
+	certify_start(&job, &s, 8);
+	cr_assert_eq(certify_step(x, &job, 10), CERTIFY_HASHES);
+	certify_hashes(&job, hashes, 2);
+	cr_assert_eq(certify_step(x, &job, 10), CERTIFY_REFUSE);
+	cr_assert_eq(job.winner, 0);
+	cr_assert_eq(job.winner_hash, ENTRY_HASH_SHARED | 5);
+	cr_assert_eq(index_occupied(x), 0);
+	free(x);
+}
+
 Test(certify_index, the_horizon_hides_at_once_swept_or_not)
 {
 	struct certify_index *x = fresh(100);

@@ -15,6 +15,7 @@
 
 #define IMAGE_BYTES (1 << 20)
 #define LOG_ENTRIES 64
+#define HASHES_MAX  (ENTRY_BYTES_MAX / ENTRY_HASH_BYTES)
 
 static const struct group_config config = {
 	.block_size = 2,
@@ -75,12 +76,21 @@ through_image(struct group *g)
 	return other;
 }
 
+/* Hashes that went ahead of the entry: of their positions, one at a time. */
 static void
 apply(struct group *g, const struct entry *e, uint32_t budget)
 {
+	enum group_step step;
+	uint8_t hash[ENTRY_HASH_BYTES];
+
 	group_apply_start(g, group_applied(g) + 1, e);
-	for (uint32_t i = 0; group_apply_step(g, budget) == GROUP_MORE; i++)
+	for (uint32_t i = 0; (step = group_apply_step(g, budget)) != GROUP_DONE; i++) {
 		must(i < ENTRY_BYTES_MAX);
+		if (step != GROUP_HASHES)
+			continue;
+		bytes_put_u64(hash, group_hashes_next(g) % 8);
+		group_hashes(g, hash, 1);
+	}
 	must(group_effect(g)->index == group_applied(g));
 }
 
@@ -97,6 +107,8 @@ a_log(const uint8_t *data, size_t size)
 		bytes = bytes < r.bytes ? bytes : (uint32_t)r.bytes;
 		const uint8_t *at = reader_take(&r, bytes);
 		if (!entry_decode(&e, at, bytes))
+			continue;
+		if (e.kind == ENTRY_SUBMIT && entry_hash_count(&e.submit) > HASHES_MAX)
 			continue;
 		apply(g, &e, 1 + i % 3);
 		if (other != NULL)
