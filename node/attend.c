@@ -40,11 +40,21 @@ node_attend_say(struct node *n, int session, enum wire_stream stream,
 	say(n, session, stream, m);
 }
 
+/* The attached ones are counted: at most nodes nobody is, and every step asks. */
+static void
+set_stage(struct node *n, struct node_session *s, enum session_stage stage)
+{
+	n->attached_count += stage == SESSION_ATTACHED;
+	n->attached_count -= s->stage == SESSION_ATTACHED;
+	s->stage = stage;
+}
+
 void
 node_attend_open(struct node *n, int session, const struct wire_identity *peer)
 {
 	struct node_session *s = &n->session[session];
 
+	must(s->stage == SESSION_NONE);
 	*s = (struct node_session){.stage = SESSION_OPEN};
 	node_feed_open(s);
 	memcpy(s->server_uuid, peer->uuid, UUID_BYTES);
@@ -56,6 +66,7 @@ node_attend_close(struct node *n, int session)
 	struct node_session *s = &n->session[session];
 
 	node_feed_forget(n, session);
+	set_stage(n, s, SESSION_NONE);
 	*s = (struct node_session){.stage = SESSION_NONE};
 	node_feed_open(s);
 }
@@ -104,7 +115,7 @@ say_joined(struct node *n, int session, uint8_t reason, uint64_t incarnation, ui
 	};
 
 	memcpy(m.nonce, s->nonce, NONCE_BYTES);
-	s->stage = reason == MEMBER_REFUSED_NONE ? SESSION_JOINED : SESSION_GROUP;
+	set_stage(n, s, reason == MEMBER_REFUSED_NONE ? SESSION_JOINED : SESSION_GROUP);
 	s->incarnation = incarnation;
 	say(n, session, WIRE_CONTROL, &m);
 }
@@ -197,7 +208,7 @@ join(struct node *n, int session, const struct protocol_message *m)
 		say_joined(n, session, MEMBER_REFUSED_GAP, 0, 0);
 		return;
 	}
-	s->stage = SESSION_JOINING;
+	set_stage(n, s, SESSION_JOINING);
 	node_group_submit(n, g, m->data, m->bytes);
 }
 
@@ -295,7 +306,7 @@ say_ended(struct node *n, struct node_group *g, int session, uint8_t change)
 {
 	struct node_session *s = &n->session[session];
 
-	s->stage = SESSION_GROUP;
+	set_stage(n, s, SESSION_GROUP);
 	say(n, session, WIRE_CONTROL,
 	    &(struct protocol_message){.kind = PROTOCOL_ENDED,
 				       .group = g->number,
@@ -352,7 +363,7 @@ attached(struct node *n, struct node_group *g, const struct group_effect *e)
 		return;
 	struct node_session *s = &n->session[session];
 
-	s->stage = SESSION_ATTACHED;
+	set_stage(n, s, SESSION_ATTACHED);
 	if (!say_outcomes(n, g, session))
 		return;
 	s->feed_told = s->feed_previous;
@@ -472,7 +483,7 @@ attach(struct node *n, int session, const struct protocol_message *m)
 			say_ended(n, g, session, GROUP_EXPELLED);
 		return;
 	}
-	s->stage = SESSION_ATTACHING;
+	set_stage(n, s, SESSION_ATTACHING);
 	s->feed_next = m->index;
 	s->feed_previous = m->index > 0 ? m->index - 1 : 0;
 	node_feed_forget(n, session);
@@ -533,7 +544,7 @@ node_attend_message(struct node *n, int session, const struct frame *frame, cons
 	case PROTOCOL_OPEN:
 		memcpy(s->group_uuid, m.uuid, UUID_BYTES);
 		if (s->stage == SESSION_OPEN)
-			s->stage = SESSION_GROUP;
+			set_stage(n, s, SESSION_GROUP);
 		say_group(n, session);
 		break;
 	case PROTOCOL_JOIN:

@@ -238,6 +238,7 @@ struct node {
 	struct node_group *group;
 	struct node_session *session;
 	uint32_t session_count;
+	uint32_t attached_count; /* sessions in SESSION_ATTACHED */
 	struct node_read read[NODE_READS_MAX];
 	uint32_t reads_open;
 	struct node_payload *payload;
@@ -245,6 +246,7 @@ struct node {
 	uint32_t payloads_used;
 	uint32_t payload_turn; /* whose turn it is to ask */
 	struct node_serving serving[NODE_NODES_MAX];
+	uint32_t serving_nodes; /* bit per node that `serving` holds anything for */
 	struct gtid_set *scratch_gtids;
 	uint8_t *scratch;               /* FRAME_BYTES_MAX */
 	struct paxos_output *paxos_out; /* of the replica that steps */
@@ -350,6 +352,7 @@ void node_move_member(struct node *n, int session, const struct protocol_message
 void node_move_read(struct node *n, const struct node_read *read, const uint8_t *body,
 		    uint32_t bytes);
 void node_move_room(struct node *n, uint8_t node);
+void node_move_forget(struct node *n, uint8_t node);
 void node_move(struct node *n);
 uint64_t node_move_timer_ns(const struct node *n);
 

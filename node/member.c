@@ -553,8 +553,9 @@ finish(struct member *m)
 		if (reports && m->progress_ns < timer_ns)
 			timer_ns = m->progress_ns;
 	}
-	if (wire_timer_ns(m->wire) < timer_ns)
-		timer_ns = wire_timer_ns(m->wire);
+	uint64_t wire_ns = wire_timer_ns(m->wire);
+	if (wire_ns < timer_ns)
+		timer_ns = wire_ns;
 	member_emit(m, &(struct member_output){.kind = MEMBER_OUT_TIMER, .at_ns = timer_ns});
 }
 

@@ -301,6 +301,8 @@ static void
 link_changed(struct node *n, uint8_t node, bool up)
 {
 	n->link_up = up ? n->link_up | 1u << node : n->link_up & ~(1u << node);
+	if (!up)
+		node_move_forget(n, node);
 	for (uint32_t i = 0; i < n->group_count; i++)
 		node_group_paxos(
 			n, &n->group[i],
@@ -431,7 +433,7 @@ finish(struct node *n)
 	}
 	node_payload_end(n);
 	node_move(n);
-	for (uint32_t i = 0; i < n->session_count; i++)
+	for (uint32_t i = 0; n->attached_count > 0 && i < n->session_count; i++)
 		if (n->session[i].stage == SESSION_ATTACHED)
 			node_feed(n, (int)i);
 	take_events(n);
@@ -442,10 +444,12 @@ finish(struct node *n)
 		if (n->group[i].duty_ns < timer_ns)
 			timer_ns = n->group[i].duty_ns;
 	}
-	if (node_move_timer_ns(n) < timer_ns)
-		timer_ns = node_move_timer_ns(n);
-	if (wire_timer_ns(n->wire) < timer_ns)
-		timer_ns = wire_timer_ns(n->wire);
+	uint64_t move_ns = node_move_timer_ns(n);
+	uint64_t wire_ns = wire_timer_ns(n->wire);
+	if (move_ns < timer_ns)
+		timer_ns = move_ns;
+	if (wire_ns < timer_ns)
+		timer_ns = wire_ns;
 	node_emit(n, &(struct node_output){.kind = NODE_OUT_TIMER, .at_ns = timer_ns});
 }
 

@@ -127,6 +127,7 @@ want(struct node *n, uint8_t node, const struct protocol_message *m)
 		.offset = m->index,
 	};
 	q->count++;
+	n->serving_nodes |= 1u << node;
 }
 
 /* Begins to read what is wanted: a chunk of what is being received here, or of what
@@ -168,19 +169,25 @@ served(struct node_serving *q)
 static void
 serve_all(struct node *n)
 {
-	for (uint8_t i = 0; i < n->config.node_count; i++) {
+	for (uint8_t i = 0; n->serving_nodes >> i != 0; i++) {
 		struct node_serving *q = &n->serving[i];
 
-		if (!(n->link_up >> i & 1)) {
-			q->count = 0; /* in its next session it asks anew */
-			q->blocked = false;
-		}
 		while (q->count > 0 && !q->reading && !q->blocked) {
 			q->reading = serve(n, i, &q->want[q->first]);
 			if (!q->reading)
 				served(q);
 		}
+		if (q->count == 0)
+			n->serving_nodes &= ~(1u << i);
 	}
+}
+
+/* Its session is over: in the next one it asks anew. */
+void
+node_move_forget(struct node *n, uint8_t node)
+{
+	n->serving[node].count = 0;
+	n->serving[node].blocked = false;
 }
 
 /* Its stream has room again. */

@@ -573,7 +573,7 @@ handshake_receive(struct wire *w, const struct endpoint *from, const struct data
 void
 handshake_tick(struct wire *w)
 {
-	for (uint32_t i = 0; i < w->config.half_open_max; i++) {
+	for (uint32_t i = 0; w->half_open_count > 0 && i < w->config.half_open_max; i++) {
 		struct half_open *h = &w->half_open[i];
 		if (h->used && h->answered_ns + w->config.dead_after_ns <= w->now_ns)
 			half_open_drop(w, h);

@@ -61,14 +61,13 @@ gate_open(struct outbox *o, uint64_t end, uint64_t lsn)
 void
 outbox_gate(struct outbox *o, uint64_t after_lsn, uint64_t durable_lsn)
 {
-	if (o->gate_first == o->gate_end && after_lsn <= durable_lsn) {
+	if (!outbox_gated(o) && after_lsn <= durable_lsn) {
 		gate_open(o, o->end, after_lsn);
 		return;
 	}
 	struct gate *last = &o->gates[(o->gate_end - 1) & (OUTBOX_GATES - 1)];
-	bool any = o->gate_first != o->gate_end;
 	bool full = o->gate_end - o->gate_first == OUTBOX_GATES;
-	if (any && (full || after_lsn <= last->lsn)) {
+	if (outbox_gated(o) && (full || after_lsn <= last->lsn)) {
 		last->end = o->end;
 		if (after_lsn > last->lsn)
 			last->lsn = after_lsn;
@@ -83,7 +82,7 @@ outbox_durable(struct outbox *o, uint64_t durable_lsn)
 {
 	uint32_t first = o->gate_first;
 
-	while (o->gate_first != o->gate_end) {
+	while (outbox_gated(o)) {
 		const struct gate *g = &o->gates[o->gate_first & (OUTBOX_GATES - 1)];
 		if (g->lsn > durable_lsn)
 			break;

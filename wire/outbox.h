@@ -72,6 +72,13 @@ void outbox_gate(struct outbox *o, uint64_t after_lsn, uint64_t durable_lsn);
 /* Returns whether a gate opened. */
 bool outbox_durable(struct outbox *o, uint64_t durable_lsn);
 
+/* Some of it waits for the log. */
+static inline bool
+outbox_gated(const struct outbox *o)
+{
+	return o->gate_first != o->gate_end;
+}
+
 /* Bytes never sent that gates and credit let go. */
 static inline uint64_t
 outbox_sendable(const struct outbox *o)

@@ -29,35 +29,41 @@ stream_may_send(const struct session *s, enum wire_stream stream)
 	return f->flying_bytes < window && f->end - f->first < packets;
 }
 
-struct build {
-	struct writer w;
-	struct sent sent;
-	uint64_t after_lsn;
-	bool asks_ack;
-	uint8_t order[WIRE_STREAMS]; /* streams that may send and have what to send */
-	uint32_t order_count;
+struct order {
+	uint8_t stream[WIRE_STREAMS]; /* that may send and have what to send */
+	uint32_t count;
 	uint32_t waiting; /* bit per stream with something to send */
 };
 
+struct build {
+	struct writer w;
+	struct sent sent;
+	struct order order;
+	uint64_t after_lsn;
+	bool asks_ack;
+};
+
 /* By priority, but a stream that was passed over too often leads. */
-static void
-order_streams(const struct session *s, struct build *b)
+static struct order
+order_streams(const struct session *s)
 {
-	b->order_count = 0;
+	struct order order = {.count = 0};
+
 	for (int i = 0; i < WIRE_STREAMS; i++) {
 		enum wire_stream stream = wire_priority[i];
 		if (!outbox_has_work(&s->outbox[stream]))
 			continue;
-		b->waiting |= 1u << stream;
+		order.waiting |= 1u << stream;
 		if (!stream_may_send(s, stream))
 			continue;
-		uint32_t at = b->order_count++;
+		uint32_t at = order.count++;
 		if (s->outbox[stream].passed_over >= PASSED_OVER_MAX) {
-			memmove(b->order + 1, b->order, at);
+			memmove(order.stream + 1, order.stream, at);
 			at = 0;
 		}
-		b->order[at] = (uint8_t)stream;
+		order.stream[at] = (uint8_t)stream;
 	}
+	return order;
 }
 
 static void
@@ -71,7 +77,7 @@ note_passed_over(struct session *s, const struct build *b)
 		struct outbox *o = &s->outbox[i];
 		if (inside >> i & 1)
 			o->passed_over = 0;
-		else if (b->waiting >> i & 1)
+		else if (b->order.waiting >> i & 1)
 			o->passed_over++;
 	}
 }
@@ -146,8 +152,8 @@ put_returns(struct wire *w, struct session *s, struct build *b)
 
 	for (int i = 0; i < WIRE_STREAMS; i++)
 		bytes += s->repeat_due & 1u << i ? CREDIT_ITEM_BYTES : 0;
-	if (b->order_count > 0 && s->outbox[b->order[0]].lost_count > 0) {
-		struct outbox *o = &s->outbox[b->order[0]];
+	if (b->order.count > 0 && s->outbox[b->order.stream[0]].lost_count > 0) {
+		struct outbox *o = &s->outbox[b->order.stream[0]];
 		uint32_t segment_bytes = outbox_segment(o, outbox_lost(o))->bytes;
 		if (bytes + BYTES_HEAD_BYTES + segment_bytes > b->w.capacity)
 			return;
@@ -197,19 +203,21 @@ bool
 packet_build(struct wire *w, struct session *s, struct wire_packet *packet)
 {
 	must(s->state == SESSION_OPEN);
+	struct order order = order_streams(s);
+	bool full = flight_full(&s->flight);
+
+	/* As after nearly every datagram: it took all there was. */
+	if (order.count == 0 && !s->ack_now && (full || s->repeat_due == 0))
+		return false;
 	size_t prefix = s->initiator && !s->confirmed ? CONFIRM_NOISE_BYTES : 0;
 	struct build b = {
 		.w = writer_over(w->packet + DATAGRAM_HEADER_BYTES + prefix,
 				 s->datagram_bytes - DATAGRAM_FRAME_BYTES - prefix),
+		.order = order,
 	};
-	bool full = flight_full(&s->flight);
-
-	order_streams(s, &b);
-	if (b.order_count == 0 && !s->ack_now && (full || s->repeat_due == 0))
-		return false;
 	put_returns(w, s, &b);
-	for (uint32_t i = 0; i < b.order_count; i++)
-		put_stream(w, s, &b, b.order[i]);
+	for (uint32_t i = 0; i < order.count; i++)
+		put_stream(w, s, &b, order.stream[i]);
 	note_passed_over(s, &b);
 	/* Whatever asks for an acknowledgement is as good as a PING. */
 	if (s->repeat_due & REPEAT_PING && !full) {

@@ -100,6 +100,7 @@ struct wire {
 	uint64_t *due_ns;  /* per session; UINT64_MAX: nothing */
 	uint64_t *to_send; /* bit per session that may have something to send */
 	uint64_t *to_tell; /* bit per session that may have an event */
+	uint64_t *gated;   /* bit per session that may have a gate shut */
 	uint32_t send_cursor, tell_cursor;
 	uint32_t closings; /* sessions with a WIRE_CLOSED to be told */
 	int lent_session;  /* whose message is with the caller; -1: none */

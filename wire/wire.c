@@ -108,6 +108,7 @@ place(const struct wire_config *c, struct arena *a)
 	to->due_ns = arena_take(a, c->sessions_max * sizeof(uint64_t));
 	to->to_send = arena_take(a, words * sizeof(uint64_t));
 	to->to_tell = arena_take(a, words * sizeof(uint64_t));
+	to->gated = arena_take(a, words * sizeof(uint64_t));
 	a->state_bytes = a->bytes;
 	to->scratch = arena_take(a, c->message_bytes_max);
 	to->packet = arena_take(a, c->datagram_bytes_max);
@@ -315,19 +316,28 @@ wire_receive(struct wire *w, const struct endpoint *from, const uint8_t *data, s
 		w->stats.drop_unknown++;
 }
 
+static void
+session_durable(struct wire *w, struct session *s)
+{
+	bool gated = false;
+
+	for (int i = 0; i < WIRE_STREAMS && s->state == SESSION_OPEN; i++) {
+		if (outbox_durable(&s->outbox[i], w->durable_lsn))
+			bit_set(w->to_send, session_number(w, s));
+		gated = gated || outbox_gated(&s->outbox[i]);
+	}
+	if (!gated)
+		bit_clear(w->gated, session_number(w, s));
+}
+
 void
 wire_durable(struct wire *w, uint64_t lsn)
 {
 	must(lsn >= w->durable_lsn);
 	w->durable_lsn = lsn;
-	for (uint32_t i = 0; i < w->config.sessions_max; i++) {
-		struct session *s = &w->sessions[i];
-		if (s->state != SESSION_OPEN)
-			continue;
-		for (int j = 0; j < WIRE_STREAMS; j++)
-			if (outbox_durable(&s->outbox[j], lsn))
-				bit_set(w->to_send, i);
-	}
+	for (uint32_t i = 0; i < (w->config.sessions_max + 63) / 64; i++)
+		for (uint64_t left = w->gated[i]; left != 0; left &= left - 1)
+			session_durable(w, &w->sessions[i * 64 + (uint32_t)__builtin_ctzll(left)]);
 }
 
 /* Open, and the caller knows this very session as open. */
@@ -369,6 +379,8 @@ wire_send(struct wire *w, int session, enum wire_stream stream, const struct wir
 	if (!outbox_write(o, slices, slice_count, (uint32_t)bytes))
 		return false;
 	outbox_gate(o, after_lsn, w->durable_lsn);
+	if (outbox_gated(o))
+		bit_set(w->gated, (uint32_t)session);
 	w->stats.messages_sent++;
 	bit_set(w->to_send, (uint32_t)session);
 	return true;
@@ -490,21 +502,20 @@ tell(struct wire *w, struct session *s, struct wire_event *event)
 }
 
 /* The first set bit at or after `from`, cyclically; false where none is set. */
-static bool
+static inline bool
 bits_next(const uint64_t *bits, uint32_t count, uint32_t from, uint32_t *found)
 {
 	uint32_t words = (count + 63) / 64, word = from / 64;
 	uint64_t here = bits[word] & ~(uint64_t)0 << from % 64;
 
-	for (uint32_t i = 0; i <= words; i++) {
-		if (here != 0) {
-			*found = word * 64 + (uint32_t)__builtin_ctzll(here);
-			return true;
-		}
+	for (uint32_t i = 0; here == 0; i++) {
+		if (i == words)
+			return false;
 		word = word + 1 == words ? 0 : word + 1;
 		here = bits[word];
 	}
-	return false;
+	*found = word * 64 + (uint32_t)__builtin_ctzll(here);
+	return true;
 }
 
 bool
