@@ -294,6 +294,9 @@ main(int argc, char **argv)
 	       (unsigned long long)t.conflicts, (unsigned long long)t.abandoned,
 	       (unsigned long long)t.stops, (unsigned long long)t.restarts,
 	       (unsigned long long)t.spread);
+	printf("node_steps=%llu member_steps=%llu submissions_per_simulated_s=%.1f\n",
+	       (unsigned long long)t.node_steps, (unsigned long long)t.member_steps,
+	       (double)t.submissions / ((double)t.simulated_ns / 1e9));
 	printf("runs=%llu simulated_s=%.0f wall_s=%.1f decided=%llu takeovers=%llu crashes=%llu "
 	       "failures=%llu\n",
 	       (unsigned long long)t.runs, (double)t.simulated_ns / 1e9, wall,

@@ -143,6 +143,7 @@ sim_member_feed(struct sim *s, uint8_t server, struct member_input *in)
 	if (v->process.crash_after == 0 && random_chance(&s->random, s->crash_ppm))
 		v->process.crash_after = (uint32_t)random_between(&s->random, 1, 12);
 	in->now_ns = sim_local(s, &v->process);
+	s->totals.member_steps++;
 	member_step(v->member, in, &sink);
 	if (v->process.dying)
 		server_crash(s, server, random_mean(&s->random, s->down_ns));

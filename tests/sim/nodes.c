@@ -208,6 +208,7 @@ sim_node_feed(struct sim *s, uint8_t node, struct node_input *in)
 	    random_chance(&s->random, s->crash_ppm))
 		n->process.crash_after = (uint32_t)random_between(&s->random, 1, 12);
 	in->now_ns = sim_local(s, &n->process);
+	s->totals.node_steps += in->kind != NODE_IN_RECORD;
 	node_step(n->node, in, &sink);
 	if (n->process.dying) {
 		sim_node_crash(s, node, random_mean(&s->random, s->down_ns));

@@ -417,6 +417,8 @@ struct sim_options {
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread;
+	uint64_t node_steps; /* without those that read a log back */
+	uint64_t member_steps;
 };
 
 struct sim {
