@@ -34,10 +34,10 @@ check_dependency(struct sim *s, const struct sim_server *v, uint64_t index, uint
 				 (unsigned long long)dependency,
 				 (unsigned long long)s->tx[c->tx].index);
 	}
-	for (uint32_t i = 0; i < s->tx_count && s->any_returned; i++) {
-		const struct sim_tx *tx = &s->tx[i];
-		if (tx->returned && !tx->requeued && tx->server == v->number &&
-		    tx->incarnation == v->incarnation && tx->index <= dependency)
+	for (uint32_t i = 0; i < s->returned_count; i++) {
+		const struct sim_tx *tx = &s->tx[s->returned[i]];
+		if (!tx->requeued && tx->server == v->number && tx->incarnation == v->incarnation &&
+		    tx->index <= dependency)
 			sim_fail(s,
 				 "server %u: %llu is queued, depends on %llu; own failed %llu "
 				 "has not come back yet",

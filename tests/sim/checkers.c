@@ -40,6 +40,8 @@ check_reset(struct sim *s)
 			memset(c->digest, 0, c->index_count * sizeof *c->digest);
 			memset(c->tx, 0, c->index_count * sizeof *c->tx);
 		}
+		if (c->accepted > 0)
+			memset(c->by_gtid, 0, SIM_GTID_PLACES * sizeof *c->by_gtid);
 		c->slot_count = 0;
 		c->index_count = 0;
 		c->ballot_max = 0;
@@ -233,6 +235,27 @@ check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	note_vote(s, node, frame->group, &m, value_hash(value, m.value.bytes));
 }
 
+/* No two transactions of a group have one GTID. */
+static void
+check_gtid(struct sim *s, struct check_group *c, uint32_t number)
+{
+	const struct gtid *gtid = &s->tx[number].gtid;
+	uint64_t place = hash_fold(0, gtid->gno);
+
+	if (c->by_gtid == NULL)
+		c->by_gtid = calloc(SIM_GTID_PLACES, sizeof *c->by_gtid);
+	must(c->by_gtid != NULL && c->accepted < SIM_GTID_PLACES);
+	for (;; place++) {
+		uint32_t *at = &c->by_gtid[place % SIM_GTID_PLACES];
+		if (*at == 0) {
+			*at = number + 1;
+			return;
+		}
+		if (gtid_equal(&s->tx[*at - 1].gtid, gtid))
+			sim_fail(s, "transactions %u and %u have one GTID", *at - 1, number);
+	}
+}
+
 void
 check_accepted(struct sim *s, const struct sim_server *v, uint32_t number, uint64_t index,
 	       const struct gtid *gtid)
@@ -255,12 +278,7 @@ check_accepted(struct sim *s, const struct sim_server *v, uint32_t number, uint6
 		c->tx[index] = number + 1;
 		c->accepted++;
 		s->totals.accepted++;
-		for (uint32_t i = 0; i < s->tx_count; i++) {
-			const struct sim_tx *other = &s->tx[i];
-			if (other->index != 0 && i != number && other->group == tx->group &&
-			    gtid_equal(&other->gtid, gtid))
-				sim_fail(s, "transactions %u and %u have one GTID", i, number);
-		}
+		check_gtid(s, c, number);
 		return;
 	}
 	if (tx->index != index || c->tx[index] != number + 1)

@@ -298,7 +298,8 @@ accepted(struct sim *s, struct sim_server *v, uint32_t client, const struct memb
 	if (random_chance(&s->random, 5000)) {
 		sim_trace(s, "server %u: transaction %u fails to commit here", v->number, c->tx);
 		s->tx[c->tx].returned = true;
-		s->any_returned = true;
+		must(s->returned_count < SIM_RETURNED_MAX);
+		s->returned[s->returned_count++] = c->tx;
 		c->state = CLIENT_FAILING;
 		server_unlock(s, v, (int32_t)client);
 		later(s, v, client, EVENT_CLIENT, US);

@@ -4,8 +4,6 @@
 #include "base/must.h"
 #include "tests/sim/sim.h"
 
-/* xoshiro256**, seeded by splitmix64: public domain algorithms by Blackman and
- * Vigna, chosen because the sequence is the same on every machine. */
 static uint64_t
 splitmix(uint64_t *x)
 {
@@ -20,48 +18,6 @@ random_seed(struct sim_random *r, uint64_t seed)
 {
 	for (int i = 0; i < 4; i++)
 		r->state[i] = splitmix(&seed);
-}
-
-static uint64_t
-rotate(uint64_t x, int k)
-{
-	return x << k | x >> (64 - k);
-}
-
-uint64_t
-random_u64(struct sim_random *r)
-{
-	uint64_t *s = r->state;
-	uint64_t result = rotate(s[1] * 5, 7) * 9;
-	uint64_t t = s[1] << 17;
-
-	s[2] ^= s[0];
-	s[3] ^= s[1];
-	s[1] ^= s[2];
-	s[0] ^= s[3];
-	s[2] ^= t;
-	s[3] = rotate(s[3], 45);
-	return result;
-}
-
-uint64_t
-random_below(struct sim_random *r, uint64_t n)
-{
-	must(n > 0);
-	return random_u64(r) % n;
-}
-
-uint64_t
-random_between(struct sim_random *r, uint64_t low, uint64_t high)
-{
-	must(low <= high);
-	return low + random_below(r, high - low + 1);
-}
-
-bool
-random_chance(struct sim_random *r, uint32_t per_million)
-{
-	return random_below(r, 1000000) < per_million;
 }
 
 /* Without floating point, so that no compiler option changes a run: half of the

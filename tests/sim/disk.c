@@ -182,6 +182,8 @@ show_records(struct sim *s, uint8_t node, struct sim_batch_place place)
 	struct frame frame;
 	const uint8_t *data;
 
+	if (lsn + place.bytes <= d->checked_lsn)
+		return; /* the batch, whose checksum holds, was looked at when it landed */
 	while (log_record_next(&r, lsn, &frame, &data)) {
 		if (lsn >= d->checked_lsn)
 			check_record(s, node, &frame, data);
@@ -371,8 +373,10 @@ disk_recover(struct sim *s, uint8_t node)
 		sim_fail(s, "disk %u: recovery lost acknowledged bytes", node);
 	/* Behind a cut nothing may stand that a later torn write could complete. */
 	size_t from = (size_t)d->segment * SIM_SEGMENT_BYTES + end;
-	if (d->used > from)
+	if (d->used > from) {
 		memset(d->image + from, 0, d->used - from);
+		d->used = from;
+	}
 	d->position = end;
 	d->ordinal = verdict.next_ordinal;
 	d->append_lsn = verdict.end_lsn;

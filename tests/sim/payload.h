@@ -25,6 +25,24 @@ payload_padding(uint32_t number)
 	return (uint32_t)(h / 16 % 8000);
 }
 
+/* at[i] = (bytes - i) * number + i / 256: each row of 256 is the former plus one. */
+static inline void
+payload_pad(uint8_t *at, uint32_t bytes, uint32_t number)
+{
+	uint32_t head = bytes < 256 ? bytes : 256;
+	uint8_t value = (uint8_t)(bytes * number);
+	uint32_t i;
+
+	for (i = 0; i < head; i++, value = (uint8_t)(value - number))
+		at[i] = value;
+	for (; i + 256 <= bytes; i += 256) {
+		for (uint32_t k = 0; k < 256; k++)
+			at[i + k] = (uint8_t)(at[i + k - 256] + 1);
+	}
+	for (; i < bytes; i++)
+		at[i] = (uint8_t)(at[i - 256] + 1);
+}
+
 static inline uint32_t
 payload_write(const struct sim *s, uint32_t number, uint8_t *out)
 {
@@ -42,8 +60,7 @@ payload_write(const struct sim *s, uint32_t number, uint8_t *out)
 	uint32_t padding = payload_padding(number);
 	uint8_t *at = writer_take(&w, padding);
 	must(at != NULL);
-	for (uint32_t i = 0; i < padding; i++)
-		at[i] = (uint8_t)((padding - i) * number + (i >> 8));
+	payload_pad(at, padding, number);
 	must(!w.bad);
 	return (uint32_t)w.bytes;
 }

@@ -93,7 +93,7 @@ begin(struct sim *s, const struct sim_options *options)
 	s->digest = 0;
 	s->failed = false;
 	s->healed = false;
-	s->any_returned = false;
+	s->returned_count = 0;
 	s->settled = false;
 	large_reset(s);
 	s->tx_count = 0;

@@ -33,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/must.h"
 #include "certify/gtid.h"
 #include "node/member.h"
 #include "node/node.h"
@@ -49,6 +50,8 @@
 #define SIM_DATAGRAM_BYTES 1400
 #define SIM_APPLY_MAX      8192 /* power of two: entries queued at one applier */
 #define SIM_GTIDS_MAX      16384
+#define SIM_GTID_PLACES    (2 * SIM_GTIDS_MAX) /* power of two */
+#define SIM_RETURNED_MAX   1024
 #define SIM_GROUP_NUMBERS  (SIM_GROUPS_MAX + 1)
 #define SIM_SEGMENT_BYTES  (2u << 20)
 #define SIM_SEGMENTS_MAX   48
@@ -102,11 +105,52 @@ struct sim_random {
 };
 
 void random_seed(struct sim_random *r, uint64_t seed);
-uint64_t random_u64(struct sim_random *r);
-uint64_t random_below(struct sim_random *r, uint64_t n);
-uint64_t random_between(struct sim_random *r, uint64_t low, uint64_t high); /* inclusive */
-bool random_chance(struct sim_random *r, uint32_t per_million);
 uint64_t random_mean(struct sim_random *r, uint64_t mean); /* geometric tail, bounded */
+
+static inline uint64_t
+random_rotated(uint64_t x, int k)
+{
+	return x << k | x >> (64 - k);
+}
+
+/* xoshiro256**, seeded by splitmix64: public domain algorithms by Blackman and
+ * Vigna, chosen because the sequence is the same on every machine. */
+static inline uint64_t
+random_u64(struct sim_random *r)
+{
+	uint64_t *s = r->state;
+	uint64_t result = random_rotated(s[1] * 5, 7) * 9;
+	uint64_t t = s[1] << 17;
+
+	s[2] ^= s[0];
+	s[3] ^= s[1];
+	s[1] ^= s[2];
+	s[0] ^= s[3];
+	s[2] ^= t;
+	s[3] = random_rotated(s[3], 45);
+	return result;
+}
+
+static inline uint64_t
+random_below(struct sim_random *r, uint64_t n)
+{
+	must(n > 0);
+	return random_u64(r) % n;
+}
+
+/* Inclusive. */
+static inline uint64_t
+random_between(struct sim_random *r, uint64_t low, uint64_t high)
+{
+	must(low <= high);
+	return low + random_below(r, high - low + 1);
+}
+
+static inline bool
+random_chance(struct sim_random *r, uint32_t per_million)
+{
+	return random_below(r, 1000000) < per_million;
+}
 
 void heap_push(struct sim_heap *h, struct sim_event event);
 bool heap_pop(struct sim_heap *h, struct sim_event *event);
@@ -398,6 +442,7 @@ struct check_group {
 	uint32_t *tx;     /* by index; transaction + 1, 0 none */
 	uint64_t index_capacity;
 	uint64_t index_count;
+	uint32_t *by_gtid;   /* hash table of SIM_GTID_PLACES: transaction + 1, 0 free */
 	uint64_t ballot_max; /* seen in an acceptance on disk */
 	uint64_t promised[SIM_NODES_MAX];
 	uint32_t accepted;
@@ -433,7 +478,6 @@ struct sim {
 	uint64_t digest; /* of when what came: two runs of a seed have the same */
 	bool failed;
 	bool healed;
-	bool any_returned;
 	uint64_t healed_ns;
 	uint64_t settled_since_ns;
 	bool settled;
@@ -447,6 +491,8 @@ struct sim {
 	uint32_t tx_count;
 	uint32_t tx_capacity;
 	uint32_t submitted;
+	uint32_t returned[SIM_RETURNED_MAX]; /* transactions that came back by the applier */
+	uint32_t returned_count;
 	uint64_t group_uuid[SIM_GROUPS_MAX][2];
 	bool group_begun[SIM_GROUPS_MAX]; /* some START has succeeded */
 	struct check_group check[SIM_GROUP_NUMBERS];
