@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -419,29 +418,13 @@ block(struct loop *loop, uint64_t now_ns)
 		hw_log_woken(loop->options.log);
 }
 
-static void
-idle(struct loop *loop, uint64_t now_ns)
-{
-	uint64_t since_ns = now_ns - loop->busy_ns;
-	bool outstanding = hw_log_append_lsn(loop->options.log) > loop->durable_lsn;
-
-	if (loop->options.profile == LOOP_DEDICATED || since_ns < LOOP_SPIN_NS)
-		return;
-	if (outstanding && since_ns < LOOP_YIELD_NS)
-		sched_yield();
-	else
-		block(loop, now_ns);
-}
-
 void
 loop_run(struct loop *loop)
 {
 	while (!atomic_load_explicit(&loop->stopping, memory_order_relaxed)) {
 		uint64_t now_ns = clock_ns();
-		if (loop_once(loop, now_ns))
-			loop->busy_ns = now_ns;
-		else
-			idle(loop, now_ns);
+		if (!loop_once(loop, now_ns) && loop->options.profile != LOOP_DEDICATED)
+			block(loop, now_ns);
 	}
 }
 
@@ -542,7 +525,6 @@ start_node(struct loop *loop, enum paxos_tail tail, struct hw_error *error)
 	if (loop->process < (uint64_t)wall.tv_sec)
 		loop->process = (uint64_t)wall.tv_sec;
 	loop->now_ns = clock_ns();
-	loop->busy_ns = loop->now_ns;
 	loop->entropy_ns = loop->now_ns + LOOP_ENTROPY_NS;
 	step(loop, &(struct node_input){
 			   .kind = NODE_IN_START,

@@ -9,10 +9,11 @@
  *
  * Never       looks into a datagram or record beyond its length; holds a packet
  *             back (the node emits it when it may go; the loop only checks).
- * Profiles    SHARED spins for `spin_ns` after the last thing it did, then
- *             yields while a log write is outstanding, for `yield_ns` at most,
- *             then blocks in ppoll() on port, log, stop and control until the
- *             node's timer. DEDICATED spins for ever.
+ * Profiles    SHARED blocks in ppoll() on port, log, stop and control until the
+ *             node's timer as soon as a turn found nothing to do: on a core that
+ *             others want, who spins or yields first is queued behind them, and
+ *             so are the peers and the disk's completion it waits for. A sleeper
+ *             is woken ahead of them. DEDICATED spins for ever.
  * Log full    A record that the log does not take waits in the loop's backlog.
  *             While one waits, nothing is received and no timer runs: peers see
  *             a node that is slow, and nothing that was accepted is lost. A
@@ -42,8 +43,6 @@
 #define LOOP_BACKLOG_BYTES  (16u << 20)
 #define LOOP_ENTROPY_BYTES  64
 #define LOOP_ENTROPY_NS     10000000000u
-#define LOOP_SPIN_NS        20000u
-#define LOOP_YIELD_NS       150000u
 #define LOOP_BLIND_SLEEP_NS 50000u /* blocks that long when the port has no descriptor */
 #define LOOP_STATUS_MEMBERS 256    /* over all groups, in one snapshot */
 
@@ -112,7 +111,6 @@ struct loop {
 	uint64_t durable_lsn;
 	uint64_t timer_ns;
 	uint64_t entropy_ns; /* when the node gets some more */
-	uint64_t busy_ns;    /* when a turn last did something */
 	bool write_failed;
 	bool failure_due; /* the node has not been told yet */
 

@@ -448,12 +448,6 @@ hw_log_identity(const struct hw_log *log)
 	return log->identity;
 }
 
-uint64_t
-hw_log_append_lsn(const struct hw_log *log)
-{
-	return log->append_lsn;
-}
-
 struct hw_log_state
 hw_log_state(const struct hw_log *log)
 {

@@ -144,7 +144,5 @@ const char *hw_log_mode(const struct hw_log *log);
 struct hw_log_identity hw_log_identity(const struct hw_log *log);
 /* Walks all segments: for status, not for every turn of a loop. */
 struct hw_log_state hw_log_state(const struct hw_log *log);
-/* The next record's LSN; costs nothing. */
-uint64_t hw_log_append_lsn(const struct hw_log *log);
 
 #endif /* HW_URING_LOG_H */
