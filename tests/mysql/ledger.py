@@ -7,7 +7,7 @@
 ledger.py clean PATH                      # ends and removes all of it
 
 A process is a pid and the moment it started, in ticks since boot: a pid alone may be another's by now. After a reboot
-no such process exists, and a namespace does not either.
+no such process exists, and a namespace does not either. Any thread may write: servers are started by several at once.
 """
 import json
 import os
@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 END_S = 30
@@ -37,7 +38,7 @@ def boot():
 
 class Ledger:
     def __init__(self, path):
-        self.path = path
+        self.path, self.lock = path, threading.Lock()
         self.kept = {'boot': boot(), 'kept': False, 'owner': [os.getpid(), started_ticks(os.getpid())],
                      'processes': [], 'spaces': [], 'folders': []}
         self.write()
@@ -47,21 +48,24 @@ class Ledger:
             json.dump(self.kept, file, indent=1)
         os.rename(self.path + '.part', self.path)
 
+    def note(self, what, entry):
+        with self.lock:
+            self.kept[what].append(entry)
+            self.write()
+
     def process(self, pid):
-        self.kept['processes'].append([pid, started_ticks(pid)])
-        self.write()
+        self.note('processes', [pid, started_ticks(pid)])
 
     def space(self, name):
-        self.kept['spaces'].append(name)
-        self.write()
+        self.note('spaces', name)
 
     def folder(self, path):
-        self.kept['folders'].append(path)
-        self.write()
+        self.note('folders', path)
 
     def keep(self):
-        self.kept['kept'] = True
-        self.write()
+        with self.lock:
+            self.kept['kept'] = True
+            self.write()
 
     def done(self):
         os.unlink(self.path)

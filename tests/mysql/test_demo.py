@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import ledger
 from servers import prepare
@@ -67,10 +68,20 @@ def killed(book, root):
     assert not os.path.exists(book) and not left_over(demo.pid, root)
 
 
+def several_at_once(path):
+    """The ledger of servers that are started by several threads."""
+    book = ledger.Ledger(path)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(book.process, [os.getpid()] * 400))
+    assert len(ledger.read(path)['processes']) == 400
+    book.done()
+
+
 def main():
     root = prepare()['MYSQL_ROOT']
     with tempfile.TemporaryDirectory() as folder:
         book = f'{folder}/ledger.json'
+        several_at_once(book)
         interrupted(book, root)
         killed(book, root)
         whole(book, root)
