@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/must.h"
 #include "dpdk/status.h"
+#include "node/history.h"
 #include "paxos/codec.h"
 
 #define MS               1000000u
@@ -17,6 +18,8 @@
 #define STREAM_BYTES     (4 * VALUE_BYTES) /* two messages of the longest kind each way */
 #define INFLIGHT         1024u
 #define RESULTS          65536u
+#define HISTORY_ROW      256u
+#define HISTORY_BLOCK    (1u << 20) /* bytes of log that as many entries as a block has take */
 #define UDP_IPV4_BYTES   28u
 #define PLAN_TEXT_BYTES  2048
 
@@ -104,6 +107,21 @@ plan_address(struct plan *plan, struct hw_error *error)
 	return 0;
 }
 
+/* A log in memory cannot be read back. Else as many blocks as the log can ever hold: no
+ * entry and its result take less than 42 and 5 bytes. */
+static void
+plan_history(struct plan *plan)
+{
+	const struct hw_config *c = plan->config;
+	struct node_config *n = &plan->node;
+	uint64_t bytes = c->log_bytes_max;
+
+	n->history_row = c->durability == HW_DURABILITY_DISK ? HISTORY_ROW : 0;
+	n->history_links = HISTORY_LINKS_MAX;
+	for (n->history_blocks = 1; bytes > HISTORY_BLOCK; bytes = (bytes + 1) / 2)
+		n->history_blocks *= 2;
+}
+
 static int
 plan_limits(struct plan *plan, struct hw_error *error)
 {
@@ -116,6 +134,7 @@ plan_limits(struct plan *plan, struct hw_error *error)
 	n->inflight_max = INFLIGHT;
 	n->index_hashes_max = (uint32_t)c->index_hashes_max;
 	n->results_max = RESULTS;
+	plan_history(plan);
 	n->value_bytes_max = VALUE_BYTES;
 	/* A log in memory cannot be read back. */
 	n->payload_bytes_max = c->durability == HW_DURABILITY_DISK ? c->payload_bytes_max : 0;

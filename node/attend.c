@@ -56,7 +56,7 @@ node_attend_open(struct node *n, int session, const struct wire_identity *peer)
 
 	must(s->stage == SESSION_NONE);
 	*s = (struct node_session){.stage = SESSION_OPEN};
-	node_feed_open(s);
+	node_feed_open(n, session);
 	memcpy(s->server_uuid, peer->uuid, UUID_BYTES);
 }
 
@@ -66,9 +66,10 @@ node_attend_close(struct node *n, int session)
 	struct node_session *s = &n->session[session];
 
 	node_feed_forget(n, session);
+	node_search_forget(n, session);
 	set_stage(n, s, SESSION_NONE);
 	*s = (struct node_session){.stage = SESSION_NONE};
-	node_feed_open(s);
+	node_feed_open(n, session);
 }
 
 int
@@ -120,35 +121,10 @@ say_joined(struct node *n, int session, uint8_t reason, uint64_t incarnation, ui
 	say(n, session, WIRE_CONTROL, &m);
 }
 
-/* The lowest accepted entry that is not in `executed`, or the index behind the
- * last entry. False: something it lacks is older than the results kept. */
-static bool
-first_missing(struct node *n, struct node_group *g, struct gtid_bytes executed, uint64_t *missing)
+void
+node_attend_refuse(struct node *n, int session, uint8_t reason)
 {
-	uint64_t first = node_group_first_result(n, g);
-	uint64_t last = group_applied(g->state);
-
-	gtid_set_clear(n->scratch_gtids);
-	if (gtid_set_decode(n->scratch_gtids, executed) != GTID_SET_ADDED && executed.bytes > 0)
-		return false;
-	*missing = last + 1;
-	for (uint64_t i = first; i <= last; i++) {
-		const struct node_result *r = node_group_result(n, g, i);
-
-		if (r->kind != RESULT_ACCEPTED || gtid_set_contains(n->scratch_gtids, &r->gtid))
-			continue;
-		*missing = i;
-		break;
-	}
-	/* What was executed before the first result kept must be there: all of it is
-	 * what the group executed, less the results. */
-	for (uint64_t i = first; i <= last; i++) {
-		const struct node_result *r = node_group_result(n, g, i);
-
-		if (r->kind == RESULT_ACCEPTED)
-			gtid_set_add(n->scratch_gtids, &r->gtid);
-	}
-	return gtid_set_contains_set(n->scratch_gtids, group_executed(g->state));
+	say_joined(n, session, reason, 0, 0);
 }
 
 static void
@@ -173,19 +149,29 @@ propose_group(struct node *n, const struct protocol_message *m, const struct ent
 	node_group_submit_entry(n, g, &create);
 }
 
+/* What was looked for is of no use any more. */
+static void
+another_start(struct node *n, int session)
+{
+	n->session[session].missing = 0;
+	node_search_forget(n, session);
+}
+
 static void
 join(struct node *n, int session, const struct protocol_message *m)
 {
 	struct node_session *s = &n->session[session];
 	struct node_group *g = node_group_by_uuid(n, m->uuid);
 	struct entry e;
-	uint64_t missing = 0;
 
 	if (!entry_decode(&e, m->data, m->bytes) || e.kind != ENTRY_JOIN || m->mark == 0 ||
 	    memcmp(e.join.server_uuid, s->server_uuid, UUID_BYTES) != 0) {
 		n->dropped_undecodable++;
 		return;
 	}
+	if (memcmp(s->group_uuid, m->uuid, UUID_BYTES) != 0 ||
+	    memcmp(s->nonce, e.join.nonce, NONCE_BYTES) != 0)
+		another_start(n, session);
 	memcpy(s->group_uuid, m->uuid, UUID_BYTES);
 	memcpy(s->nonce, e.join.nonce, NONCE_BYTES);
 	if (!node_group_leads(n, g ? g : &n->group[0])) {
@@ -204,10 +190,9 @@ join(struct node *n, int session, const struct protocol_message *m)
 		say_joined(n, session, MEMBER_REFUSED_BLOCK_SIZE, 0, 0);
 		return;
 	}
-	if (!first_missing(n, g, e.join.executed, &missing)) {
-		say_joined(n, session, MEMBER_REFUSED_GAP, 0, 0);
-		return;
-	}
+	node_search_begin(n, session, e.join.executed);
+	if (s->missing == 0)
+		return; /* refused, or it asks again: by then it may be known */
 	set_stage(n, s, SESSION_JOINING);
 	node_group_submit(n, g, m->data, m->bytes);
 }
@@ -393,7 +378,6 @@ joined(struct node *n, struct node_group *g, const struct group_effect *e)
 		[GROUP_JOIN_IS_GROUP_UUID] = MEMBER_REFUSED_INCARNATION,
 	};
 	const struct entry_join *join = &g->entry.join;
-	uint64_t missing = 0;
 
 	for (uint32_t i = 0; i < n->session_count; i++) {
 		struct node_session *s = &n->session[i];
@@ -403,10 +387,8 @@ joined(struct node *n, struct node_group *g, const struct group_effect *e)
 			continue;
 		if (e->change == GROUP_JOIN_VOID)
 			say_joined(n, (int)i, refusal[e->reason], e->incarnation, 0);
-		else if (!first_missing(n, g, join->executed, &missing))
-			say_joined(n, (int)i, MEMBER_REFUSED_GAP, e->incarnation, 0);
 		else
-			say_joined(n, (int)i, MEMBER_REFUSED_NONE, e->incarnation, missing);
+			say_joined(n, (int)i, MEMBER_REFUSED_NONE, e->incarnation, s->missing);
 	}
 }
 
@@ -542,6 +524,7 @@ node_attend_message(struct node *n, int session, const struct frame *frame, cons
 	}
 	switch (m.kind) {
 	case PROTOCOL_OPEN:
+		another_start(n, session);
 		memcpy(s->group_uuid, m.uuid, UUID_BYTES);
 		if (s->stage == SESSION_OPEN)
 			set_stage(n, s, SESSION_GROUP);

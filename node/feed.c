@@ -11,8 +11,16 @@
 #define LOOK_AHEAD 512 /* entries that are looked through for values to read */
 
 void
-node_feed_open(struct node_session *s)
+node_feed_open(struct node *n, int session)
 {
+	struct node_session *s = &n->session[session];
+
+	node_cursor_open(&s->results, &(struct node_cursor){.series = HISTORY_RESULTS,
+							    .purpose = READ_ROW_FOR_FEED,
+							    .session = session});
+	node_cursor_open(&s->payloads, &(struct node_cursor){.series = HISTORY_PAYLOADS,
+							     .purpose = READ_ROW_FOR_FEED,
+							     .session = session});
 	s->piece_handle = PAXOS_NO_VALUE;
 	for (uint32_t i = 0; i < NODE_FETCH_MAX; i++)
 		s->fetch[i].handle = PAXOS_NO_VALUE;
@@ -45,6 +53,8 @@ node_feed_forget(struct node *n, int session)
 	s->piece_handle = PAXOS_NO_VALUE;
 	s->piece_reading = false;
 	s->piece_index = 0;
+	node_cursor_forget(n, &s->results);
+	node_cursor_forget(n, &s->payloads);
 	for (uint32_t i = 0; i < NODE_READS_MAX; i++)
 		if (for_feed(&n->read[i]) && n->read[i].session == session)
 			n->read[i].purpose = READ_FOR_NOBODY; /* its answer still comes */
@@ -86,27 +96,38 @@ feed_value(struct node *n, const struct node_group *g, int session, uint64_t slo
 /* Asks the log for a slot's value. False: there is no more room for reads. The value
  * that comes next may use all there is; those behind it leave something to others. */
 static bool
-fetch_begin(struct node *n, struct node_group *g, int session, uint64_t slot, bool next)
+fetch_begin(struct node *n, struct node_group *g, int session, const struct node_result *r,
+	    bool next)
 {
-	const struct node_place *p = &g->place[slot & (n->config.results_max - 1)];
 	struct node_fetch *f = fetch_of(&n->session[session], 0);
 	struct node_read read = {.purpose = READ_VALUE_FOR_FEED,
-				 .lsn = p->lsn,
+				 .lsn = r->place.lsn,
 				 .group = g->number,
-				 .slot = slot,
+				 .slot = r->slot,
 				 .session = session};
 
-	if (!f || p->slot != slot || p->lsn > n->lsn_durable)
+	if (!f || r->place.lsn == 0 || r->place.lsn > n->lsn_durable)
 		return false;
 	if (!next && (node_pool_short(n) || n->reads_open >= NODE_READS_MAX / 2))
 		return false;
 	if (!pool_take(n->pool, &f->handle))
 		return false;
-	f->slot = slot;
-	f->reading = node_read_begin(n, &read, p->bytes);
+	f->slot = r->slot;
+	f->reading = node_read_begin(n, &read, r->place.bytes);
 	if (!f->reading)
 		fetch_drop(n, f);
 	return f->reading;
+}
+
+/* What is known of an entry without reading a row for it. */
+static bool
+result_ahead(struct node *n, struct node_group *g, struct node_session *s, uint64_t index,
+	     struct node_result *r)
+{
+	bool here =
+		index >= node_group_first_result(n, g) || node_cursor_has(n, g, &s->results, index);
+
+	return here && node_cursor_result(n, g, &s->results, index, r) == HISTORY_HERE;
 }
 
 /* The feed waits for the log: whatever it will want next is asked for now. */
@@ -118,14 +139,16 @@ fetch_ahead(struct node *n, struct node_group *g, int session)
 	uint64_t slot = 0;
 
 	for (uint64_t i = s->feed_next; i <= last && i < s->feed_next + LOOK_AHEAD; i++) {
-		const struct node_result *r = node_group_result(n, g, i);
+		struct node_result r;
 
-		if (r->kind != RESULT_ACCEPTED || r->spread.bytes > 0 || r->slot == slot ||
-		    r->incarnation == s->incarnation)
+		if (!result_ahead(n, g, s, i, &r))
+			return;
+		if (r.kind != RESULT_ACCEPTED || r.spread.bytes > 0 || r.slot == slot ||
+		    r.incarnation == s->incarnation)
 			continue;
-		slot = r->slot;
+		slot = r.slot;
 		if (!kept(g, slot) && !fetch_of(s, slot) &&
-		    !fetch_begin(n, g, session, slot, i == s->feed_next))
+		    !fetch_begin(n, g, session, &r, i == s->feed_next))
 			return;
 	}
 }
@@ -215,19 +238,18 @@ feed_view(struct node *n, struct node_group *g, int session, uint64_t index)
 	return feed_say(n, session, &m);
 }
 
-static bool
-feed_entry(struct node *n, struct node_group *g, int session, uint64_t index)
+static enum history_answer
+feed_entry(struct node *n, struct node_group *g, int session, const struct node_result *r)
 {
-	const struct node_result *r = node_group_result(n, g, index);
 	if (r->spread.bytes > 0)
-		return node_feed_payload(n, g, session, index);
+		return node_feed_payload(n, g, session, r);
 	const struct node_session *s = &n->session[session];
 	const uint8_t *value = feed_value(n, g, session, r->slot);
 	struct protocol_message m = {
 		.kind = PROTOCOL_ENTRY,
 		.group = g->number,
 		.incarnation = r->incarnation,
-		.index = index,
+		.index = s->feed_next,
 		.previous = s->feed_previous,
 		.own = s->feed_own,
 		.dependency = r->dependency,
@@ -239,42 +261,53 @@ feed_entry(struct node *n, struct node_group *g, int session, uint64_t index)
 	fetch_told(n, session, r->slot);
 	if (!value) {
 		fetch_ahead(n, g, session);
-		return false;
+		return HISTORY_WAIT;
 	}
 	m.data = value + r->offset;
-	return feed_say(n, session, &m);
+	return feed_say(n, session, &m) ? HISTORY_HERE : HISTORY_WAIT;
 }
 
-/* Sends what comes next to one member, as far as its stream has room. An own
- * outcome goes another way; it is only counted here, so that each message can
- * name the highest one below it. */
+/* Tells what is to be told of the next entry. An own outcome goes another way; it is
+ * only counted here, so that each message can name the highest one below it. */
+static enum history_answer
+feed_next(struct node *n, struct node_group *g, int session)
+{
+	struct node_session *s = &n->session[session];
+	struct node_result r;
+	enum history_answer answer = node_cursor_result(n, g, &s->results, s->feed_next, &r);
+
+	if (answer != HISTORY_HERE)
+		return answer;
+	if (r.incarnation == s->incarnation &&
+	    (r.kind == RESULT_OUTCOME || r.kind == RESULT_ACCEPTED))
+		s->feed_own = s->feed_next;
+	else if (r.kind == RESULT_ACCEPTED)
+		answer = feed_entry(n, g, session, &r);
+	else if (r.kind == RESULT_VIEW && s->feed_next == g->last_view &&
+		 !feed_view(n, g, session, s->feed_next))
+		answer = HISTORY_WAIT;
+	return answer;
+}
+
+/* Sends what comes next to one member, as far as its stream has room. */
 void
 node_feed(struct node *n, int session)
 {
 	struct node_session *s = &n->session[session];
 	struct node_group *g = node_group_by_number(n, s->group);
 	uint64_t last = group_applied(g->state);
-	uint64_t first = node_group_first_result(n, g);
 
-	if (s->feed_next < first) {
-		node_attend_ended(n, g, s->incarnation,
-				  GROUP_EXPELLED); /* it lags behind the log */
-		return;
-	}
 	for (uint32_t i = 0; i < NODE_FEED_BURST && s->feed_next <= last; i++) {
-		const struct node_result *r = node_group_result(n, g, s->feed_next);
-		bool own = r->incarnation == s->incarnation &&
-			   (r->kind == RESULT_OUTCOME || r->kind == RESULT_ACCEPTED);
+		enum history_answer answer = feed_next(n, g, session);
 
-		if (own)
-			s->feed_own = s->feed_next;
-		else if (r->kind == RESULT_ACCEPTED && !feed_entry(n, g, session, s->feed_next))
-			return;
-		else if (r->kind == RESULT_VIEW && s->feed_next == g->last_view &&
-			 !feed_view(n, g, session, s->feed_next))
+		if (answer == HISTORY_LOST) /* it lags behind what the log holds */
+			node_attend_ended(n, g, s->incarnation, GROUP_EXPELLED);
+		if (answer != HISTORY_HERE)
 			return;
 		s->feed_next++;
 	}
+	if (s->results.have != 0 && s->feed_next >= node_group_first_result(n, g))
+		node_cursor_forget(n, &s->results);
 	if (s->feed_next > last && s->feed_told < last)
 		feed_say(n, session,
 			 &(struct protocol_message){.kind = PROTOCOL_THROUGH,

@@ -20,7 +20,8 @@ read_begin(struct node *n, struct node_group *g, int session, struct node_read r
 
 /* The next piece's bytes, or NULL: not now. */
 static const uint8_t *
-piece(struct node *n, struct node_group *g, int session, const struct node_result *r)
+piece(struct node *n, struct node_group *g, int session, const struct node_result *r,
+      struct history_link list)
 {
 	struct node_session *s = &n->session[session];
 	uint32_t chunk = (uint32_t)(s->piece_offset / r->spread.chunk_bytes);
@@ -40,10 +41,9 @@ piece(struct node *n, struct node_group *g, int session, const struct node_resul
 		read_begin(n, g, session, read, spread_chunk_record_bytes(bytes));
 		return NULL;
 	}
-	const struct node_payload_place *place = node_payload_place(n, g, s->piece_index);
 	read.purpose = READ_LIST_FOR_FEED;
-	read.lsn = place->lsn;
-	read_begin(n, g, session, read, place->bytes);
+	read.lsn = list.lsn;
+	read_begin(n, g, session, read, list.bytes);
 	return NULL;
 }
 
@@ -78,33 +78,50 @@ say_piece(struct node *n, struct node_group *g, int session, const struct node_r
 	return true;
 }
 
-/* Sends what it can of the payload of this accepted entry. True: all of it was sent. */
-bool
-node_feed_payload(struct node *n, struct node_group *g, int session, uint64_t index)
+/* Where the record lies that says where the chunks are. While this node fetches the
+ * payload from another one, its feed waits. */
+static enum history_answer
+list_of(struct node *n, struct node_group *g, int session, uint64_t number,
+	struct history_link *link)
 {
-	const struct node_result *r = node_group_result(n, g, index);
-	struct node_session *s = &n->session[session];
+	const struct node_payload_place *place = node_payload_place(n, g, number);
 
-	if (s->piece_index != index) {
-		s->piece_index = index;
+	if (!place)
+		return node_cursor_link(n, g, &n->session[session].payloads, number, link);
+	if (!node_payload_want(n, g, number))
+		return HISTORY_WAIT;
+	*link = place->link;
+	return HISTORY_HERE;
+}
+
+/* Sends what it can of an accepted payload. HERE: all of it was sent. */
+enum history_answer
+node_feed_payload(struct node *n, struct node_group *g, int session, const struct node_result *r)
+{
+	struct node_session *s = &n->session[session];
+	struct history_link list;
+
+	if (s->piece_index != s->feed_next) {
+		s->piece_index = s->feed_next;
 		s->piece_offset = 0;
 		s->piece_read = 0;
 		s->list_count = 0;
 	}
-	if (!node_payload_want(n, g, index))
-		return false;
+	enum history_answer answer = list_of(n, g, session, r->payload, &list);
+	if (answer != HISTORY_HERE)
+		return answer;
 	for (uint32_t i = 0; i < NODE_FEED_BURST && s->piece_offset < r->spread.bytes; i++) {
-		const uint8_t *data = piece(n, g, session, r);
+		const uint8_t *data = piece(n, g, session, r, list);
 
 		if (!data || !say_piece(n, g, session, r, data))
-			return false;
+			return HISTORY_WAIT;
 	}
 	if (s->piece_offset < r->spread.bytes)
-		return false;
+		return HISTORY_WAIT;
+	s->feed_previous = s->piece_index;
+	s->feed_told = s->piece_index;
 	s->piece_index = 0;
-	s->feed_previous = index;
-	s->feed_told = index;
-	return true;
+	return HISTORY_HERE;
 }
 
 static void

@@ -37,6 +37,12 @@ group_config_of(const struct node_config *c)
 	};
 }
 
+static uint32_t
+places_max(const struct node_config *c)
+{
+	return c->results_max < NODE_PLACES_MIN ? NODE_PLACES_MIN : c->results_max;
+}
+
 size_t
 node_group_memory_bytes(const struct node_config *c)
 {
@@ -44,9 +50,10 @@ node_group_memory_bytes(const struct node_config *c)
 	struct group_config group = group_config_of(c);
 
 	return line_up(paxos_size(&paxos)) + line_up(group_size(&group)) +
-	       line_up(c->results_max * sizeof(struct node_place)) +
+	       line_up(places_max(c) * sizeof(struct node_place)) +
 	       line_up(c->results_max * sizeof(struct node_result)) +
-	       line_up(c->results_max * sizeof(struct node_payload_place));
+	       line_up(node_payloads_max(c) * sizeof(struct node_payload_place)) +
+	       HISTORY_SERIES * line_up(c->history_blocks * sizeof(struct history_head));
 }
 
 struct node_group *
@@ -64,6 +71,12 @@ node_group_by_uuid(struct node *n, const uint8_t *uuid)
 	return NULL;
 }
 
+static void *
+take_cleared(struct arena *a, size_t bytes)
+{
+	return memset(arena_take(a, bytes), 0, bytes);
+}
+
 /* Numbers are dense: group 0's log says which is next, and every node reads it. */
 struct node_group *
 node_group_create(struct node *n, uint32_t number, const uint8_t *uuid)
@@ -74,7 +87,6 @@ node_group_create(struct node *n, uint32_t number, const uint8_t *uuid)
 	struct paxos_config paxos = paxos_config_of(&n->config);
 	struct group_config group = group_config_of(&n->config);
 	struct node_group *g = &n->group[number];
-	uint8_t *memory = n->group_memory + number * n->group_memory_bytes;
 
 	g->used = true;
 	g->number = number;
@@ -82,20 +94,27 @@ node_group_create(struct node *n, uint32_t number, const uint8_t *uuid)
 	g->leader = PAXOS_NO_VOTER;
 	g->replica_timer_ns = UINT64_MAX;
 	g->duty_ns = UINT64_MAX;
-	g->replica = paxos_init(memory, &paxos);
-	memory += line_up(paxos_size(&paxos));
+	struct arena a = {.memory = n->group_memory + number * n->group_memory_bytes};
+	void *replica = arena_take(&a, paxos_size(&paxos));
+	void *state = arena_take(&a, group_size(&group));
+	g->replica = paxos_init(replica, &paxos);
 	if (number > 0)
-		g->state = group_init(memory, &group);
-	memory += line_up(group_size(&group));
-	g->place = (struct node_place *)(void *)memory;
-	memset(g->place, 0, n->config.results_max * sizeof(struct node_place));
-	memory += line_up(n->config.results_max * sizeof(struct node_place));
-	g->result = (struct node_result *)(void *)memory;
-	memory += line_up(n->config.results_max * sizeof(struct node_result));
-	g->payload = (struct node_payload_place *)(void *)memory;
-	memset(g->payload, 0, n->config.results_max * sizeof(struct node_payload_place));
+		g->state = group_init(state, &group);
+	g->place = take_cleared(&a, places_max(&n->config) * sizeof *g->place);
+	g->result = arena_take(&a, n->config.results_max * sizeof *g->result);
+	g->payload = take_cleared(&a, node_payloads_max(&n->config) * sizeof *g->payload);
+	for (uint32_t i = 0; i < HISTORY_SERIES; i++)
+		g->history[i].head =
+			take_cleared(&a, n->config.history_blocks * sizeof *g->history[i].head);
+	must(a.used == n->group_memory_bytes);
 	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++)
 		g->recent[i].value.handle = PAXOS_NO_VALUE;
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
+		node_cursor_open(&g->behind[i].cursor,
+				 &(struct node_cursor){.series = HISTORY_PLACES,
+						       .purpose = READ_ROW_FOR_VOTER,
+						       .voter = i,
+						       .group = number});
 	n->group_count++;
 	return g;
 }
@@ -187,6 +206,22 @@ frame_around(struct node *n, const struct paxos_message *m)
 
 /* ---- what the replica says ---- */
 
+/* The record that was logged last, or is replayed, holds this slot's value. */
+static void
+note_place(struct node *n, struct node_group *g, uint64_t slot, uint32_t bytes)
+{
+	g->place[slot & (places_max(&n->config) - 1)] =
+		(struct node_place){.slot = slot, .link = {.lsn = n->lsn_next, .bytes = bytes}};
+}
+
+struct history_link
+node_group_place(const struct node *n, const struct node_group *g, uint64_t slot)
+{
+	const struct node_place *p = &g->place[slot & (places_max(&n->config) - 1)];
+
+	return p->slot == slot ? p->link : (struct history_link){0};
+}
+
 static void
 out_log(struct node *n, struct node_group *g, const struct paxos_output_item *item)
 {
@@ -197,8 +232,7 @@ out_log(struct node *n, struct node_group *g, const struct paxos_output_item *it
 	must(item->lsn == n->lsn_next + bytes);
 	node_log(n, frame_around(n, m), bytes, m->kind, g->number);
 	if (m->kind == PAXOS_ACCEPT || m->kind == PAXOS_LEARNED)
-		g->place[m->slot & (n->config.results_max - 1)] =
-			(struct node_place){.slot = m->slot, .lsn = n->lsn_next, .bytes = bytes};
+		note_place(n, g, m->slot, bytes);
 }
 
 int
@@ -261,21 +295,6 @@ out_deliver(struct node *n, struct node_group *g, const struct paxos_output_item
 }
 
 static void
-out_read(struct node *n, struct node_group *g, const struct paxos_output_item *item)
-{
-	const struct node_place *p = &g->place[item->slot & (n->config.results_max - 1)];
-	struct node_read read = {.purpose = READ_VALUE_FOR_VOTER,
-				 .group = g->number,
-				 .slot = item->slot,
-				 .voter = item->to,
-				 .lsn = p->lsn};
-
-	/* An unanswered read is asked again by who wanted it. */
-	if (p->slot == item->slot && p->lsn <= n->lsn_durable)
-		node_read_begin(n, &read, p->bytes);
-}
-
-static void
 drop_batches(struct node *n, struct node_group *g)
 {
 	for (uint32_t i = 0; i < g->batch_count; i++)
@@ -309,7 +328,7 @@ take_output(struct node *n, struct node_group *g, const struct paxos_output_item
 		out_deliver(n, g, item);
 		break;
 	case PAXOS_OUT_READ:
-		out_read(n, g, item);
+		node_history_behind(g, item->to, item->slot);
 		break;
 	case PAXOS_OUT_RELEASE:
 		value_release(n, &value);
@@ -380,8 +399,7 @@ node_group_record(struct node *n, const struct frame *frame, const uint8_t *data
 		recent_give_back(n, &n->group[i]);
 	must(value_copy(n, &in.message, value));
 	if (frame->kind == PAXOS_ACCEPT || frame->kind == PAXOS_LEARNED)
-		g->place[in.message.slot & (n->config.results_max - 1)] = (struct node_place){
-			.slot = in.message.slot, .lsn = n->lsn_next, .bytes = frame->frame_bytes};
+		note_place(n, g, in.message.slot, frame->frame_bytes);
 	node_group_paxos(n, g, &in);
 	node_group_apply(n, g, UINT32_MAX);
 }
@@ -521,13 +539,18 @@ apply_directory(struct node *n, const uint8_t *data, uint32_t bytes)
 
 /* What the feed needs of an accepted transaction: where its payload is. */
 static void
-note_accepted(struct node *n, const struct entry_submit *s, struct node_result *result,
+note_accepted(struct node *n, struct node_group *g, struct node_result *result,
 	      const struct node_recent *r)
 {
+	const struct entry_submit *s = &g->entry.submit;
+
+	g->last_accepted = group_effect(g->state)->index;
 	result->flags = s->flags & ~(uint32_t)SUBMIT_SPREAD;
 	if (s->flags & SUBMIT_SPREAD) {
 		result->sequence = s->sequence;
+		result->payload = ++g->payload_count;
 		must(entry_spread_decode(&result->spread, s->payload, s->payload_bytes));
+		node_payload_accepted(n, g, result, g->last_accepted);
 		return;
 	}
 	result->bytes = s->payload_bytes;
@@ -543,6 +566,7 @@ note_result(struct node *n, struct node_group *g, const struct node_recent *r)
 
 	*result = (struct node_result){
 		.slot = r->slot,
+		.place = node_group_place(n, g, r->slot),
 		.incarnation = e->incarnation,
 		.dependency = e->outcome.dependency,
 		.gtid = e->outcome.gtid,
@@ -560,8 +584,7 @@ note_result(struct node *n, struct node_group *g, const struct node_recent *r)
 			g->conflicts++;
 		if (e->verdict == GROUP_ACCEPTED && !e->outcome.again) {
 			result->kind = RESULT_ACCEPTED;
-			g->last_accepted = e->index;
-			note_accepted(n, &g->entry.submit, result, r);
+			note_accepted(n, g, result, r);
 		}
 	}
 }
@@ -600,6 +623,8 @@ apply_value(struct node *n, struct node_group *g, struct node_recent *r, uint32_
 			apply_directory(n, at, bytes);
 		} else {
 			if (!g->applying) {
+				if (budget != UINT32_MAX && node_history_full(n, g))
+					return true;
 				must(entry_decode(&g->entry, at, bytes));
 				group_apply_start(g->state, group_applied(g->state) + 1, &g->entry);
 				g->applying = true;

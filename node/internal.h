@@ -3,7 +3,9 @@
  *
  * node.c          memory, the switch over inputs, the log, wire events
  * group.c         one group: its replica, proposals, delivery, results
+ * history.c       old results and places: rows of them in the log, and reading them
  * attend.c        members at this node: opening, joining, attaching
+ * search.c        what a member that joins lacks
  * feed.c          feeding a member what others wrote, and what that is read from
  * feed_payload.c  feeding one payload that was spread, in pieces, from the log
  * payload.c       payloads that are received: their slots, records and ends
@@ -13,6 +15,7 @@
 #define NODE_INTERNAL_H
 
 #include "certify/group.h"
+#include "node/history.h"
 #include "node/member.h"
 #include "node/node.h"
 #include "node/protocol.h"
@@ -33,6 +36,9 @@
 #define NODE_FETCH_MAX        8  /* values on their way from the log to one member */
 #define NODE_ASKS_MAX         16 /* chunks on their way to this node */
 #define NODE_FROM_MEMBER      0xffu
+#define NODE_PLACES_MIN       2048                  /* slots whose places are in memory */
+#define NODE_PAYLOADS_MIN     64                    /* payloads whose places are in memory */
+#define NODE_BEHIND_MAX       (2 * PAXOS_READS_MAX) /* slots that a voter asked for */
 
 enum node_result_kind {
 	RESULT_NOTHING = 0,
@@ -44,7 +50,8 @@ enum node_result_kind {
 /* What became of one entry; kept so that failover and replay are served from it. */
 struct node_result {
 	uint64_t slot;
-	uint32_t offset; /* of the payload in the slot's value */
+	struct history_link place; /* of the slot's value */
+	uint32_t offset;           /* of the payload in the slot's value */
 	uint32_t bytes;
 	uint64_t incarnation;
 	uint64_t dependency;
@@ -52,22 +59,25 @@ struct node_result {
 	uint32_t flags;
 	uint8_t kind;
 	uint64_t sequence;          /* ACCEPTED and spread */
+	uint64_t payload;           /* its number */
 	struct entry_spread spread; /* bytes 0: it was not */
 };
 
 /* Where the record that holds a slot's value lies in the log. */
 struct node_place {
 	uint64_t slot; /* 0: none */
-	uint64_t lsn;  /* end of the record */
-	uint32_t bytes;
+	struct history_link link;
 };
 
-/* Where the record lies that says where the chunks of an accepted payload lie. Kept
- * apart from the results: replay meets it before it knows the result. */
+/* An accepted payload, by its number: what is needed for fetching it, and where the
+ * record lies that says where its chunks lie. Replay may meet that one first. */
 struct node_payload_place {
-	uint64_t index; /* 0: none */
-	uint64_t lsn;   /* end of the record */
-	uint32_t bytes;
+	uint64_t number; /* 0: none */
+	uint64_t index;  /* of its entry; 0: not applied yet */
+	uint64_t incarnation;
+	uint64_t sequence;
+	struct entry_spread spread;
+	struct history_link link; /* lsn 0: it is not here */
 };
 
 /* A payload that is being received, or is whole and waits for its end. */
@@ -80,7 +90,8 @@ struct node_payload {
 	uint32_t group;
 	uint64_t incarnation;
 	uint64_t sequence;
-	uint64_t index; /* of its accepted entry; 0: not applied yet */
+	uint64_t index;  /* of its accepted entry; 0: not applied yet */
+	uint64_t number; /* as accepted; 0: not known yet */
 	uint64_t total;
 	uint32_t chunk_bytes;
 	uint32_t holders;   /* leader: a bit per node that has all of it on disk */
@@ -106,6 +117,14 @@ struct node_batch {
 	uint32_t bytes;
 };
 
+/* Slots that a voter lacks and asked for, oldest first. */
+struct node_behind {
+	uint32_t first;
+	uint32_t count;
+	uint64_t slot[NODE_BEHIND_MAX];
+	struct node_cursor cursor;
+};
+
 struct node_group {
 	bool used;
 	uint32_t number;
@@ -115,10 +134,14 @@ struct node_group {
 	uint8_t leader;      /* or PAXOS_NO_VOTER */
 	uint64_t replica_timer_ns;
 
-	struct node_place *place;           /* ring of results_max, by slot */
+	struct node_place *place;           /* ring of places, by slot */
 	struct node_result *result;         /* ring of results_max, by index */
-	struct node_payload_place *payload; /* the same */
-	uint64_t payload_through; /* every accepted payload up to this index is whole here */
+	struct node_payload_place *payload; /* ring of node_payloads_max(), by number */
+	uint64_t payload_count;             /* accepted so far: the last one's number */
+	uint64_t payload_through;           /* up to it, all are whole here, or given up */
+	struct node_history history[HISTORY_SERIES];
+	struct node_behind behind[NODE_NODES_MAX];
+	uint32_t behind_voters; /* bit per voter that `behind` holds anything for */
 	struct node_recent recent[PAXOS_WINDOW_SLOTS];
 	uint64_t recent_low; /* no value of a slot below it is kept */
 	uint64_t delivered_slot;
@@ -173,12 +196,15 @@ struct node_session {
 	uint64_t mark_low;
 	uint64_t committed;
 	bool ready;
+	uint64_t missing; /* nothing that it lacks is below; 0: not known yet */
 	/* the feed */
 	uint64_t feed_next;
 	uint64_t feed_previous;
 	uint64_t feed_own;
 	uint64_t feed_told; /* highest index a message of the feed named */
 	struct node_fetch fetch[NODE_FETCH_MAX];
+	struct node_cursor results;
+	struct node_cursor payloads;
 	/* the payload that is fed */
 	uint64_t piece_index;
 	uint64_t piece_offset; /* of the next piece */
@@ -198,6 +224,10 @@ enum read_purpose {
 	READ_CHUNK_FOR_FEED = 4,
 	READ_LIST_FOR_NODE = 5,
 	READ_CHUNK_FOR_NODE = 6,
+	READ_ROW_FOR_FEED = 7,
+	READ_ROW_FOR_SEARCH = 8,
+	READ_ROW_FOR_NODE = 9,
+	READ_ROW_FOR_VOTER = 10,
 };
 
 struct node_read {
@@ -206,7 +236,9 @@ struct node_read {
 	uint32_t group;
 	uint64_t slot;   /* of a value */
 	uint64_t index;  /* of a payload's entry */
+	uint64_t number; /* of a payload */
 	uint64_t offset; /* in the payload */
+	uint8_t series;  /* of a row */
 	uint8_t voter;   /* the node that asked */
 	int session;     /* the member's that is fed */
 };
@@ -216,7 +248,7 @@ struct node_want {
 	uint32_t group;
 	uint64_t incarnation;
 	uint64_t sequence;
-	uint64_t index; /* of the accepted entry, as far as the asker knows */
+	uint64_t number; /* of the accepted payload, as far as the asker knows */
 	uint64_t offset;
 };
 
@@ -228,6 +260,17 @@ struct node_serving {
 	uint32_t first;
 	uint32_t count;
 	struct node_want want[NODE_ASKS_MAX];
+	struct node_cursor cursor;
+};
+
+/* What a member lacks is looked for; see search.c. */
+struct node_search {
+	int session; /* NODE_NO_SESSION: of nobody */
+	uint32_t group;
+	uint64_t top;     /* every entry up to it is counted, or will be */
+	uint64_t next;    /* to be looked at, downwards */
+	uint64_t missing; /* the lowest so far */
+	struct node_cursor cursor;
 };
 
 struct node {
@@ -247,7 +290,8 @@ struct node {
 	uint32_t payload_turn; /* whose turn it is to ask */
 	struct node_serving serving[NODE_NODES_MAX];
 	uint32_t serving_nodes; /* bit per node that `serving` holds anything for */
-	struct gtid_set *scratch_gtids;
+	struct node_search search;
+	struct gtid_set *scratch_gtids; /* the search's */
 	uint8_t *scratch;               /* FRAME_BYTES_MAX */
 	struct paxos_output *paxos_out; /* of the replica that steps */
 	uint8_t *group_memory;
@@ -299,9 +343,35 @@ void node_group_duties(struct node *n, struct node_group *g);
 const struct node_result *node_group_result(const struct node *n, const struct node_group *g,
 					    uint64_t index);
 uint64_t node_group_first_result(const struct node *n, const struct node_group *g);
+/* Of a slot's value, as far as memory knows; lsn 0: it does not. */
+struct history_link node_group_place(const struct node *n, const struct node_group *g,
+				     uint64_t slot);
 bool node_group_quorum(const struct node *n, const struct node_group *g, uint32_t nodes);
 
+/* history.c */
+void node_history_record(struct node *n, const struct frame *frame, const uint8_t *data);
+void node_history_write(struct node *n, struct node_group *g);
+bool node_history_full(const struct node *n, const struct node_group *g);
+void node_history_behind(struct node_group *g, uint8_t voter, uint64_t slot);
+void node_history_serve(struct node *n, struct node_group *g);
+void node_cursor_open(struct node_cursor *c, const struct node_cursor *as);
+void node_cursor_forget(struct node *n, struct node_cursor *c);
+bool node_cursor_has(const struct node *n, const struct node_group *g, const struct node_cursor *c,
+		     uint64_t item);
+enum history_answer node_cursor_result(struct node *n, struct node_group *g, struct node_cursor *c,
+				       uint64_t index, struct node_result *result);
+enum history_answer node_cursor_link(struct node *n, struct node_group *g, struct node_cursor *c,
+				     uint64_t item, struct history_link *link);
+void node_cursor_read(struct node *n, const struct node_read *read, const uint8_t *body,
+		      uint32_t bytes);
+
+/* search.c */
+void node_search_begin(struct node *n, int session, struct gtid_bytes executed);
+bool node_search(struct node *n);
+void node_search_forget(struct node *n, int session);
+
 /* attend.c */
+void node_attend_refuse(struct node *n, int session, uint8_t reason);
 void node_attend_open(struct node *n, int session, const struct wire_identity *peer);
 void node_attend_message(struct node *n, int session, const struct frame *frame,
 			 const uint8_t *data, uint32_t bytes);
@@ -316,14 +386,15 @@ void node_attend_say(struct node *n, int session, enum wire_stream stream,
 
 /* feed.c */
 void node_feed(struct node *n, int session);
-void node_feed_open(struct node_session *s);
+void node_feed_open(struct node *n, int session);
 /* What it read and has not told is forgotten; answers still on their way are nobody's. */
 void node_feed_forget(struct node *n, int session);
 void node_feed_value_read(struct node *n, const struct node_read *read, const uint8_t *value,
 			  uint32_t bytes);
 
 /* feed_payload.c */
-bool node_feed_payload(struct node *n, struct node_group *g, int session, uint64_t index);
+enum history_answer node_feed_payload(struct node *n, struct node_group *g, int session,
+				      const struct node_result *r);
 void node_feed_payload_read(struct node *n, const struct node_read *read, const uint8_t *body,
 			    uint32_t bytes);
 
@@ -335,13 +406,16 @@ struct node_payload *node_payload_find(struct node *n, const struct node_group *
 struct node_payload *node_payload_new(struct node *n, const struct node_payload *like);
 bool node_payload_may_come(const struct node_group *g, uint64_t incarnation, uint64_t sequence);
 const struct node_payload_place *node_payload_place(const struct node *n,
-						    const struct node_group *g, uint64_t index);
+						    const struct node_group *g, uint64_t number);
+uint32_t node_payloads_max(const struct node_config *config);
+void node_payload_accepted(struct node *n, struct node_group *g, const struct node_result *r,
+			   uint64_t index);
 void node_payload_chunk(struct node *n, struct node_payload *p, const struct spread_chunk *chunk);
 void node_payload_record(struct node *n, const struct frame *frame, const uint8_t *data);
 void node_payload_applied(struct node *n, struct node_group *g, const struct group_effect *effect);
 void node_payload_start(struct node *n);
-/* Sees that the payload of this accepted entry comes here; true when it is here. */
-bool node_payload_want(struct node *n, struct node_group *g, uint64_t index);
+/* Sees that this accepted payload comes here; true when it is here, or given up. */
+bool node_payload_want(struct node *n, struct node_group *g, uint64_t number);
 bool node_payload_may_propose(struct node *n, struct node_group *g, const struct entry_submit *s);
 void node_payload_end(struct node *n);
 

@@ -95,6 +95,21 @@ node_size(const struct node_config *config)
 	return a.used;
 }
 
+static void
+check_history(const struct node_config *c)
+{
+	if (c->history_row == 0)
+		return;
+	must(c->history_row <= UINT16_MAX && c->results_max >= 4 * c->history_row);
+	must(c->history_links > 0 && c->history_links <= HISTORY_LINKS_MAX);
+	must(c->history_blocks > 0 && (c->history_blocks & (c->history_blocks - 1)) == 0);
+	must(node_payloads_max(c) >= 2 * c->history_row);
+	must(NODE_PLACES_MIN >= 2 * (c->history_row + PAXOS_WINDOW_SLOTS));
+	must(HISTORY_HEAD_BYTES + c->history_links * HISTORY_LINK_BYTES +
+		     c->history_row * HISTORY_ITEM_BYTES <=
+	     c->value_bytes_max);
+}
+
 struct node *
 node_init(void *memory, const struct node_config *config)
 {
@@ -104,7 +119,7 @@ node_init(void *memory, const struct node_config *config)
 	must(config->node_count <= NODE_NODES_MAX);
 	must(config->self < config->node_count);
 	must((config->results_max & (config->results_max - 1)) == 0);
-	must(config->results_max >= 2 * PAXOS_WINDOW_SLOTS);
+	check_history(config);
 	must(config->value_bytes_max <= PAXOS_VALUE_BYTES_MAX);
 	must(config->value_bytes_max + NODE_HEAD_BYTES <= config->stream_bytes / 2);
 	if (config->payload_bytes_max > 0) {
@@ -117,7 +132,15 @@ node_init(void *memory, const struct node_config *config)
 	struct arena a = {.memory = memory};
 	struct node *n = node_lay_out(&a, config);
 	for (uint32_t i = 0; i < n->session_count; i++)
-		node_feed_open(&n->session[i]);
+		node_feed_open(n, (int)i);
+	n->search.session = NODE_NO_SESSION;
+	node_cursor_open(&n->search.cursor, &(struct node_cursor){.series = HISTORY_RESULTS,
+								  .purpose = READ_ROW_FOR_SEARCH});
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
+		node_cursor_open(&n->serving[i].cursor,
+				 &(struct node_cursor){.series = HISTORY_PAYLOADS,
+						       .purpose = READ_ROW_FOR_NODE,
+						       .voter = i});
 	node_group_create(n, 0, nobody);
 	return n;
 }
@@ -238,6 +261,12 @@ read_done(struct node *n, const struct node_input *in)
 		case READ_CHUNK_FOR_NODE:
 			node_move_read(n, &read, body, bytes);
 			break;
+		case READ_ROW_FOR_FEED:
+		case READ_ROW_FOR_SEARCH:
+		case READ_ROW_FOR_NODE:
+		case READ_ROW_FOR_VOTER:
+			node_cursor_read(n, &read, body, bytes);
+			break;
 		case READ_FOR_NOBODY:
 			break;
 		}
@@ -286,6 +315,10 @@ record(struct node *n, const struct node_input *in)
 	must(n->lsn_next == in->lsn);
 	if (frame.kind == NODE_RECORD_CHUNK || frame.kind == NODE_RECORD_SETTLED) {
 		node_payload_record(n, &frame, in->data);
+		return;
+	}
+	if (frame.kind == NODE_RECORD_HISTORY) {
+		node_history_record(n, &frame, in->data);
 		return;
 	}
 	if (frame.kind != NODE_RECORD_GROUP) {
@@ -432,6 +465,12 @@ finish(struct node *n)
 			timer_ns = n->now_ns;
 	}
 	node_payload_end(n);
+	for (uint32_t i = 0; i < n->group_count; i++) {
+		node_history_write(n, &n->group[i]);
+		node_history_serve(n, &n->group[i]);
+	}
+	if (node_search(n))
+		timer_ns = n->now_ns;
 	node_move(n);
 	for (uint32_t i = 0; n->attached_count > 0 && i < n->session_count; i++)
 		if (n->session[i].stage == SESSION_ATTACHED)

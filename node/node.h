@@ -56,8 +56,16 @@ struct node_config {
 	uint32_t members_max;      /* of one group; sessions are members_max + node_count */
 	uint32_t inflight_max;     /* open submissions of one incarnation */
 	uint32_t index_hashes_max; /* of a new group */
-	uint32_t results_max;      /* entries a group can be replayed from; power of two */
-	uint32_t value_bytes_max;  /* of one consensus value, <= PAXOS_VALUE_BYTES_MAX */
+	uint32_t results_max;      /* entries of a group whose results memory holds; power of two,
+				    * more than are ever in flight */
+	/* Older ones are kept in the log (node/history.h): so many entries in a record, 0
+	 * where a log cannot be read back; so many records in a block, HISTORY_LINKS_MAX at
+	 * most; and so many blocks can be found, a power of two. Four records fit
+	 * results_max. */
+	uint32_t history_row;
+	uint32_t history_links;
+	uint32_t history_blocks;
+	uint32_t value_bytes_max; /* of one consensus value, <= PAXOS_VALUE_BYTES_MAX */
 	/* Of a payload that is spread before it is ordered; 0: none is. At most
 	 * SPREAD_CHUNKS_MAX chunks, equal on all nodes. A chunk fits a value, and with
 	 * its head half a stream. */

@@ -8,7 +8,7 @@
 #include "base/must.h"
 #include "node/internal.h"
 
-#define LOOK_BURST 4096 /* results that one step looks at for a payload that is missing */
+#define LOOK_BURST 4096 /* accepted ones that one step looks at for one that is missing */
 
 uint32_t
 node_payload_chunks_max(const struct node_config *c)
@@ -41,12 +41,63 @@ node_payload_find(struct node *n, const struct node_group *g, uint64_t incarnati
 	return NULL;
 }
 
-const struct node_payload_place *
-node_payload_place(const struct node *n, const struct node_group *g, uint64_t index)
+uint32_t
+node_payloads_max(const struct node_config *c)
 {
-	const struct node_payload_place *place = &g->payload[index & (n->config.results_max - 1)];
+	return c->results_max / 8 < NODE_PAYLOADS_MIN ? NODE_PAYLOADS_MIN : c->results_max / 8;
+}
 
-	return place->index == index ? place : NULL;
+static struct node_payload_place *
+place_slot(const struct node *n, const struct node_group *g, uint64_t number)
+{
+	return &g->payload[number & (node_payloads_max(&n->config) - 1)];
+}
+
+/* As far as memory knows it, or NULL. */
+const struct node_payload_place *
+node_payload_place(const struct node *n, const struct node_group *g, uint64_t number)
+{
+	const struct node_payload_place *place = place_slot(n, g, number);
+
+	return number != 0 && place->number == number ? place : NULL;
+}
+
+/* The same, where it may be new. NULL: the slot is a later one's by now. */
+static struct node_payload_place *
+place_take(const struct node *n, const struct node_group *g, uint64_t number)
+{
+	struct node_payload_place *place = place_slot(n, g, number);
+
+	if (place->number > number)
+		return NULL;
+	if (place->number < number)
+		*place = (struct node_payload_place){.number = number};
+	return place;
+}
+
+static void
+place_settled(const struct node *n, const struct node_group *g, uint64_t number, uint32_t bytes)
+{
+	struct node_payload_place *place = place_take(n, g, number);
+
+	if (place)
+		place->link = (struct history_link){.lsn = n->lsn_next, .bytes = bytes};
+}
+
+/* Its entry is applied. A record that says where its chunks lie may be known already:
+ * replay learns late what was decided. */
+void
+node_payload_accepted(struct node *n, struct node_group *g, const struct node_result *r,
+		      uint64_t index)
+{
+	struct node_payload_place *place = place_take(n, g, r->payload);
+
+	if (!place)
+		return;
+	place->index = index;
+	place->incarnation = r->incarnation;
+	place->sequence = r->sequence;
+	place->spread = r->spread;
 }
 
 static void
@@ -74,6 +125,7 @@ settle(struct node *n, struct node_payload *p, uint64_t index)
 	spread_settled_encode(&(struct spread_settled){.incarnation = p->incarnation,
 						       .sequence = p->sequence,
 						       .index = index,
+						       .number = index == 0 ? 0 : p->number,
 						       .total = p->total,
 						       .chunk_bytes = p->chunk_bytes,
 						       .count = count,
@@ -83,8 +135,7 @@ settle(struct node *n, struct node_payload *p, uint64_t index)
 	uint32_t frame_bytes = FRAME_HEADER_BYTES + (uint32_t)w.bytes;
 	node_log(n, n->scratch, frame_bytes, NODE_RECORD_SETTLED, p->group);
 	if (index != 0)
-		g->payload[index & (n->config.results_max - 1)] = (struct node_payload_place){
-			.index = index, .lsn = n->lsn_next, .bytes = frame_bytes};
+		place_settled(n, g, p->number, frame_bytes);
 	slot_free(n, p);
 }
 
@@ -211,8 +262,7 @@ node_payload_record(struct node *n, const struct frame *frame, const uint8_t *da
 	if (p)
 		slot_free(n, p);
 	if (s.index != 0)
-		g->payload[s.index & (n->config.results_max - 1)] = (struct node_payload_place){
-			.index = s.index, .lsn = n->lsn_next, .bytes = frame->frame_bytes};
+		place_settled(n, g, s.number, frame->frame_bytes);
 }
 
 /* ---- the end ---- */
@@ -237,6 +287,7 @@ node_payload_applied(struct node *n, struct node_group *g, const struct group_ef
 		struct node_payload *p = node_payload_find(n, g, r->incarnation, r->sequence);
 		if (p) {
 			p->index = e->index;
+			p->number = r->payload;
 			p->holders = r->spread.holders;
 			p->available = p->total;
 		}
@@ -267,39 +318,43 @@ node_payload_start(struct node *n)
 }
 
 bool
-node_payload_want(struct node *n, struct node_group *g, uint64_t index)
+node_payload_want(struct node *n, struct node_group *g, uint64_t number)
 {
-	const struct node_result *r = node_group_result(n, g, index);
+	const struct node_payload_place *place = node_payload_place(n, g, number);
 	struct node_payload *p;
 
-	if (r->kind != RESULT_ACCEPTED || r->spread.bytes == 0 || node_payload_place(n, g, index))
+	if (!place || place->link.lsn != 0)
 		return true;
-	p = node_payload_find(n, g, r->incarnation, r->sequence);
+	must(place->index != 0);
+	p = node_payload_find(n, g, place->incarnation, place->sequence);
 	if (!p && !n->log_failed)
 		p = node_payload_new(n, &(struct node_payload){
 						.group = g->number,
-						.incarnation = r->incarnation,
-						.sequence = r->sequence,
-						.total = r->spread.bytes,
-						.chunk_bytes = r->spread.chunk_bytes,
+						.incarnation = place->incarnation,
+						.sequence = place->sequence,
+						.total = place->spread.bytes,
+						.chunk_bytes = place->spread.chunk_bytes,
 						.source = n->config.self,
 					});
 	if (p) {
-		p->index = index;
-		p->holders = r->spread.holders;
+		p->index = place->index;
+		p->number = number;
+		p->holders = place->spread.holders;
 		p->available = p->total;
 	}
 	return false;
 }
 
+/* The accepted ones in order, so that what lies behind them can be given to others; one
+ * that fell out of memory, because too many came meanwhile, is given up. */
 static void
 look_for_missing(struct node *n, struct node_group *g)
 {
-	uint64_t first = node_group_first_result(n, g);
+	uint32_t kept = node_payloads_max(&n->config);
 
-	if (g->payload_through + 1 < first)
-		g->payload_through = first - 1;
-	for (uint32_t i = 0; i < LOOK_BURST && g->payload_through < group_applied(g->state); i++) {
+	if (g->payload_through + kept < g->payload_count)
+		g->payload_through = g->payload_count - kept;
+	for (uint32_t i = 0; i < LOOK_BURST && g->payload_through < g->payload_count; i++) {
 		if (!node_payload_want(n, g, g->payload_through + 1))
 			return;
 		g->payload_through++;
@@ -312,18 +367,18 @@ static void
 end_accepted(struct node *n, struct node_payload *p)
 {
 	const struct node_group *g = node_group_by_number(n, p->group);
-	const struct node_result *r;
+	const struct node_payload_place *place = node_payload_place(n, g, p->number);
 
-	if (p->index > group_applied(g->state))
-		return; /* replay knew; this node has yet to learn it again */
-	if (p->index < node_group_first_result(n, g)) {
+	if (p->number == 0)
+		return; /* replay knew; this node has yet to learn it again, or to ask for it */
+	if (!place) {
 		settle(n, p, 0);
 		return;
 	}
-	r = node_group_result(n, g, p->index);
-	bool right = r->spread.bytes == p->total && r->incarnation == p->incarnation &&
-		     r->sequence == p->sequence && r->spread.chunk_bytes == p->chunk_bytes;
-	if (!right || (p->held == p->total && r->spread.digest != p->digest))
+	must(place->index == p->index);
+	bool right = place->spread.bytes == p->total && place->incarnation == p->incarnation &&
+		     place->sequence == p->sequence && place->spread.chunk_bytes == p->chunk_bytes;
+	if (!right || (p->held == p->total && place->spread.digest != p->digest))
 		settle(n, p, 0);
 	else if (p->held == p->total)
 		settle(n, p, p->index);

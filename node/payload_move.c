@@ -123,11 +123,26 @@ want(struct node *n, uint8_t node, const struct protocol_message *m)
 		.group = m->group,
 		.incarnation = m->incarnation,
 		.sequence = m->sequence,
-		.index = m->dependency,
+		.number = m->dependency,
 		.offset = m->index,
 	};
 	q->count++;
 	n->serving_nodes |= 1u << node;
+}
+
+/* Where the record lies that says where the chunks of an accepted payload lie. */
+static enum history_answer
+list_of(struct node *n, struct node_group *g, struct node_cursor *cursor, uint64_t number,
+	struct history_link *link)
+{
+	const struct node_payload_place *place = node_payload_place(n, g, number);
+
+	if (number == 0 || (place && place->link.lsn == 0))
+		return HISTORY_LOST;
+	if (!place)
+		return node_cursor_link(n, g, cursor, number, link);
+	*link = place->link;
+	return HISTORY_HERE;
 }
 
 /* Begins to read what is wanted: a chunk of what is being received here, or of what
@@ -137,11 +152,11 @@ serve(struct node *n, uint8_t node, const struct node_want *want)
 {
 	struct node_group *g = node_group_by_number(n, want->group);
 	const struct node_payload *p = node_payload_find(n, g, want->incarnation, want->sequence);
-	const struct node_payload_place *place =
-		want->index == 0 ? NULL : node_payload_place(n, g, want->index);
+	struct node_cursor *cursor = &n->serving[node].cursor;
+	struct history_link link;
 	struct node_read read = {.purpose = READ_LIST_FOR_NODE,
 				 .group = g->number,
-				 .index = want->index,
+				 .number = want->number,
 				 .offset = want->offset,
 				 .voter = node};
 
@@ -152,10 +167,11 @@ serve(struct node *n, uint8_t node, const struct node_want *want)
 		read.lsn = p->lsn[want->offset / p->chunk_bytes];
 		return node_read_begin(n, &read, spread_chunk_record_bytes(bytes));
 	}
-	if (p || !place || place->lsn > n->lsn_durable)
+	if (p || list_of(n, g, cursor, want->number, &link) != HISTORY_HERE ||
+	    link.lsn > n->lsn_durable)
 		return false;
-	read.lsn = place->lsn;
-	return node_read_begin(n, &read, place->bytes);
+	read.lsn = link.lsn;
+	return node_read_begin(n, &read, link.bytes);
 }
 
 static void
@@ -172,13 +188,15 @@ serve_all(struct node *n)
 	for (uint8_t i = 0; n->serving_nodes >> i != 0; i++) {
 		struct node_serving *q = &n->serving[i];
 
-		while (q->count > 0 && !q->reading && !q->blocked) {
+		while (q->count > 0 && !q->reading && !q->blocked && !q->cursor.reading) {
 			q->reading = serve(n, i, &q->want[q->first]);
-			if (!q->reading)
+			if (!q->reading && !q->cursor.reading)
 				served(q);
 		}
-		if (q->count == 0)
+		if (q->count == 0) {
 			n->serving_nodes &= ~(1u << i);
+			node_cursor_forget(n, &q->cursor);
+		}
 	}
 }
 
@@ -208,7 +226,7 @@ send_chunk(struct node *n, const struct node_read *read, const struct spread_chu
 				   .sequence = c->sequence,
 				   .flags = c->chunk_bytes,
 				   .index = c->offset,
-				   .dependency = read->index,
+				   .dependency = read->number,
 				   .mark = c->total,
 				   .data = c->data,
 				   .bytes = c->bytes,
@@ -222,7 +240,7 @@ read_listed(struct node *n, const struct node_read *read, const uint8_t *body, u
 	struct spread_settled s;
 	struct node_read next = *read;
 
-	if (!spread_settled_decode(&s, body, bytes) || s.index != read->index ||
+	if (!spread_settled_decode(&s, body, bytes) || s.number != read->number ||
 	    read->offset >= s.total || read->offset % s.chunk_bytes != 0)
 		return false;
 	next.purpose = READ_CHUNK_FOR_NODE;
@@ -247,7 +265,7 @@ node_move_read(struct node *n, const struct node_read *read, const uint8_t *body
 		q->blocked = !send_chunk(n, read, &c);
 	/* The first one is another by now where the session has changed meanwhile. */
 	bool same = q->count > 0 && q->want[q->first].offset == read->offset &&
-		    q->want[q->first].index == read->index;
+		    q->want[q->first].number == read->number;
 	if (same && !q->reading && !q->blocked)
 		served(q);
 }
@@ -435,7 +453,7 @@ ask(struct node *n, struct node_payload *p)
 		.incarnation = p->incarnation,
 		.sequence = p->sequence,
 		.index = p->asked,
-		.dependency = p->index,
+		.dependency = p->number,
 	};
 	int session;
 

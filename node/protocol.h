@@ -91,7 +91,7 @@ struct protocol_message {
 	uint64_t previous;        /* ENTRY, PIECE, THROUGH, VIEW: index of the message before it */
 	uint64_t own;             /* ENTRY, PIECE, THROUGH, VIEW: highest own outcome below it;
 				   * ATTACHED: bytes of an entry at most */
-	uint64_t dependency;      /* VERDICT, ENTRY, PIECE; FETCH, CHUNK: the entry's index, or 0 */
+	uint64_t dependency;      /* VERDICT, ENTRY, PIECE; FETCH, CHUNK: payload's number, or 0 */
 	uint64_t mark;            /* PROGRESS: lowest; JOIN: GTID block size; OFFER, CHUNK, PIECE:
 				   * bytes of the payload; ATTACHED: of a payload at most */
 	uint64_t winner_hash;     /* VERDICT; HELD: digest */

@@ -50,6 +50,7 @@ spread_settled_encode(const struct spread_settled *s, struct writer *w)
 	writer_u64(w, s->incarnation);
 	writer_u64(w, s->sequence);
 	writer_u64(w, s->index);
+	writer_u64(w, s->number);
 	writer_u64(w, s->total);
 	writer_u32(w, s->chunk_bytes);
 	writer_u32(w, s->count);
@@ -64,10 +65,12 @@ spread_settled_decode(struct spread_settled *s, const uint8_t *body, uint32_t by
 	s->incarnation = reader_u64(&r);
 	s->sequence = reader_u64(&r);
 	s->index = reader_u64(&r);
+	s->number = reader_u64(&r);
 	s->total = reader_u64(&r);
 	s->chunk_bytes = reader_u32(&r);
 	s->count = reader_u32(&r);
-	if (r.bad || !payload_valid(s->total, s->chunk_bytes))
+	if (r.bad || (s->index == 0) != (s->number == 0) ||
+	    !payload_valid(s->total, s->chunk_bytes))
 		return false;
 	uint32_t count = s->index == 0 ? 0 : spread_chunk_count(s->total, s->chunk_bytes);
 	s->lsn = reader_take(&r, (size_t)count * 8);

@@ -27,18 +27,21 @@
  *            incarnation ends: an index of the log, the same on every node. Dropping
  *            it any earlier would break the word that HELD gave.
  * Accepted   A node that applies the entry of a payload which it has whole writes one
- *            record with the positions of its chunks, and forgets the rest: however
- *            many payloads can be fed later, memory holds their record's position
- *            only. One that lacks it fetches it from those who hold it; the feed of
- *            this node waits meanwhile, the verdict does not.
+ *            record with the positions of its chunks, and forgets the rest. The
+ *            position of that one goes to the log too (node/history.h), so memory
+ *            does not limit how many payloads can be fed later. One that lacks it
+ *            fetches it from those who hold it; the feed of this node waits
+ *            meanwhile, the verdict does not.
  * Replay     Slots are taken by CHUNK records and given back by SETTLED records only,
  *            so that replay takes and gives in the order of the first time. Freeing
  *            them by applied entries would not do: replay learns later than the first
  *            time what was decided, and would run out of slots.
  * Limits     SPREAD_OPEN_MAX payloads of a member at once, the others wait at the
  *            member; payload_bytes_max; nothing of a payload is in memory but the
- *            positions of its chunks and those chunks that are on their way.
- *            The write set is not spread: it must fit the value that orders it.
+ *            positions of its chunks and those chunks that are on their way. Of
+ *            results_max / 8 accepted ones that are not here yet, the oldest is given
+ *            up when one more comes. The write set is not spread: it must fit the
+ *            value that orders it.
  * Errors     decoders answer false.
  * Threads    the node's.
  */
@@ -69,12 +72,14 @@ struct spread_chunk {
 	const uint8_t *data;
 };
 
-/* A payload's end as one that is being received. With an index: accepted there, and
- * whole; `lsn` are the ends of the records of its chunks, u64 each. Without: gone. */
+/* A payload's end as one that is being received. With an index: accepted there, as the
+ * group's `number`th, and whole; `lsn` are the ends of the records of its chunks, u64
+ * each. Without: gone. */
 struct spread_settled {
 	uint64_t incarnation;
 	uint64_t sequence;
 	uint64_t index;
+	uint64_t number;
 	uint64_t total;
 	uint32_t chunk_bytes;
 	uint32_t count;
@@ -82,7 +87,7 @@ struct spread_settled {
 };
 
 #define SPREAD_CHUNK_HEAD_BYTES   48
-#define SPREAD_SETTLED_HEAD_BYTES 40
+#define SPREAD_SETTLED_HEAD_BYTES 48
 #define SPREAD_CHUNKS_MAX                                     \
 	((FRAME_BODY_BYTES_MAX - SPREAD_SETTLED_HEAD_BYTES) / \
 	 8) /* their positions are one record */

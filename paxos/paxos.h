@@ -51,6 +51,7 @@
 #define PAXOS_WINDOW_SLOTS 512 /* power of two, > 2 * PAXOS_HORIZON_MAX */
 #define PAXOS_OUT_MAX      1024
 #define PAXOS_NO_VALUE     0xffffffffu
+#define PAXOS_READS_MAX    16         /* PAXOS_OUT_READ for one voter that are not answered */
 #define PAXOS_SLOT_END     UINT64_MAX /* a range without end */
 #define PAXOS_NO_VOTER     0xffu
 

@@ -21,7 +21,6 @@
 #include "paxos/paxos.h"
 
 #define WINDOW_MASK    (PAXOS_WINDOW_SLOTS - 1)
-#define READS_MAX      16         /* outstanding, per asker */
 #define LEARNED_MAX    64         /* per answer */
 #define BALLOT_LEARNED UINT64_MAX /* decided in a ballot that this replica was not told */
 

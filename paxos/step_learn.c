@@ -93,7 +93,7 @@ learn_ask(struct paxos_replica *r)
 	if (again)
 		next_source(r);
 	must(r->known_from != r->config.self);
-	r->learn_asked = min_u64(r->known, r->delivered + READS_MAX);
+	r->learn_asked = min_u64(r->known, r->delivered + PAXOS_READS_MAX);
 	r->learn_ns = r->now_ns + r->config.retry_ns;
 	struct paxos_message m = {.kind = PAXOS_LEARN,
 				  .from = r->delivered + 1,
@@ -130,7 +130,7 @@ void
 read_for(struct paxos_replica *r, uint8_t to, uint64_t slot)
 {
 	must(slot <= r->delivered);
-	if (r->reads[to] == READS_MAX)
+	if (r->reads[to] == PAXOS_READS_MAX)
 		return;
 	r->reads[to]++;
 	emit_read(r, slot, to);

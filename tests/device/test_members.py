@@ -14,7 +14,7 @@ from netns import Bridge
 
 MEMBERS = 3
 CLIENTS = 6
-THINK_US = 15000  # a fresh member is fed 65,536 entries at most
+THINK_US = 15000
 PAUSE_MAX_US = 1000000
 PAUSE_USUAL_MS = 500
 KILLS = 20

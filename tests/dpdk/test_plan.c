@@ -88,11 +88,17 @@ Test(dpdk_plan, keeps_the_bounds_of_a_node)
 	struct node_config n = plan_of(&config).node;
 
 	cr_assert_eq(n.results_max & (n.results_max - 1), 0);
-	cr_assert_geq(n.results_max, 2 * PAXOS_WINDOW_SLOTS);
+	cr_assert_geq(n.results_max, 4 * n.history_row);
+	cr_assert_eq(n.history_blocks & (n.history_blocks - 1), 0);
+	/* Nothing that the log holds is out of reach: an entry takes 47 bytes or more. */
+	uint64_t reach = 47ull * n.history_row * n.history_links * n.history_blocks;
+	cr_assert_geq(reach, config.log_bytes_max);
 	cr_assert_geq(n.values_max, n.groups_max * n.horizon * 2);
 	cr_assert_lt(n.value_bytes_max + 256, n.stream_bytes / 2);
 	cr_assert_eq(n.datagram_bytes_max, 1472);
 	cr_assert_gt(node_size(&n), 0);
+	config.durability = HW_DURABILITY_MEMORY;
+	cr_assert_eq(plan_of(&config).node.history_row, 0, "it cannot be read back");
 }
 
 Test(dpdk_plan, refuses_with_a_remedy)

@@ -42,6 +42,9 @@ static const struct node_config config = {
 	.inflight_max = 16,
 	.index_hashes_max = 1024,
 	.results_max = 1024,
+	.history_row = 8,
+	.history_links = 8,
+	.history_blocks = 16,
 	.value_bytes_max = 4096,
 	.payload_bytes_max = 8 * CHUNK,
 	.chunk_bytes = CHUNK,
@@ -275,6 +278,7 @@ Test(node_payload, a_restart_knows_where_an_accepted_one_lies)
 	spread_settled_encode(&(struct spread_settled){.incarnation = 50,
 						       .sequence = 1,
 						       .index = 70,
+						       .number = 1,
 						       .total = p->total,
 						       .chunk_bytes = CHUNK,
 						       .count = 3,
@@ -284,10 +288,10 @@ Test(node_payload, a_restart_knows_where_an_accepted_one_lies)
 	node_log(b->node, frame, bytes, NODE_RECORD_SETTLED, 1);
 	struct bench *again = replayed(b);
 	const struct node_payload_place *place =
-		node_payload_place(again->node, node_group_by_number(again->node, 1), 70);
+		node_payload_place(again->node, node_group_by_number(again->node, 1), 1);
 	cr_assert(place);
-	cr_assert_eq(place->lsn, b->bytes);
-	cr_assert_eq(place->bytes, bytes);
+	cr_assert_eq(place->link.lsn, b->bytes);
+	cr_assert_eq(place->link.bytes, bytes);
 	cr_assert_eq(again->node->payloads_used, 0);
 	bench_free(again);
 	bench_free(b);

@@ -103,6 +103,7 @@ Test(node_spread, ends_survive_the_round_trip)
 	struct spread_settled in = {.incarnation = 11,
 				    .sequence = 3,
 				    .index = 77,
+				    .number = 5,
 				    .total = 2 * CHUNK + 100,
 				    .chunk_bytes = CHUNK,
 				    .count = 3,
@@ -116,13 +117,14 @@ Test(node_spread, ends_survive_the_round_trip)
 	uint32_t bytes = (uint32_t)w.bytes;
 	cr_assert(spread_settled_decode(&out, body, bytes));
 	cr_assert_eq(out.index, 77);
+	cr_assert_eq(out.number, 5);
 	cr_assert_eq(out.count, 3);
 	for (uint32_t i = 0; i < 3; i++)
 		cr_assert_eq(spread_settled_lsn(&out, i), 1000 + i);
 	for (uint32_t n = 0; n < bytes; n++)
 		cr_assert(!spread_settled_decode(&out, body, n), "%u bytes", n);
 	cr_assert(!spread_settled_decode(&out, body, bytes + 8));
-	bytes_put_u32(body + 36, 2); /* not as many as the payload has chunks */
+	bytes_put_u32(body + 44, 2); /* not as many as the payload has chunks */
 	cr_assert(!spread_settled_decode(&out, body, bytes - 8));
 }
 

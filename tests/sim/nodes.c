@@ -28,7 +28,10 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->members_max = 5;
 	c->inflight_max = 64;
 	c->index_hashes_max = s->index_hashes_max;
-	c->results_max = 8192;
+	c->results_max = s->short_memory ? 32 : 8192;
+	c->history_row = s->short_memory ? 4 : 64;
+	c->history_links = 4;
+	c->history_blocks = 256;
 	c->value_bytes_max = 14000;
 	c->payload_bytes_max = SIM_PAYLOAD_BYTES;
 	c->chunk_bytes = 3000;

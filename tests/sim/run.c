@@ -68,6 +68,7 @@ draw_world(struct sim *s)
 	s->fault_mean_ns = random_between(r, 30 * MS, 700 * MS);
 	s->crash_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 400) : 0;
 	s->down_ns = random_between(r, 20 * MS, 1200 * MS);
+	s->short_memory = s->options.seed % 3 == 0;
 	s->think_ns = random_between(r, 30 * MS, 300 * MS);
 	s->fault_bits = (uint32_t)random_u64(r) | (uint32_t)random_u64(r);
 	s->pace = 1u << random_below(r, 3);

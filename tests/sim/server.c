@@ -15,6 +15,7 @@
 
 #define GTID_LIMITS ((struct gtid_limits){.sources_max = 16, .intervals_max = 2048})
 #define GTID_BYTES  65536
+#define AWAY_NS_MAX (4 * SEC)
 
 void
 server_setup(struct sim *s, uint8_t server)
@@ -118,6 +119,8 @@ server_crash(struct sim *s, uint8_t server, uint64_t down_ns)
 	v->process.life++;
 	v->member = NULL;
 	s->totals.crashes++;
+	if (s->short_memory && !s->healed)
+		down_ns = 8 * down_ns < AWAY_NS_MAX ? 8 * down_ns : AWAY_NS_MAX;
 	sim_push(s, down_ns, EVENT_RESTART, sim_server_process(server), 0);
 }
 

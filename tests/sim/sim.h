@@ -503,6 +503,7 @@ struct sim {
 	uint32_t crash_ppm; /* per step */
 	uint64_t think_ns;
 	uint64_t down_ns;
+	bool short_memory; /* nodes remember little, servers stay away for longer than that */
 	uint8_t liar; /* the node whose disk may forget what it had acknowledged; SIM_NODES_MAX none
 		       */
 	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
