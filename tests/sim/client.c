@@ -237,14 +237,11 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 	struct sim_server *v = &s->server[server];
 	uint32_t client = slot & 0xff;
 	struct sim_client *c = &v->client[client];
-	uint8_t *payload = malloc(SIM_PAYLOAD_BYTES);
+	uint8_t payload[SIM_PAYLOAD_BYTES];
 	uint64_t hashes[SIM_TX_ROWS_MAX];
 
-	must(payload != NULL);
-	if ((c->generation & 0xffffffu) != slot >> 8 || c->state != CLIENT_MAILBOX) {
-		free(payload);
+	if ((c->generation & 0xffffffu) != slot >> 8 || c->state != CLIENT_MAILBOX)
 		return;
-	}
 	struct sim_tx *tx = &s->tx[c->tx];
 	bool lent = payload_padding(c->tx) > 10000 || c->tx % 8 == 0;
 	for (uint32_t i = 0; i < tx->row_count; i++)
@@ -263,7 +260,7 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 		.lent = lent,
 	};
 	if (lent)
-		tx->lent = payload;
+		submission.payload = large_lend(tx, payload, (uint32_t)submission.payload_bytes);
 	tx->submitted = true;
 	s->submitted++;
 	sim_trace(s, "server %u: submits transaction %u, sequence %llu, seen up to %llu", server,
@@ -276,8 +273,6 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 		later(s, v, client, EVENT_CLIENT, random_mean(&s->random, 2 * MS));
 	struct member_input in = {.kind = MEMBER_IN_SUBMIT, .submission = &submission};
 	sim_member_feed(s, server, &in);
-	if (!lent)
-		free(payload);
 	if (v->process.up && v->state == SERVER_ABANDONING && c->state == CLIENT_SUBMITTED)
 		abandon(s, v, client);
 }

@@ -13,10 +13,21 @@
 #include "tests/sim/payload.h"
 #include "tests/sim/sim.h"
 
+#define SPOILED_BYTES 64 /* longer than any head */
+
+const uint8_t *
+large_lend(struct sim_tx *tx, const uint8_t *payload, uint32_t bytes)
+{
+	tx->lent = malloc(bytes < SPOILED_BYTES ? SPOILED_BYTES : bytes);
+	must(tx->lent != NULL);
+	memcpy(tx->lent, payload, bytes);
+	return tx->lent;
+}
+
 static void
 give_back(struct sim_tx *tx)
 {
-	memset(tx->lent, 0xdd, 64); /* longer than any head */
+	memset(tx->lent, 0xdd, SPOILED_BYTES);
 	free(tx->lent);
 	tx->lent = NULL;
 }

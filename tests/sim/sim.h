@@ -618,6 +618,8 @@ void check_unsettled(struct sim *s); /* says what is missing */
 
 /* large.c */
 void large_reset(struct sim *s);
+/* A copy of the payload that is the member's until it gives it back. */
+const uint8_t *large_lend(struct sim_tx *tx, const uint8_t *payload, uint32_t bytes);
 void large_released(struct sim *s, struct sim_server *v, uint64_t sequence, const uint8_t *payload);
 void large_forget(struct sim *s, struct sim_server *v);
 /* Gathers pieces; true when `out` holds all of a payload now. */
