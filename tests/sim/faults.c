@@ -183,7 +183,9 @@ fault_heal(struct sim *s)
 	s->healed = true;
 	s->healed_ns = s->now_ns;
 	s->crash_ppm = 0;
-	s->think_ns = s->think_ns < 30 * MS ? s->think_ns : 30 * MS; /* the rest comes quickly */
+	bool rest = s->options.rate == 0 || s->submitted < s->options.submissions;
+	if (rest && s->think_ns > 30 * MS)
+		s->think_ns = 30 * MS; /* it comes quickly */
 	s->net.drop_ppm = 0;
 	s->net.duplicate_ppm = 0;
 	s->net.late_ppm = 0;

@@ -2,7 +2,7 @@
  * tests/sim/main.c - synod-sim: seeds, one after the other.
  *
  *     synod-sim --seed S --runs N [--nodes 3|5] [--seconds T] [--submissions K]
- *               [--jobs J] [--keep-going] [--trace]
+ *               [--rate R] [--jobs J] [--keep-going] [--trace]
  *
  * Ends with one line of totals, and 1 when a seed failed; before it, one line for
  * that seed which replays it.
@@ -45,13 +45,16 @@ static void
 replay_line(const struct plan *plan)
 {
 	char nodes[32] = "";
+	char rate[32] = "";
 
 	if (plan->options.nodes)
 		snprintf(nodes, sizeof nodes, " --nodes %u", plan->options.nodes);
+	if (plan->options.rate)
+		snprintf(rate, sizeof rate, " --rate %u", plan->options.rate);
 	int n = snprintf(replay, sizeof replay,
-			 "failed: synod-sim --seed %llu --runs 1%s --seconds %llu "
+			 "failed: synod-sim --seed %llu --runs 1%s%s --seconds %llu "
 			 "--submissions %u   commit %s\n",
-			 (unsigned long long)plan->options.seed, nodes,
+			 (unsigned long long)plan->options.seed, nodes, rate,
 			 (unsigned long long)(plan->options.duration_ns / SEC),
 			 plan->options.submissions, SIM_COMMIT);
 	replay_bytes = n > 0 ? (size_t)n : 0;
@@ -214,6 +217,7 @@ usage(FILE *to)
 	      "  --nodes 3|5      else drawn from the seed\n"
 	      "  --seconds T      of trouble, virtual; healing comes on top (10)\n"
 	      "  --submissions K  at least so many in a run (100)\n"
+	      "  --rate R         about so many a simulated second, else drawn from the seed\n"
 	      "  --jobs J         processes that share the seeds (1)\n"
 	      "  --keep-going     past a seed that fails\n"
 	      "  --trace          tell the story\n"
@@ -232,6 +236,7 @@ plan_read(int argc, char **argv)
 		{"nodes", required_argument, NULL, 'n'},
 		{"seconds", required_argument, NULL, 't'},
 		{"submissions", required_argument, NULL, 'k'},
+		{"rate", required_argument, NULL, 'p'},
 		{"jobs", required_argument, NULL, 'j'},
 		{"keep-going", no_argument, NULL, 'g'},
 		{"trace", no_argument, NULL, 'v'},
@@ -254,6 +259,8 @@ plan_read(int argc, char **argv)
 			plan.options.duration_ns = number("seconds", optarg, 2, 60) * SEC;
 		else if (c == 'k')
 			plan.options.submissions = (uint32_t)number("submissions", optarg, 0, 2000);
+		else if (c == 'p')
+			plan.options.rate = (uint32_t)number("rate", optarg, 1, 100);
 		else if (c == 'j')
 			plan.jobs = (uint32_t)number("jobs", optarg, 1, JOBS_MAX);
 		else if (c == 'g')

@@ -82,6 +82,18 @@ draw_world(struct sim *s)
 	}
 }
 
+/* A pause is half as long again as its mean, and a third of the time nobody can submit:
+ * a server is down, or has no quorum. */
+static void
+think_by_rate(struct sim *s)
+{
+	uint64_t clients = 0;
+
+	for (uint32_t i = 0; i < s->server_count; i++)
+		clients += s->server[i].client_count;
+	s->think_ns = clients * SEC * 3 / 8 / s->options.rate;
+}
+
 static void
 begin(struct sim *s, const struct sim_options *options)
 {
@@ -115,6 +127,8 @@ begin(struct sim *s, const struct sim_options *options)
 		sim_push(s, random_below(&s->random, 50 * MS), EVENT_RESTART, sim_server_process(i),
 			 0);
 	}
+	if (s->options.rate != 0)
+		think_by_rate(s);
 	sim_push(s, SEC, EVENT_FAULT, 0, 0);
 	sim_push(s, 50 * MS, EVENT_WATCH, 0, 0);
 }

@@ -454,6 +454,7 @@ struct sim_options {
 	uint64_t seed;
 	uint32_t nodes;       /* 0: drawn */
 	uint32_t submissions; /* at least so many in a run */
+	uint32_t rate;        /* of submissions, about, per second; 0: drawn */
 	uint64_t duration_ns;
 	bool trace;
 	bool trace_packets;
