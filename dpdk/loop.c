@@ -172,6 +172,12 @@ emit(void *context, const struct node_output *out)
 	case NODE_OUT_TIMER:
 		loop->timer_ns = out->at_ns;
 		break;
+	case NODE_OUT_DIVERGED:
+		loop->diverged = true;
+		loop->diverged_group = out->group;
+		loop->diverged_index = out->index;
+		loop_stop(loop);
+		break;
 	case NODE_OUT_DELIVER:
 	case NODE_OUT_RESULT:
 		break; /* for those who watch */
@@ -181,6 +187,8 @@ emit(void *context, const struct node_output *out)
 static void
 step(struct loop *loop, struct node_input *in)
 {
+	if (loop->diverged)
+		return;
 	in->now_ns = loop->now_ns;
 	node_step(loop->node, in, &loop->sink);
 }
@@ -567,8 +575,9 @@ loop_close(struct loop *loop)
 		udp_flush(loop->options.udp);
 		drain_backlog(loop);
 		/* Without its last records the log did not end in order. */
-		rc = loop->write_failed || log_is_full(loop) ? -EIO
-							     : hw_log_clean_stop(loop->options.log);
+		rc = loop->write_failed || loop->diverged || log_is_full(loop)
+			     ? -EIO
+			     : hw_log_clean_stop(loop->options.log);
 	}
 	hw_log_close(loop->options.log); /* first: it may still read into our buffers */
 	pages_free(loop->node, node_bytes(loop));

@@ -113,6 +113,9 @@ struct loop {
 	uint64_t entropy_ns; /* when the node gets some more */
 	bool write_failed;
 	bool failure_due; /* the node has not been told yet */
+	bool diverged;    /* it computed another result than a majority, and takes nothing more */
+	uint32_t diverged_group;
+	uint64_t diverged_index;
 
 	/* Reads the node asked for: those of [given, asked) wait for a buffer. */
 	struct loop_read read[LOOP_READS_MAX];

@@ -130,11 +130,12 @@ print_node(const json_t *status)
 	       is_true(node, "voting") ? "voting" : "NOT VOTING", number(node, "uptime_s"),
 	       text(node, "profile"));
 	printf("\nnodes\n");
-	json_array_foreach(nodes, i, other) printf("  %" PRId64 "  %-24s %s\n",
-						   number(other, "number"), text(other, "endpoint"),
-						   is_true(other, "self")        ? "this node"
-						   : is_true(other, "connected") ? "connected"
-										 : "NOT CONNECTED");
+	json_array_foreach(nodes, i, other) printf(
+		"  %" PRId64 "  %-24s %s%s\n", number(other, "number"), text(other, "endpoint"),
+		is_true(other, "self")        ? "this node"
+		: is_true(other, "connected") ? "connected"
+					      : "NOT CONNECTED",
+		is_true(other, "differs") ? ", COMPUTED ANOTHER RESULT" : "");
 }
 
 static void

@@ -219,6 +219,11 @@ watch(void *context, const struct loop_snapshot *now)
 	}
 	if (!a->watched || now->node.voting != old->node.voting)
 		say("this node %s", now->node.voting ? "votes" : "does not vote");
+	for (uint8_t i = 0; i < a->plan.node.node_count; i++)
+		if ((now->node.differing & ~old->node.differing) >> i & 1)
+			say("node %u computed another result than this node from the same "
+			    "entries: check the memory of both hosts",
+			    i);
 	for (uint32_t i = 0; i < now->group_count; i++) {
 		uint8_t leader = now->group[i].leader;
 		if (i < old->group_count && leader == old->group[i].leader)
@@ -359,6 +364,13 @@ run(struct appliance *a, bool format, struct hw_error *error)
 		control_stop(&a->control);
 	}
 	int mark = loop_close(&a->loop);
+	if (rc == 0 && a->loop.diverged)
+		rc = hw_error_set(error, -EUCLEAN,
+				  "group %u, index %lu: this node computed another result than a "
+				  "majority, so it stops. Start it again: it computes everything "
+				  "anew from its log. If it stops here again, keep its log for the "
+				  "developers; if not, check this host's memory",
+				  a->loop.diverged_group, a->loop.diverged_index);
 	if (rc == 0 && mark != 0)
 		rc = hw_error_set(error, mark,
 				  "the log has no mark of an orderly stop: the next start settles "

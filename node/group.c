@@ -597,6 +597,7 @@ entry_done(struct node *n, struct node_group *g, struct node_recent *r)
 
 	note_result(n, g, r);
 	node_payload_applied(n, g, e);
+	node_compare_effect(n, g, e);
 	node_emit(n, &(struct node_output){
 			     .kind = NODE_OUT_RESULT,
 			     .group = g->number,

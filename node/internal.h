@@ -8,6 +8,7 @@
  * search.c        what a member that joins lacks
  * feed.c          feeding a member what others wrote, and what that is read from
  * feed_payload.c  feeding one payload that was spread, in pieces, from the log
+ * compare.c       whether the nodes computed the same
  * payload.c       payloads that are received: their slots, records and ends
  * payload_move.c  offers, fetches and chunks between members and nodes
  */
@@ -112,6 +113,14 @@ struct node_recent {
 	struct paxos_value value;
 };
 
+/* What this node had computed up to an index, and what others say they had. */
+#define NODE_COMPARE_MAX 16
+
+struct node_compare {
+	uint64_t index; /* 0: none */
+	uint64_t digest;
+};
+
 struct node_batch {
 	uint32_t handle;
 	uint32_t bytes;
@@ -153,6 +162,8 @@ struct node_group {
 	uint64_t last_accepted; /* index of the last transaction, 0 none */
 	uint64_t conflicts;
 	uint64_t certified;
+	uint32_t compare_next[NODE_NODES_MAX];
+	struct node_compare compare[NODE_NODES_MAX][NODE_COMPARE_MAX]; /* rings, a node each */
 
 	uint32_t batch_first;
 	uint32_t batch_count;
@@ -299,6 +310,8 @@ struct node {
 
 	bool started;
 	bool log_failed;
+	bool diverged;       /* the rest of this process says and takes nothing */
+	uint32_t differing;  /* a bit per node that computed another result */
 	bool hold_proposals; /* the input said that more of its burst follow */
 	uint64_t process;
 	uint64_t nonce;
@@ -397,6 +410,15 @@ enum history_answer node_feed_payload(struct node *n, struct node_group *g, int 
 				      const struct node_result *r);
 void node_feed_payload_read(struct node *n, const struct node_read *read, const uint8_t *body,
 			    uint32_t bytes);
+
+/* compare.c */
+void node_compare_effect(struct node *n, struct node_group *g, const struct group_effect *effect);
+void node_compare_message(struct node *n, uint8_t node, const struct frame *frame,
+			  const uint8_t *data, uint32_t bytes);
+
+/* payload_move.c: false, there was no room. To a node without a session it is as if lost. */
+bool node_move_say(struct node *n, uint8_t node, enum wire_stream stream,
+		   const struct protocol_message *m);
 
 /* payload.c */
 uint32_t node_payload_count(const struct node_config *config);

@@ -390,7 +390,9 @@ message(struct node *n, const struct wire_event *event)
 		n->dropped_epoch++;
 		return;
 	}
-	if (s->stage == SESSION_NODE && frame.kind >= PROTOCOL_OPEN)
+	if (s->stage == SESSION_NODE && frame.kind == PROTOCOL_RESULTS)
+		node_compare_message(n, s->node, &frame, event->data, event->bytes);
+	else if (s->stage == SESSION_NODE && frame.kind >= PROTOCOL_OPEN)
 		node_move_message(n, event->session, &frame, event->data, event->bytes);
 	else if (s->stage == SESSION_NODE)
 		node_group_message(n, s->node, &frame, event->data);
@@ -476,6 +478,8 @@ finish(struct node *n)
 		if (n->session[i].stage == SESSION_ATTACHED)
 			node_feed(n, (int)i);
 	take_events(n);
+	if (n->diverged)
+		return;
 	send_packets(n);
 	for (uint32_t i = 0; i < n->group_count; i++) {
 		if (n->group[i].replica_timer_ns < timer_ns)
@@ -519,6 +523,7 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 	must(n && in && sink);
 	must(in->now_ns >= n->now_ns);
 	must(n->started || in->kind == NODE_IN_RECORD || in->kind == NODE_IN_START);
+	must(!n->diverged);
 	n->sink = sink;
 	n->now_ns = in->now_ns;
 	n->hold_proposals = in->more;

@@ -114,6 +114,8 @@ enum node_output_kind {
 	NODE_OUT_DELIVER = 4, /* group, slot, data, bytes: for those who watch */
 	NODE_OUT_RESULT = 5,  /* group, index, digest: for those who watch */
 	NODE_OUT_TIMER = 6,   /* at_ns: next NODE_IN_TICK wanted; last output of a step */
+	NODE_OUT_DIVERGED =
+		7, /* group, index: a majority computed another result; last output of all */
 };
 
 struct node_output {
@@ -159,7 +161,8 @@ struct node_group_status {
 struct node_status {
 	uint8_t self;
 	uint64_t process;
-	bool voting; /* false after a write error, or while a cut tail is settled */
+	bool voting;        /* false after a write error, or while a cut tail is settled */
+	uint32_t differing; /* a bit per node that computed another result than this one */
 	uint64_t lsn_next;
 	uint64_t lsn_durable;
 	uint32_t link_up; /* a bit per node */

@@ -8,9 +8,9 @@
 
 #define OFFER_CHUNKS 4 /* so many more on disk are worth an offer */
 
-/* False: there is no room. To a node without a session it is as if lost. */
-static bool
-say_to_node(struct node *n, uint8_t node, enum wire_stream stream, const struct protocol_message *m)
+bool
+node_move_say(struct node *n, uint8_t node, enum wire_stream stream,
+	      const struct protocol_message *m)
 {
 	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
 	uint32_t bytes = protocol_encode(m, n->config.epoch, &w);
@@ -218,19 +218,19 @@ node_move_room(struct node *n, uint8_t node)
 static bool
 send_chunk(struct node *n, const struct node_read *read, const struct spread_chunk *c)
 {
-	return say_to_node(n, read->voter, WIRE_FEED,
-			   &(struct protocol_message){
-				   .kind = PROTOCOL_CHUNK,
-				   .group = read->group,
-				   .incarnation = c->incarnation,
-				   .sequence = c->sequence,
-				   .flags = c->chunk_bytes,
-				   .index = c->offset,
-				   .dependency = read->number,
-				   .mark = c->total,
-				   .data = c->data,
-				   .bytes = c->bytes,
-			   });
+	return node_move_say(n, read->voter, WIRE_FEED,
+			     &(struct protocol_message){
+				     .kind = PROTOCOL_CHUNK,
+				     .group = read->group,
+				     .incarnation = c->incarnation,
+				     .sequence = c->sequence,
+				     .flags = c->chunk_bytes,
+				     .index = c->offset,
+				     .dependency = read->number,
+				     .mark = c->total,
+				     .data = c->data,
+				     .bytes = c->bytes,
+			     });
 }
 
 /* Goes on from the record that says where the chunks are to the chunk itself. */
@@ -329,16 +329,16 @@ offer(struct node *n, struct node_payload *p)
 	for (uint8_t i = 0; i < n->config.node_count; i++) {
 		if (i == n->config.self || (p->holders >> i & 1))
 			continue;
-		say_to_node(n, i, WIRE_CONTROL,
-			    &(struct protocol_message){
-				    .kind = PROTOCOL_OFFER,
-				    .group = p->group,
-				    .incarnation = p->incarnation,
-				    .sequence = p->sequence,
-				    .flags = p->chunk_bytes,
-				    .index = p->durable,
-				    .mark = p->total,
-			    });
+		node_move_say(n, i, WIRE_CONTROL,
+			      &(struct protocol_message){
+				      .kind = PROTOCOL_OFFER,
+				      .group = p->group,
+				      .incarnation = p->incarnation,
+				      .sequence = p->sequence,
+				      .flags = p->chunk_bytes,
+				      .index = p->durable,
+				      .mark = p->total,
+			      });
 	}
 }
 
@@ -375,15 +375,15 @@ tell(struct node *n, struct node_payload *p)
 		tell_held(n, g, p);
 	} else if (p->owes && p->durable == p->total && p->source != NODE_FROM_MEMBER) {
 		p->owes = false;
-		say_to_node(n, p->source, WIRE_CONTROL,
-			    &(struct protocol_message){
-				    .kind = PROTOCOL_HELD,
-				    .group = p->group,
-				    .incarnation = p->incarnation,
-				    .sequence = p->sequence,
-				    .flags = 1u << n->config.self,
-				    .winner_hash = p->digest,
-			    });
+		node_move_say(n, p->source, WIRE_CONTROL,
+			      &(struct protocol_message){
+				      .kind = PROTOCOL_HELD,
+				      .group = p->group,
+				      .incarnation = p->incarnation,
+				      .sequence = p->sequence,
+				      .flags = 1u << n->config.self,
+				      .winner_hash = p->digest,
+			      });
 	}
 }
 
@@ -461,7 +461,7 @@ ask(struct node *n, struct node_payload *p)
 		p->asked_ns = n->now_ns;
 	p->asked += spread_chunk_at(p->total, p->chunk_bytes, p->asked);
 	if (p->source != NODE_FROM_MEMBER) {
-		say_to_node(n, p->source, WIRE_CONTROL, &m);
+		node_move_say(n, p->source, WIRE_CONTROL, &m);
 		return;
 	}
 	session = node_attend_session_of(n, node_group_by_number(n, p->group), p->incarnation);

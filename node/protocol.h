@@ -24,7 +24,8 @@
  *     LEAVE                         ->      logs it
  *                                   <-      ENDED
  *
- * Nodes say OFFER, FETCH, CHUNK and HELD to each other too.
+ * Nodes say OFFER, FETCH, CHUNK and HELD to each other too, and RESULTS: what they
+ * computed up to an index; see node/compare.c.
  *
  * Ownership  `data` of a decoded message points into the bytes given.
  * Errors     protocol_decode() answers false for what is short, long, of another
@@ -64,7 +65,8 @@ enum protocol_kind {
 	PROTOCOL_CHUNK = 82,
 	PROTOCOL_HELD = 83,
 	PROTOCOL_PIECE = 84,
-	PROTOCOL_END = 85,
+	PROTOCOL_RESULTS = 85,
+	PROTOCOL_END = 86,
 };
 
 enum protocol_flag {
@@ -94,7 +96,7 @@ struct protocol_message {
 	uint64_t dependency;      /* VERDICT, ENTRY, PIECE; FETCH, CHUNK: payload's number, or 0 */
 	uint64_t mark;            /* PROGRESS: lowest; JOIN: GTID block size; OFFER, CHUNK, PIECE:
 				   * bytes of the payload; ATTACHED: of a payload at most */
-	uint64_t winner_hash;     /* VERDICT; HELD: digest */
+	uint64_t winner_hash;     /* VERDICT; HELD, RESULTS: digest */
 	uint8_t uuid[UUID_BYTES]; /* OPEN, JOIN: the group's */
 	uint8_t nonce[NONCE_BYTES]; /* JOINED */
 	struct gtid gtid;           /* VERDICT, ENTRY, PIECE */

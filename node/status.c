@@ -12,6 +12,7 @@ node_status(const struct node *n, struct node_status *status)
 		.self = n->config.self,
 		.process = n->process,
 		.voting = n->started && !n->log_failed,
+		.differing = n->differing,
 		.lsn_next = n->lsn_next,
 		.lsn_durable = n->lsn_durable,
 		.link_up = n->link_up,

@@ -25,10 +25,11 @@ setup(void)
 				      .driver = "net_null",
 				      .profile = LOOP_SHARED,
 				      .started_ns = 1000};
-	snapshot = (struct loop_snapshot){.now_ns = 5000001000u,
-					  .node = {.self = 1, .process = 7, .link_up = 4},
-					  .group_count = 2,
-					  .member_count = 1};
+	snapshot = (struct loop_snapshot){
+		.now_ns = 5000001000u,
+		.node = {.self = 1, .process = 7, .link_up = 4, .differing = 4},
+		.group_count = 2,
+		.member_count = 1};
 	snapshot.group[0] = (struct node_group_status){.group = 0, .leader = 2};
 	snapshot.group[1] = (struct node_group_status){
 		.group = 5, .leader = PAXOS_NO_VOTER, .conflicts = 12, .member_count = 1};
@@ -62,6 +63,8 @@ Test(dpdk_status, says_what_the_snapshot_holds)
 	cr_assert(json_is_false(at(status, "/nodes/0/connected")));
 	cr_assert(json_is_true(at(status, "/nodes/1/self")));
 	cr_assert(json_is_true(at(status, "/nodes/2/connected")));
+	cr_assert(json_is_true(at(status, "/nodes/2/differs")));
+	cr_assert(json_is_false(at(status, "/nodes/0/differs")));
 	cr_assert_eq(json_integer_value(at(status, "/node/uptime_s")), 5);
 	cr_assert_eq(json_integer_value(at(status, "/groups/0/leader")), 2);
 	cr_assert(json_is_null(at(status, "/groups/1/leader")));

@@ -18,7 +18,8 @@ enum fault {
 	FAULT_CLEAN_STOP = 10,
 	FAULT_SERVER_STOPS = 11,
 	FAULT_FORGED = 12,
-	FAULT_COUNT = 13,
+	FAULT_BENT = 13,
+	FAULT_COUNT = 14,
 };
 
 static uint8_t
@@ -120,6 +121,9 @@ process_fault(struct sim *s, enum fault fault)
 	case FAULT_CLEAN_STOP:
 		clean_stop(s, node);
 		break;
+	case FAULT_BENT:
+		bent_begin(s, node);
+		break;
 	case FAULT_SERVER_STOPS:
 		server_stop_group(s, server);
 		break;
@@ -183,6 +187,7 @@ fault_heal(struct sim *s)
 	s->healed = true;
 	s->healed_ns = s->now_ns;
 	s->crash_ppm = 0;
+	bent_healed(s);
 	bool rest = s->options.rate == 0 || s->submitted < s->options.submissions;
 	if (rest && s->think_ns > 30 * MS)
 		s->think_ns = 30 * MS; /* it comes quickly */

@@ -191,6 +191,10 @@ node_emits(void *context, const struct node_output *out)
 	case NODE_OUT_RESULT:
 		check_result(s, scope->node, out);
 		break;
+	case NODE_OUT_DIVERGED:
+		bent_diverged(s, scope->node, out);
+		p->dying = true;
+		return;
 	case NODE_OUT_TIMER:
 		sim_timer(s, scope->node, out->at_ns);
 		return;

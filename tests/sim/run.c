@@ -109,6 +109,7 @@ begin(struct sim *s, const struct sim_options *options)
 	s->returned_count = 0;
 	s->settled = false;
 	large_reset(s);
+	bent_reset(s);
 	s->tx_count = 0;
 	s->submitted = 0;
 	random_seed(&s->random, options->seed);

@@ -18,6 +18,7 @@
  *     checkers.c  what must hold; it stands outside and knows no internals
  *     large.c     large transactions: what was lent, what comes in pieces, what the
  *                 disks hold of them
+ *     bent.c      a node whose memory rots, and whether the others find out
  *     run.c       one seed from begin to end
  *
  * Units      virtual nanoseconds since the run began; `local` ones are a process's
@@ -462,9 +463,17 @@ struct sim_options {
 
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
-	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread;
+	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
+		bent;
 	uint64_t node_steps; /* without those that read a log back */
 	uint64_t member_steps;
+};
+
+/* A node whose memory rotted, in the life in which it did. */
+struct sim_bent {
+	uint8_t node; /* SIM_NODES_MAX: none */
+	uint64_t life;
+	uint32_t comparisons; /* that it had made when all healed */
 };
 
 struct sim {
@@ -507,6 +516,7 @@ struct sim {
 	bool short_memory; /* nodes remember little, servers stay away for longer than that */
 	uint8_t liar; /* the node whose disk may forget what it had acknowledged; SIM_NODES_MAX none
 		       */
+	struct sim_bent bent;
 	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
 	uint32_t index_hashes_max;
 	uint32_t fault_bits;
@@ -616,6 +626,13 @@ void check_queue(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_
 bool check_settled(struct sim *s);
 void check_final(struct sim *s);
 void check_unsettled(struct sim *s); /* says what is missing */
+
+/* bent.c */
+void bent_reset(struct sim *s);
+void bent_begin(struct sim *s, uint8_t node);
+void bent_diverged(struct sim *s, uint8_t node, const struct node_output *out);
+void bent_healed(struct sim *s);
+void bent_final(struct sim *s);
 
 /* large.c */
 void large_reset(struct sim *s);
