@@ -445,6 +445,18 @@ loop_stop(struct loop *loop)
 	(void)!write(loop->wake_fd, &one, sizeof one);
 }
 
+static void
+replay_read(struct loop *loop, struct loop_read read)
+{
+	struct hw_log_read wanted = {.lsn = read.lsn - read.bytes,
+				     .buffer = loop->read_buffer[0],
+				     .buffer_bytes = FRAME_BYTES_MAX};
+	bool fits = read.bytes <= FRAME_BYTES_MAX && read.bytes <= read.lsn;
+	bool whole = fits && hw_log_read_scanned(loop->options.log, &wanted) >= (int32_t)read.bytes;
+
+	read_answered(loop, read, whole ? loop->read_buffer[0] : NULL);
+}
+
 /* A record that does not follow its predecessor is not given to the node: what is
  * missing was acknowledged, and a replica without it would contradict itself. */
 static void
@@ -466,6 +478,8 @@ replay(void *context, const struct frame *frame, const uint8_t *data)
 			   .bytes = frame->frame_bytes,
 			   .lsn = loop->replayed_lsn,
 		   });
+	while (loop->reads_given != loop->reads_asked)
+		replay_read(loop, loop->read[loop->reads_given++ % LOOP_READS_MAX]);
 }
 
 static int

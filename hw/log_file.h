@@ -141,6 +141,7 @@ void log_io_close(struct hw_log *log);
 void log_io_submit(struct hw_log *log, uint32_t job); /* fields set, state IDLE */
 void log_io_collect(struct hw_log *log);              /* completed ones become DONE */
 void log_io_wait(struct hw_log *log);                 /* until the event arrives */
+int32_t log_io_now(const struct log_job *job);        /* waits, whatever else there is */
 
 /* log_open.c. Whole transfers or -errno; a write is durable when it returns. */
 int log_write_now(const struct log_slot *slot, const uint8_t *data, uint32_t bytes,

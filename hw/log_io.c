@@ -42,8 +42,8 @@ struct log_io {
 	_Atomic bool stopping;
 };
 
-static int32_t
-run_job(const struct log_job *job)
+int32_t
+log_io_now(const struct log_job *job)
 {
 	struct iovec part = {.iov_base = job->data, .iov_len = job->bytes};
 	int fd = job->slot->fd;
@@ -69,7 +69,7 @@ helper_main(void *argument)
 			struct log_job *job = &log->job[i];
 			if (atomic_load_explicit(&job->state, memory_order_acquire) != JOB_POSTED)
 				continue;
-			job->result = run_job(job);
+			job->result = log_io_now(job);
 			atomic_store_explicit(&job->state, JOB_DONE, memory_order_release);
 			eventfd_write(log->event_fd, 1);
 		}

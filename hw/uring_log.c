@@ -332,10 +332,34 @@ find(struct hw_log *log, uint64_t lsn, struct log_slot **slot)
 	return lsn - entry->first_lsn < entry->record_bytes ? entry : NULL;
 }
 
+/* Says in `job` where the record lies. False: nowhere. */
+static bool
+locate(struct hw_log *log, const struct hw_log_read *read, struct log_job *job)
+{
+	struct log_slot *slot;
+	const struct log_index *entry = find(log, read->lsn, &slot);
+
+	if (!entry)
+		return false;
+	uint32_t skipped = (uint32_t)(read->lsn - entry->first_lsn);
+	uint32_t left = entry->record_bytes - skipped;
+	uint32_t first = entry->position + LOG_BATCH_HEADER_BYTES + skipped;
+	job->write = false;
+	job->slot = slot;
+	job->generation = slot->generation;
+	job->read = *read;
+	job->limit = left < read->buffer_bytes ? left : read->buffer_bytes;
+	job->offset = first / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
+	job->skip = first - job->offset;
+	job->bytes =
+		(job->skip + job->limit + LOG_BLOCK_BYTES - 1) / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
+	must(job->bytes <= LOG_BATCH_BYTES_MAX);
+	return true;
+}
+
 int
 hw_log_read(struct hw_log *log, const struct hw_log_read *read)
 {
-	struct log_slot *slot;
 	uint32_t number = 1;
 
 	must(read->buffer_bytes >= FRAME_BYTES_MAX);
@@ -347,26 +371,25 @@ hw_log_read(struct hw_log *log, const struct hw_log_read *read)
 		number++;
 	if (number == LOG_JOBS)
 		return -EBUSY;
-	const struct log_index *entry = find(log, read->lsn, &slot);
-	if (!entry)
-		return -ENOENT;
-	uint32_t skipped = (uint32_t)(read->lsn - entry->first_lsn);
-	uint32_t left = entry->record_bytes - skipped;
-	uint32_t first = entry->position + LOG_BATCH_HEADER_BYTES + skipped;
 	struct log_job *job = &log->job[number];
-	job->write = false;
-	job->slot = slot;
-	job->generation = slot->generation;
-	job->read = *read;
-	job->limit = left < read->buffer_bytes ? left : read->buffer_bytes;
-	job->offset = first / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
-	job->skip = first - job->offset;
-	job->bytes =
-		(job->skip + job->limit + LOG_BLOCK_BYTES - 1) / LOG_BLOCK_BYTES * LOG_BLOCK_BYTES;
+	if (!locate(log, read, job))
+		return -ENOENT;
 	job->data = log->read_data[number - 1];
-	must(job->bytes <= LOG_BATCH_BYTES_MAX);
 	log_io_submit(log, number);
 	return 0;
+}
+
+int32_t
+hw_log_read_scanned(struct hw_log *log, const struct hw_log_read *read)
+{
+	struct log_job job = {.data = log->read_data[0]};
+
+	must(read->buffer_bytes >= FRAME_BYTES_MAX);
+	must(job_idle(&log->job[1]));
+	if (!locate(log, read, &job))
+		return -ENOENT;
+	job.result = log_io_now(&job);
+	return take_read(&job);
 }
 
 void

@@ -126,6 +126,10 @@ struct hw_log_read {
 };
 int hw_log_read(struct hw_log *log, const struct hw_log_read *read);
 
+/* The same from within a record's call of hw_log_scan, where it waits: what was scanned
+ * before. The result as hw_log_read_done has it. */
+int32_t hw_log_read_scanned(struct hw_log *log, const struct hw_log_read *read);
+
 /* Gives back every segment that holds only records below. */
 void hw_log_drop(struct hw_log *log, uint64_t below_lsn);
 

@@ -69,9 +69,11 @@ commit_describe(const struct commit_facts *f, struct commit_transaction *t, uint
 	if (f->gtid_tagged)
 		return refuse(words, "Tagged GTIDs come with a later release of Synod. Set "
 				     "gtid_next to AUTOMATIC, or to a GTID without a tag.");
-	if (bytes > COMMIT_PAYLOAD_MAX || f->hash_count > COMMIT_HASHES_MAX)
+	if (bytes > COMMIT_PAYLOAD_MAX ||
+	    f->hash_count > (COMMIT_PAYLOAD_MAX - bytes) / ENTRY_HASH_BYTES)
 		return refuse(words, "The transaction is too large for this release of Synod, "
-				     "which takes 64 MiB and 7,000 changed keys. Split it.");
+				     "which takes 64 MiB, of which each changed key is 8 bytes. "
+				     "Split it.");
 	if (rows && f->hash_count == 0 && !f->gtid_assigned && !f->create_select)
 		return refuse(words, "A transaction without a write set cannot be certified.");
 	if (rows)
@@ -209,7 +211,8 @@ submit_locked(void *context, const struct snapshot_executed *executed)
 	if (!c->engine.take(c->engine.context, executed, &t->taken))
 		return;
 	what.sequence = t->taken.sequence;
-	t->lent = t->payload_bytes > COMMIT_COPIED_BYTES;
+	t->lent =
+		t->payload_bytes + (uint64_t)t->hash_count * ENTRY_HASH_BYTES > COMMIT_COPIED_BYTES;
 	s->posted = post(c, &what);
 	if (s->posted)
 		return; /* `t` is the network thread's */

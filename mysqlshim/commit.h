@@ -25,8 +25,8 @@
  *            is unread. Else the network thread would read a dead client's stack.
  * Giving up  a killed client posts ABANDON once and goes on sleeping: the log
  *            decides which came first. Only commit_close() ends it without one.
- * Payloads   up to COMMIT_COPIED_BYTES are the client's, and copied at the post;
- *            larger ones are handed over with it.
+ * Payloads   and write sets are one block. Up to COMMIT_COPIED_BYTES it is the
+ *            client's, and copied at the post; a larger one is handed over with it.
  * Errors     outcomes.
  * Threads    run, committed and failed: any client thread. next, arm and decide:
  *            the one network thread. open and close: neither running.
@@ -47,8 +47,7 @@ extern "C" {
 #endif
 
 #define COMMIT_COPIED_BYTES (16 * 1024)
-#define COMMIT_PAYLOAD_MAX  (64u << 20)
-#define COMMIT_HASHES_MAX   7000 /* a write set is ordered in one piece */
+#define COMMIT_PAYLOAD_MAX  (64u << 20) /* of the block */
 
 struct commit;
 
@@ -64,16 +63,15 @@ enum commit_outcome {
 struct commit_transaction {
 	/* The hook's, before commit_run(). */
 	uint64_t thread_id;
-	const uint64_t *hashes;
+	uint64_t *hashes; /* where a block of malloc() begins; the payload follows them */
 	uint32_t hash_count;
 	uint32_t flags;    /* enum submit_flag */
 	uint8_t gtid_spec; /* enum gtid_spec */
 	struct gtid assigned;
-	uint8_t *payload; /* of malloc() */
 	uint64_t payload_bytes;
 	void *session; /* for `killed` */
 
-	/* commit_run()'s; the network thread reads it. A large payload is lent to the
+	/* commit_run()'s; the network thread reads it. A large block is lent to the
 	 * network thread with its post, which frees it: it may have to send it again,
 	 * or to queue it here, when the client is long gone. What is not lent stays
 	 * the hook's. */
@@ -87,6 +85,12 @@ struct commit_transaction {
 	uint32_t outcome;
 	uint32_t abandons_unread;
 };
+
+static inline uint8_t *
+commit_payload(const struct commit_transaction *transaction)
+{
+	return (uint8_t *)(transaction->hashes + transaction->hash_count);
+}
 
 /* What the hook finds of a transaction. */
 struct commit_facts {

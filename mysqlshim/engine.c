@@ -172,11 +172,11 @@ emit(void *context, const struct member_output *o)
 }
 
 static void
-release(void *context, uint64_t sequence, const uint8_t *payload)
+release(void *context, uint64_t sequence, const uint8_t *block)
 {
 	(void)context;
 	(void)sequence;
-	free((void *)(uintptr_t)payload);
+	free((void *)(uintptr_t)block);
 }
 
 static void
@@ -202,7 +202,7 @@ submit(struct engine *e, struct commit_transaction *t)
 		.flags = t->flags,
 		.hashes = t->hashes,
 		.hash_count = t->hash_count,
-		.payload = t->payload,
+		.payload = commit_payload(t),
 		.payload_bytes = t->payload_bytes,
 		.lent = t->lent,
 	};
@@ -298,7 +298,7 @@ quit(struct engine *e)
 		if (post.kind != COMMIT_POST_SUBMIT)
 			continue;
 		if (post.transaction->lent)
-			free(post.transaction->payload);
+			free(post.transaction->hashes);
 		commit_decide(e->commits, post.transaction, COMMIT_REFUSED, NULL);
 	}
 }

@@ -44,13 +44,13 @@ struct Malloced {
 	}
 };
 
-/* The binlog cache in one piece, behind the payload's head. */
+/* The binlog cache in one piece, behind the write set and the payload's head. */
 class Payload_ostream : public Basic_ostream
 {
       public:
-	explicit Payload_ostream(size_t events_bytes)
-	    : m_data(static_cast<uint8_t *>(malloc(PAYLOAD_HEAD_BYTES + events_bytes))),
-	      m_capacity(PAYLOAD_HEAD_BYTES + events_bytes)
+	Payload_ostream(uint32_t hash_count, size_t events_bytes)
+	    : m_bytes(hash_count * sizeof(uint64_t) + PAYLOAD_HEAD_BYTES),
+	      m_capacity(m_bytes + events_bytes), m_data(static_cast<uint8_t *>(malloc(m_capacity)))
 	{
 	}
 	bool
@@ -62,9 +62,9 @@ class Payload_ostream : public Basic_ostream
 		m_bytes += bytes;
 		return false;
 	}
-	std::unique_ptr<uint8_t, Malloced> m_data;
+	size_t m_bytes;
 	size_t m_capacity;
-	size_t m_bytes = PAYLOAD_HEAD_BYTES;
+	std::unique_ptr<uint8_t, Malloced> m_data;
 };
 
 static struct payload
@@ -159,18 +159,16 @@ submit(Trans_param *param)
 	if (facts.statement_cache_bytes > 0)
 		cache = param->stmt_cache_log;
 
-	Payload_ostream out(cache->length());
+	Payload_ostream out(t->hash_count, cache->length());
 	struct payload payload = describe_payload(param, payload_flags);
 	if (!out.m_data || cache->copy_to(&out))
 		return 1;
-	payload_head(&payload, out.m_data.get());
-	std::vector<uint64_t> hashes(t->hash_count);
+	t->hashes = reinterpret_cast<uint64_t *>(out.m_data.get());
 	for (uint32_t i = 0; i < t->hash_count; i++)
-		hashes[i] = (*set)[i] & ~ENTRY_HASH_SHARED;
+		t->hashes[i] = (*set)[i] & ~ENTRY_HASH_SHARED;
+	payload_head(&payload, commit_payload(t.get()));
 	t->thread_id = param->thread_id;
-	t->hashes = hashes.data();
-	t->payload = out.m_data.get();
-	t->payload_bytes = out.m_bytes;
+	t->payload_bytes = out.m_bytes - t->hash_count * sizeof(uint64_t);
 	t->session = param->thd;
 	enum commit_outcome outcome = commit_run(current, t.get());
 	if (t->lent)

@@ -53,6 +53,9 @@ say_piece(struct node *n, struct node_group *g, int session, const struct node_r
 {
 	struct node_session *s = &n->session[session];
 	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
+	uint64_t front = (uint64_t)r->spread.hash_count * ENTRY_HASH_BYTES;
+	uint32_t skip = s->piece_offset < front ? (uint32_t)(front - s->piece_offset) : 0;
+	uint32_t chunk = spread_chunk_at(r->spread.bytes, r->spread.chunk_bytes, s->piece_offset);
 	struct protocol_message m = {
 		.kind = PROTOCOL_PIECE,
 		.group = g->number,
@@ -63,10 +66,10 @@ say_piece(struct node *n, struct node_group *g, int session, const struct node_r
 		.dependency = r->dependency,
 		.flags = r->flags,
 		.gtid = r->gtid,
-		.sequence = s->piece_offset,
-		.mark = r->spread.bytes,
-		.data = data,
-		.bytes = spread_chunk_at(r->spread.bytes, r->spread.chunk_bytes, s->piece_offset),
+		.sequence = s->piece_offset + skip - front,
+		.mark = r->spread.bytes - front,
+		.data = data + skip,
+		.bytes = chunk - skip,
 	};
 	uint32_t bytes = protocol_encode(&m, n->config.epoch, &w);
 
@@ -74,8 +77,17 @@ say_piece(struct node *n, struct node_group *g, int session, const struct node_r
 	if (!wire_send(n->wire, session, WIRE_FEED,
 		       &(struct wire_slice){.data = n->scratch, .bytes = bytes}, 1, 0))
 		return false;
-	s->piece_offset += m.bytes;
+	s->piece_offset += chunk;
 	return true;
+}
+
+/* Where the chunk begins that the payload begins in: members need no write set. */
+static uint64_t
+first_chunk(const struct entry_spread *spread)
+{
+	uint64_t front = (uint64_t)spread->hash_count * ENTRY_HASH_BYTES;
+
+	return front - front % spread->chunk_bytes;
 }
 
 /* Where the record lies that says where the chunks are. While this node fetches the
@@ -103,7 +115,7 @@ node_feed_payload(struct node *n, struct node_group *g, int session, const struc
 
 	if (s->piece_index != s->feed_next) {
 		s->piece_index = s->feed_next;
-		s->piece_offset = 0;
+		s->piece_offset = first_chunk(&r->spread);
 		s->piece_read = 0;
 		s->list_count = 0;
 	}

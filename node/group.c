@@ -43,6 +43,13 @@ places_max(const struct node_config *c)
 	return c->results_max < NODE_PLACES_MIN ? NODE_PLACES_MIN : c->results_max;
 }
 
+/* The largest chunk that may come. */
+static size_t
+write_set_bytes(const struct node_config *c)
+{
+	return c->payload_bytes_max == 0 ? 0 : c->value_bytes_max;
+}
+
 size_t
 node_group_memory_bytes(const struct node_config *c)
 {
@@ -53,6 +60,7 @@ node_group_memory_bytes(const struct node_config *c)
 	       line_up(places_max(c) * sizeof(struct node_place)) +
 	       line_up(c->results_max * sizeof(struct node_result)) +
 	       line_up(node_payloads_max(c) * sizeof(struct node_payload_place)) +
+	       line_up(write_set_bytes(c)) +
 	       HISTORY_SERIES * line_up(c->history_blocks * sizeof(struct history_head));
 }
 
@@ -103,6 +111,7 @@ node_group_create(struct node *n, uint32_t number, const uint8_t *uuid)
 	g->place = take_cleared(&a, places_max(&n->config) * sizeof *g->place);
 	g->result = arena_take(&a, n->config.results_max * sizeof *g->result);
 	g->payload = take_cleared(&a, node_payloads_max(&n->config) * sizeof *g->payload);
+	g->write_set.chunk = arena_take(&a, write_set_bytes(&n->config));
 	for (uint32_t i = 0; i < HISTORY_SERIES; i++)
 		g->history[i].head =
 			take_cleared(&a, n->config.history_blocks * sizeof *g->history[i].head);
@@ -273,12 +282,7 @@ out_deliver(struct node *n, struct node_group *g, const struct paxos_output_item
 	struct node_recent *r = &g->recent[item->slot & (PAXOS_WINDOW_SLOTS - 1)];
 
 	must(item->slot == g->delivered_slot + 1);
-	while (r->slot > g->applied_slot) {
-		/* Group 0 is never behind: creating a group steps a replica, which must
-		 * not happen while another one's outputs are being read. */
-		must(g->state);
-		node_group_apply(n, g, UINT32_MAX);
-	}
+	must(r->slot <= g->applied_slot); /* node_group_holds() */
 	value_release(n, &r->value);
 	r->slot = item->slot;
 	r->value = item->value;
@@ -339,6 +343,27 @@ take_output(struct node *n, struct node_group *g, const struct paxos_output_item
 	}
 }
 
+/*
+ * A group that cannot apply what it has takes no more deliveries; values that nobody
+ * could apply would fill the pool, and then the ring of kept ones. While a write set is
+ * awaited the others wait in the replica's window, where the horizon bounds them.
+ *
+ * A replay cannot hold: its records say how far the replica had delivered, and one that
+ * stopped short would drop what lies beyond its window, which it had promised to keep.
+ * It need not either. What it has applied behind a record is at least what had been
+ * applied when that was written, since the chunks were on disk before; and it delivers
+ * at most a horizon more, what was held then: NODE_UNAPPLIED_MAX, what one step can
+ * deliver, and a horizon fit the ring.
+ */
+_Static_assert(NODE_UNAPPLIED_MAX + 2 * PAXOS_HORIZON_MAX < PAXOS_WINDOW_SLOTS, "all are kept");
+
+bool
+node_group_holds(const struct node *n, const struct node_group *g)
+{
+	return n->started &&
+	       (g->write_set.waiting || g->delivered_slot - g->applied_slot >= NODE_UNAPPLIED_MAX);
+}
+
 /* Steps the replica and does what it says. The outputs are finished before the
  * next step begins, so one struct serves every group. */
 void
@@ -351,6 +376,8 @@ node_group_paxos(struct node *n, struct node_group *g, const struct paxos_input 
 		in.now_ns = n->now_ns;
 		in.lsn_next = n->lsn_next;
 		in.pressure = node_pool_short(n);
+		in.hold = node_group_holds(n, g);
+		g->held = in.hold;
 		if (in.pressure)
 			recent_give_back(n, g);
 		out->count = 0;
@@ -537,6 +564,18 @@ apply_directory(struct node *n, const uint8_t *data, uint32_t bytes)
 	node_group_start(n, g);
 }
 
+/* The payload is to stay. */
+static void
+note_spread(struct node *n, struct node_group *g, struct node_result *result)
+{
+	const struct entry_submit *s = &g->entry.submit;
+
+	result->sequence = s->sequence;
+	result->payload = ++g->payload_count;
+	must(entry_spread_decode(&result->spread, s->payload, s->payload_bytes));
+	node_payload_accepted(n, g, result, group_effect(g->state)->index);
+}
+
 /* What the feed needs of an accepted transaction: where its payload is. */
 static void
 note_accepted(struct node *n, struct node_group *g, struct node_result *result,
@@ -547,10 +586,7 @@ note_accepted(struct node *n, struct node_group *g, struct node_result *result,
 	g->last_accepted = group_effect(g->state)->index;
 	result->flags = s->flags & ~(uint32_t)SUBMIT_SPREAD;
 	if (s->flags & SUBMIT_SPREAD) {
-		result->sequence = s->sequence;
-		result->payload = ++g->payload_count;
-		must(entry_spread_decode(&result->spread, s->payload, s->payload_bytes));
-		node_payload_accepted(n, g, result, g->last_accepted);
+		note_spread(n, g, result);
 		return;
 	}
 	result->bytes = s->payload_bytes;
@@ -585,6 +621,9 @@ note_result(struct node *n, struct node_group *g, const struct node_recent *r)
 		if (e->verdict == GROUP_ACCEPTED && !e->outcome.again) {
 			result->kind = RESULT_ACCEPTED;
 			note_accepted(n, g, result, r);
+		} else if (g->write_set.index == e->index) {
+			/* Who is behind will ask for its write set. */
+			note_spread(n, g, result);
 		}
 	}
 }
@@ -609,7 +648,31 @@ entry_done(struct node *n, struct node_group *g, struct node_recent *r)
 		node_attend_effect(n, g, e);
 }
 
-/* Applies the entries of one delivered value. True: the budget ran out first. */
+/* Applies an entry, or goes on. False: the budget ran out first, or hashes are awaited. */
+static bool
+apply_entry(struct node *n, struct node_group *g, const uint8_t *data, uint32_t bytes,
+	    uint32_t budget)
+{
+	enum group_step step = GROUP_HASHES;
+
+	if (!g->applying) {
+		if (budget != UINT32_MAX && node_history_full(n, g))
+			return false;
+		must(entry_decode(&g->entry, data, bytes));
+		group_apply_start(g->state, group_applied(g->state) + 1, &g->entry);
+		g->applying = true;
+	}
+	/* The budget is one chunk's hashes at most: a second one is read first. */
+	for (uint32_t i = 0; i < 2 && step == GROUP_HASHES; i++) {
+		step = group_apply_step(g->state, budget);
+		if (step == GROUP_HASHES && !node_write_set_give(n, g))
+			return false;
+	}
+	g->applying = step != GROUP_DONE;
+	return !g->applying;
+}
+
+/* Applies the entries of one delivered value. True: the last one is not done. */
 static bool
 apply_value(struct node *n, struct node_group *g, struct node_recent *r, uint32_t budget)
 {
@@ -623,16 +686,8 @@ apply_value(struct node *n, struct node_group *g, struct node_recent *r, uint32_
 		if (!g->state) {
 			apply_directory(n, at, bytes);
 		} else {
-			if (!g->applying) {
-				if (budget != UINT32_MAX && node_history_full(n, g))
-					return true;
-				must(entry_decode(&g->entry, at, bytes));
-				group_apply_start(g->state, group_applied(g->state) + 1, &g->entry);
-				g->applying = true;
-			}
-			if (group_apply_step(g->state, budget) == GROUP_MORE)
+			if (!apply_entry(n, g, at, bytes, budget))
 				return true;
-			g->applying = false;
 			entry_done(n, g, r);
 		}
 		g->apply_offset += NODE_ENTRY_HEAD_BYTES + bytes;
@@ -651,11 +706,8 @@ node_group_apply(struct node *n, struct node_group *g, uint32_t budget)
 			&g->recent[(g->applied_slot + 1) & (PAXOS_WINDOW_SLOTS - 1)];
 
 		must(r->slot == g->applied_slot + 1);
-		if (apply_value(n, g, r, budget)) {
-			if (budget == UINT32_MAX)
-				continue;
-			return true;
-		}
+		if (apply_value(n, g, r, budget))
+			return !g->write_set.waiting;
 		g->apply_offset = 0;
 		g->applied_slot = r->slot;
 	}
@@ -720,7 +772,8 @@ node_group_duties(struct node *n, struct node_group *g)
 	g->duty_ns = n->now_ns + n->config.gc_ns;
 	if (!g->state)
 		return;
-	group_sweep(g->state, 4096);
+	if (!g->applying)
+		group_sweep(g->state, 4096);
 	if (!node_group_leads(n, g) || !group_created(g->state)) {
 		memset(g->absent_ns, 0, sizeof g->absent_ns);
 		return;

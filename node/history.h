@@ -43,7 +43,7 @@
 #define HISTORY_LINKS_MAX   128
 #define HISTORY_HEAD_BYTES  20
 #define HISTORY_LINK_BYTES  12
-#define HISTORY_ITEM_BYTES  144 /* of a row's data, for one item, at most */
+#define HISTORY_ITEM_BYTES  148 /* of a row's data, for one item, at most */
 
 enum history_series {
 	HISTORY_RESULTS = 0,

@@ -105,6 +105,7 @@ history_result_encode(const struct node_result *result, struct writer *w)
 	writer_u64(w, result->spread.digest);
 	writer_u32(w, result->spread.chunk_bytes);
 	writer_u32(w, result->spread.holders);
+	writer_u32(w, result->spread.hash_count);
 }
 
 bool
@@ -137,5 +138,6 @@ history_result_decode(struct node_result *result, struct reader *r)
 	result->spread.digest = reader_u64(r);
 	result->spread.chunk_bytes = reader_u32(r);
 	result->spread.holders = reader_u32(r);
+	result->spread.hash_count = reader_u32(r);
 	return !r->bad && result->spread.chunk_bytes > 0;
 }

@@ -11,6 +11,7 @@
  * compare.c       whether the nodes computed the same
  * payload.c       payloads that are received: their slots, records and ends
  * payload_move.c  offers, fetches and chunks between members and nodes
+ * write_set.c     write sets that were spread, read back to be certified
  */
 #ifndef NODE_INTERNAL_H
 #define NODE_INTERNAL_H
@@ -40,6 +41,7 @@
 #define NODE_PLACES_MIN       2048                  /* slots whose places are in memory */
 #define NODE_PAYLOADS_MIN     64                    /* payloads whose places are in memory */
 #define NODE_BEHIND_MAX       (2 * PAXOS_READS_MAX) /* slots that a voter asked for */
+#define NODE_UNAPPLIED_MAX    64 /* slots delivered and not applied, beyond which none is */
 
 enum node_result_kind {
 	RESULT_NOTHING = 0,
@@ -59,7 +61,7 @@ struct node_result {
 	struct gtid gtid;
 	uint32_t flags;
 	uint8_t kind;
-	uint64_t sequence;          /* ACCEPTED and spread */
+	uint64_t sequence;          /* spread, and ACCEPTED or decided by its write set */
 	uint64_t payload;           /* its number */
 	struct entry_spread spread; /* bytes 0: it was not */
 };
@@ -70,8 +72,9 @@ struct node_place {
 	struct history_link link;
 };
 
-/* An accepted payload, by its number: what is needed for fetching it, and where the
- * record lies that says where its chunks lie. Replay may meet that one first. */
+/* A payload that stays, by its number: it was accepted, or its write set decided. What is needed
+ * for fetching it, and where the record lies that says where its chunks lie. Replay may meet that
+ * one first. */
 struct node_payload_place {
 	uint64_t number; /* 0: none */
 	uint64_t index;  /* of its entry; 0: not applied yet */
@@ -105,6 +108,20 @@ struct node_payload {
 	uint64_t offered; /* leader: bytes that the others were offered */
 	uint64_t offered_ns;
 	uint64_t *lsn; /* ends of the records of its chunks */
+};
+
+/* The write set of the entry that is being applied: the chunk at hand, and where the
+ * next ones lie. */
+struct node_write_set {
+	uint64_t index; /* of the entry; 0: none was ever awaited */
+	bool waiting;   /* the entry cannot go on */
+	bool reading;
+	uint64_t offset; /* of the chunk */
+	uint32_t bytes;  /* of hashes in it; 0: there is none */
+	uint8_t *chunk;
+	uint32_t list_first; /* positions of chunks from this one on */
+	uint32_t list_count;
+	uint64_t list[NODE_LIST_WINDOW];
 };
 
 /* A delivered value that is kept for feeding, and until it is applied. */
@@ -146,7 +163,7 @@ struct node_group {
 	struct node_place *place;           /* ring of places, by slot */
 	struct node_result *result;         /* ring of results_max, by index */
 	struct node_payload_place *payload; /* ring of node_payloads_max(), by number */
-	uint64_t payload_count;             /* accepted so far: the last one's number */
+	uint64_t payload_count;             /* that stay so far: the last one's number */
 	uint64_t payload_through;           /* up to it, all are whole here, or given up */
 	struct node_history history[HISTORY_SERIES];
 	struct node_behind behind[NODE_NODES_MAX];
@@ -155,9 +172,11 @@ struct node_group {
 	uint64_t recent_low; /* no value of a slot below it is kept */
 	uint64_t delivered_slot;
 	uint64_t applied_slot; /* every entry of the slots up to it is applied */
+	bool held;             /* the replica was told so in its last step */
 	bool applying;         /* an entry of slot applied_slot + 1 is half done */
 	uint32_t apply_offset;
 	struct entry entry;
+	struct node_write_set write_set;
 	uint64_t last_view;     /* index of the last view change, 0 none */
 	uint64_t last_accepted; /* index of the last transaction, 0 none */
 	uint64_t conflicts;
@@ -239,6 +258,8 @@ enum read_purpose {
 	READ_ROW_FOR_SEARCH = 8,
 	READ_ROW_FOR_NODE = 9,
 	READ_ROW_FOR_VOTER = 10,
+	READ_LIST_FOR_APPLY = 11,
+	READ_CHUNK_FOR_APPLY = 12,
 };
 
 struct node_read {
@@ -352,6 +373,8 @@ bool node_group_submit(struct node *n, struct node_group *g, const uint8_t *entr
 bool node_group_submit_entry(struct node *n, struct node_group *g, const struct entry *entry);
 void node_group_flush(struct node *n, struct node_group *g);
 bool node_group_apply(struct node *n, struct node_group *g, uint32_t budget_hashes);
+/* No more may be delivered now. */
+bool node_group_holds(const struct node *n, const struct node_group *g);
 void node_group_duties(struct node *n, struct node_group *g);
 const struct node_result *node_group_result(const struct node *n, const struct node_group *g,
 					    uint64_t index);
@@ -432,14 +455,26 @@ const struct node_payload_place *node_payload_place(const struct node *n,
 uint32_t node_payloads_max(const struct node_config *config);
 void node_payload_accepted(struct node *n, struct node_group *g, const struct node_result *r,
 			   uint64_t index);
+void node_payload_unplace(const struct node *n, const struct node_group *g, uint64_t number);
 void node_payload_chunk(struct node *n, struct node_payload *p, const struct spread_chunk *chunk);
 void node_payload_record(struct node *n, const struct frame *frame, const uint8_t *data);
 void node_payload_applied(struct node *n, struct node_group *g, const struct group_effect *effect);
 void node_payload_start(struct node *n);
 /* Sees that this accepted payload comes here; true when it is here, or given up. */
 bool node_payload_want(struct node *n, struct node_group *g, uint64_t number);
+bool node_payload_needed(struct node *n, const struct node_payload *p);
+/* The payload of the entry that is to be applied next, which cannot be without it: NULL
+ * while it is not here, whole and on disk. */
+const struct node_payload *node_payload_need(struct node *n, struct node_group *g,
+					     const struct entry_submit *s);
 bool node_payload_may_propose(struct node *n, struct node_group *g, const struct entry_submit *s);
 void node_payload_end(struct node *n);
+
+/* write_set.c */
+/* Gives the group the hashes it asks for. False: they are not here yet. */
+bool node_write_set_give(struct node *n, struct node_group *g);
+void node_write_set_read(struct node *n, const struct node_read *read, const uint8_t *body,
+			 uint32_t bytes);
 
 /* payload_move.c */
 void node_move_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,

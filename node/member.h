@@ -25,15 +25,17 @@
  *               this START ends was not queued, and comes whole in the next. Every
  *               other QUEUE is one piece: offset 0, last.
  * Ownership     MEMBER_IN_SUBMIT copies the transaction; the caller's buffers are
- *               free when the step returns. A payload that is `lent` is not: it stays
- *               as it is until sink->release(), which comes once for each. It is
- *               lent for as long as it may have to be sent again or queued here: to
- *               the end of the step for what fits transaction_bytes_max, else to
- *               its refusal, or its commit.
+ *               free when the step returns. What is `lent` is not: one block, of the
+ *               hashes and the payload behind them, stays as it is until
+ *               sink->release(), which comes once for each. It is lent for as long
+ *               as it may have to be sent again or queued here: to the end of the
+ *               step for what fits transaction_bytes_max, else to its refusal, or
+ *               its commit.
  * Limits        member_config; a submission that does not fit now answers
  *               MEMBER_OUT_VERDICT with MEMBER_NO_ROOM at once, and was not sent. One
- *               above transaction_bytes_max is large: it fits when its payload is
- *               lent, and all but the payload is below that.
+ *               above transaction_bytes_max is large: it fits when it is lent and
+ *               its payload, or both its write set and its payload, are not above
+ *               payload_bytes_max.
  * Threads       the network thread owns a member. struct snapshot_table (its own
  *               header) is the one part that client threads read, under the
  *               shim's mutex.
@@ -98,7 +100,7 @@ struct member_submission {
 	uint32_t hash_count;
 	const uint8_t *payload;
 	uint64_t payload_bytes;
-	bool lent; /* the payload; see Ownership */
+	bool lent; /* see Ownership: the payload begins where the hashes end */
 };
 
 enum member_input_kind {
@@ -212,9 +214,9 @@ struct member_output {
 struct member_sink {
 	void *context;
 	void (*emit)(void *context, const struct member_output *output);
-	/* A lent payload is the caller's again; must not call back either. May be NULL
-	 * where payload_bytes_max is 0. */
-	void (*release)(void *context, uint64_t sequence, const uint8_t *payload);
+	/* What was lent, a block that begins here, is the caller's again; must not call
+	 * back either. May be NULL where payload_bytes_max is 0. */
+	void (*release)(void *context, uint64_t sequence, const uint8_t *block);
 };
 
 struct member_stats {

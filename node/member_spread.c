@@ -24,7 +24,7 @@ node_takes(const struct member *m, const struct member_open *o)
 {
 	uint32_t message_bytes = m->config.stream_bytes / 2;
 
-	return o->lent_bytes <= m->payload_bytes_max && o->bytes <= m->entry_bytes_max &&
+	return o->spread_bytes <= m->payload_bytes_max && o->bytes <= m->entry_bytes_max &&
 	       m->chunk_bytes >= ENTRY_CHUNK_BYTES_MIN && m->chunk_bytes <= ENTRY_CHUNK_BYTES_MAX &&
 	       m->chunk_bytes + FRAME_HEADER_BYTES + 64 <= message_bytes;
 }
@@ -49,8 +49,8 @@ offer(struct member *m, struct member_open *o)
 					.incarnation = m->incarnation,
 					.sequence = o->sequence,
 					.flags = o->chunk_bytes,
-					.index = o->lent_bytes,
-					.mark = o->lent_bytes,
+					.index = o->spread_bytes,
+					.mark = o->spread_bytes,
 				});
 	return o->offered;
 }
@@ -63,10 +63,11 @@ member_spread_send(struct member *m, struct member_open *o)
 	if (o->holders == 0)
 		return offer(m, o);
 	struct entry_spread spread = {
-		.bytes = o->lent_bytes,
+		.bytes = o->spread_bytes,
 		.digest = o->digest,
 		.chunk_bytes = o->chunk_bytes,
 		.holders = o->holders,
+		.hash_count = o->hash_count,
 	};
 	entry_spread_encode(&spread, (uint8_t *)pool_at(m->pool, o->handle) + o->payload_offset);
 	return member_send_one(m, o);
@@ -90,9 +91,9 @@ from_own_node(const struct member *m, const struct protocol_message *message)
 static uint32_t
 hash_next(struct member_open *o)
 {
-	uint32_t bytes = spread_chunk_at(o->lent_bytes, o->chunk_bytes, o->hashed);
+	uint32_t bytes = spread_chunk_at(o->spread_bytes, o->chunk_bytes, o->hashed);
 
-	o->digest = hash_bytes(o->lent + o->hashed, bytes, o->digest);
+	o->digest = hash_bytes(o->spread + o->hashed, bytes, o->digest);
 	o->hashed += bytes;
 	return bytes;
 }
@@ -103,7 +104,7 @@ send_chunk(struct member *m, const struct member_fetch *fetch)
 {
 	struct member_open *o = spreading(m, fetch->sequence);
 
-	if (!o || fetch->offset >= o->lent_bytes || fetch->offset % o->chunk_bytes != 0)
+	if (!o || fetch->offset >= o->spread_bytes || fetch->offset % o->chunk_bytes != 0)
 		return true;
 	if (fetch->offset == o->hashed)
 		hash_next(o);
@@ -116,9 +117,9 @@ send_chunk(struct member *m, const struct member_fetch *fetch)
 			.sequence = o->sequence,
 			.flags = o->chunk_bytes,
 			.index = fetch->offset,
-			.mark = o->lent_bytes,
-			.data = o->lent + fetch->offset,
-			.bytes = spread_chunk_at(o->lent_bytes, o->chunk_bytes, fetch->offset),
+			.mark = o->spread_bytes,
+			.data = o->spread + fetch->offset,
+			.bytes = spread_chunk_at(o->spread_bytes, o->chunk_bytes, fetch->offset),
 		});
 }
 
@@ -154,7 +155,7 @@ member_spread_held(struct member *m, const struct protocol_message *message)
 		return;
 	/* Every chunk came from here, in order, before anybody could hold it. Where that
 	 * is not so, of this session nothing can be believed. */
-	if (o->hashed != o->lent_bytes || message->winner_hash != o->digest) {
+	if (o->hashed != o->spread_bytes || message->winner_hash != o->digest) {
 		member_reconnect(m, m->target);
 		return;
 	}

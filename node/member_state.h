@@ -54,9 +54,12 @@ struct member_open {
 	uint32_t bytes;
 	uint32_t payload_offset;
 	uint32_t payload_bytes;
-	/* large: the payload, and its way into the nodes' logs */
-	const uint8_t *lent;
-	uint64_t lent_bytes;
+	/* large: what goes into the nodes' logs, and its way there */
+	const uint8_t *lent;   /* the block: hashes, payload */
+	const uint8_t *spread; /* the same, or the payload alone, which always ends it */
+	uint64_t spread_bytes;
+	uint64_t lent_payload_bytes;
+	uint32_t hash_count;  /* in front of the payload in what is spread */
 	uint32_t chunk_bytes; /* of the first offer; 0: there was none */
 	bool offered;         /* in this attachment */
 	uint32_t holders;     /* as said in this attachment; 0: no majority yet */

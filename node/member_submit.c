@@ -73,12 +73,22 @@ member_refuse(struct member *m, struct member_open *o, enum member_verdict verdi
 	open_free(m, o);
 }
 
+/* What of a submission its entry holds; the rest is spread. */
+enum entry_holds {
+	ENTRY_HOLDS_ALL = 0,
+	ENTRY_HOLDS_HASHES = 1,
+	ENTRY_HOLDS_NEITHER = 2, /* hashes nor payload */
+};
+
 /* The entry, with the payload, or with the room for what names a payload that is
  * spread. False: it is too large. */
 static bool
-encode(struct member *m, const struct member_submission *s, struct member_open *o, bool spread)
+encode(struct member *m, const struct member_submission *s, struct member_open *o,
+       enum entry_holds holds)
 {
 	static const uint8_t later[ENTRY_SPREAD_BYTES];
+	bool spread = holds != ENTRY_HOLDS_ALL;
+	uint32_t hash_count = holds == ENTRY_HOLDS_NEITHER ? 0 : s->hash_count;
 	uint64_t payload_bytes = spread ? sizeof later : s->payload_bytes;
 	struct writer w = writer_over(pool_at(m->pool, o->handle), m->config.transaction_bytes_max);
 	struct entry e = {
@@ -91,14 +101,14 @@ encode(struct member *m, const struct member_submission *s, struct member_open *
 			   .gtid_spec = s->gtid_spec,
 			   .assigned = s->assigned,
 			   .snapshot = *s->snapshot,
-			   .hash_count = s->hash_count,
+			   .hash_count = hash_count,
 			   .hashes = (const uint8_t *)s->hashes,
 			   .payload_bytes = (uint32_t)payload_bytes,
 			   .payload = spread ? later : s->payload},
 	};
 
 	if (payload_bytes > m->config.transaction_bytes_max ||
-	    s->hash_count > m->config.transaction_bytes_max / ENTRY_HASH_BYTES)
+	    hash_count > m->config.transaction_bytes_max / ENTRY_HASH_BYTES)
 		return false;
 	entry_encode(&e, &w);
 	if (w.bad)
@@ -108,6 +118,26 @@ encode(struct member *m, const struct member_submission *s, struct member_open *
 	must(o->bytes >= payload_bytes);
 	o->payload_offset = o->bytes - o->payload_bytes; /* the payload is the last field */
 	return true;
+}
+
+/* The same where the payload is spread, and with it the write set if it must be. */
+static bool
+encode_spread(struct member *m, const struct member_submission *s, struct member_open *o)
+{
+	uint64_t hash_bytes = (uint64_t)s->hash_count * ENTRY_HASH_BYTES;
+	bool alone = encode(m, s, o, ENTRY_HOLDS_HASHES);
+
+	if (!alone && !encode(m, s, o, ENTRY_HOLDS_NEITHER))
+		return false;
+	o->lent = s->payload - hash_bytes;
+	o->spread = alone ? s->payload : o->lent;
+	o->spread_bytes = alone ? s->payload_bytes : hash_bytes + s->payload_bytes;
+	o->lent_payload_bytes = s->payload_bytes;
+	o->hash_count = alone ? 0 : s->hash_count;
+	if (o->spread_bytes <= m->config.payload_bytes_max)
+		return true;
+	o->lent = NULL;
+	return false;
 }
 
 /* Takes it in; false when there is no room. */
@@ -124,13 +154,8 @@ take_in(struct member *m, const struct member_submission *s)
 				  .flags = s->flags,
 				  .handle = handle};
 	m->stats.undecided++;
-	if (encode(m, s, o, false))
+	if (encode(m, s, o, ENTRY_HOLDS_ALL) || (s->lent && encode_spread(m, s, o)))
 		return true;
-	if (s->lent && s->payload_bytes <= m->config.payload_bytes_max && encode(m, s, o, true)) {
-		o->lent = s->payload;
-		o->lent_bytes = s->payload_bytes;
-		return true;
-	}
 	open_free(m, o);
 	return false;
 }
@@ -143,12 +168,15 @@ member_submit(struct member *m, const struct member_submission *s)
 
 	must(s->sequence < m->snapshots.sequence_next);
 	must(!s->lent || m->sink->release);
+	must(!s->lent || s->hash_count == 0 ||
+	     s->payload == (const uint8_t *)(s->hashes + s->hash_count));
 	if (ended)
 		tell(m, s->sequence, MEMBER_ENDED);
 	else if (!(taken = take_in(m, s)))
 		tell(m, s->sequence, MEMBER_NO_ROOM);
 	if (s->lent && !(taken && open_at(m, s->sequence)->lent))
-		m->sink->release(m->sink->context, s->sequence, s->payload);
+		m->sink->release(m->sink->context, s->sequence,
+				 s->payload - (size_t)s->hash_count * ENTRY_HASH_BYTES);
 	if (!taken)
 		return;
 	m->stats.proposed++;
@@ -397,8 +425,8 @@ queue_own(struct member *m, const struct member_open *o)
 		.gtid = &o->gtid,
 		.dependency = o->dependency,
 		.flags = o->flags,
-		.data = o->lent ? o->lent : copy,
-		.total = o->lent ? o->lent_bytes : o->payload_bytes,
+		.data = o->lent ? o->spread + o->spread_bytes - o->lent_payload_bytes : copy,
+		.total = o->lent ? o->lent_payload_bytes : o->payload_bytes,
 	};
 
 	while (!out.last) {

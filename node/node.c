@@ -267,6 +267,10 @@ read_done(struct node *n, const struct node_input *in)
 		case READ_ROW_FOR_VOTER:
 			node_cursor_read(n, &read, body, bytes);
 			break;
+		case READ_LIST_FOR_APPLY:
+		case READ_CHUNK_FOR_APPLY:
+			node_write_set_read(n, &read, body, bytes);
+			break;
 		case READ_FOR_NOBODY:
 			break;
 		}
@@ -301,12 +305,22 @@ start(struct node *n, const struct node_input *in)
 	node_payload_start(n);
 }
 
+/* During replay: as far as the log goes, without a bound. */
+static void
+apply_all(struct node *n)
+{
+	must(!n->started);
+	for (uint32_t i = 0; i < n->group_count; i++)
+		node_group_apply(n, &n->group[i], UINT32_MAX);
+}
+
 static void
 record(struct node *n, const struct node_input *in)
 {
 	struct frame frame;
 
 	must(!n->started);
+	must(n->reads_open == 0);
 	must(frame_decode(&frame, in->data, in->bytes));
 	must(frame.frame_bytes == in->bytes);
 	must(frame.lsn == n->lsn_next);
@@ -315,6 +329,7 @@ record(struct node *n, const struct node_input *in)
 	must(n->lsn_next == in->lsn);
 	if (frame.kind == NODE_RECORD_CHUNK || frame.kind == NODE_RECORD_SETTLED) {
 		node_payload_record(n, &frame, in->data);
+		apply_all(n);
 		return;
 	}
 	if (frame.kind == NODE_RECORD_HISTORY) {
@@ -465,6 +480,11 @@ finish(struct node *n)
 			node_attend_hold(n, g, false);
 		if (node_group_apply(n, g, NODE_APPLY_HASHES))
 			timer_ns = n->now_ns;
+		if (g->held && !node_group_holds(n, g))
+			g->replica_timer_ns = n->now_ns;
+		if (g->write_set.waiting && !g->write_set.reading &&
+		    n->now_ns + n->config.retry_ns < timer_ns)
+			timer_ns = n->now_ns + n->config.retry_ns;
 	}
 	node_payload_end(n);
 	for (uint32_t i = 0; i < n->group_count; i++) {
@@ -522,7 +542,8 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 {
 	must(n && in && sink);
 	must(in->now_ns >= n->now_ns);
-	must(n->started || in->kind == NODE_IN_RECORD || in->kind == NODE_IN_START);
+	must(n->started || in->kind == NODE_IN_RECORD || in->kind == NODE_IN_READ_DONE ||
+	     in->kind == NODE_IN_START);
 	must(!n->diverged);
 	n->sink = sink;
 	n->now_ns = in->now_ns;
@@ -548,7 +569,11 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 		break;
 	case NODE_IN_READ_DONE:
 		read_done(n, in);
-		break;
+		if (n->started)
+			break;
+		apply_all(n);
+		n->sink = NULL;
+		return;
 	case NODE_IN_RANDOM:
 		wire_random(n->wire, in->data, in->bytes);
 		break;

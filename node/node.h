@@ -17,7 +17,9 @@
  *             names `after_lsn`, and is emitted only when NODE_IN_DURABLE has
  *             reached it: the driver merely checks (must) what it knows itself.
  * Replay      after node_init(), NODE_IN_RECORD for every record of the log in
- *             order, then NODE_IN_START, then anything.
+ *             order, then NODE_IN_START, then anything. A record may make the node
+ *             read an earlier one: every NODE_OUT_READ of a step, and of the steps
+ *             that answer it, is answered before the next record is given.
  * Units       nanoseconds of any monotonic origin; LSNs are bytes since the log
  *             was formatted.
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool

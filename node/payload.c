@@ -18,13 +18,15 @@ node_payload_chunks_max(const struct node_config *c)
 }
 
 /* Every payload that may be open at once has a slot on every node, else two leaders
- * in turn could fill the others' slots with halves of different sets; and one of each
- * group is for what was accepted and is fetched. */
+ * in turn could fill the others' slots with halves of different sets; one of each
+ * group is for what was accepted and is fetched; and one is kept free for what the group
+ * cannot go on without. A node that is behind takes what members offer meanwhile, and
+ * if that could fill all slots it would never go on, nor give one back. */
 uint32_t
 node_payload_count(const struct node_config *c)
 {
 	return c->payload_bytes_max == 0 ? 0
-					 : (c->members_max * SPREAD_OPEN_MAX + 1) * c->groups_max;
+					 : (c->members_max * SPREAD_OPEN_MAX + 2) * c->groups_max;
 }
 
 struct node_payload *
@@ -84,7 +86,7 @@ place_settled(const struct node *n, const struct node_group *g, uint64_t number,
 		place->link = (struct history_link){.lsn = n->lsn_next, .bytes = bytes};
 }
 
-/* Its entry is applied. A record that says where its chunks lie may be known already:
+/* Its entry is applied, and it stays. A record that says where its chunks lie may be known already:
  * replay learns late what was decided. */
 void
 node_payload_accepted(struct node *n, struct node_group *g, const struct node_result *r,
@@ -98,6 +100,16 @@ node_payload_accepted(struct node *n, struct node_group *g, const struct node_re
 	place->incarnation = r->incarnation;
 	place->sequence = r->sequence;
 	place->spread = r->spread;
+}
+
+/* What the record says could not be read. */
+void
+node_payload_unplace(const struct node *n, const struct node_group *g, uint64_t number)
+{
+	struct node_payload_place *place = place_slot(n, g, number);
+
+	if (place->number == number)
+		place->link = (struct history_link){0};
 }
 
 static void
@@ -139,6 +151,13 @@ settle(struct node *n, struct node_payload *p, uint64_t index)
 	slot_free(n, p);
 }
 
+/* The entry to be applied next, or one that replay knew of, cannot be without it. */
+bool
+node_payload_needed(struct node *n, const struct node_payload *p)
+{
+	return p->index > group_applied(node_group_by_number(n, p->group)->state);
+}
+
 /* A slot for one more: a free one, or that of an accepted payload which is fetched
  * and not whole, the last one: nobody was told that it is here, and it is fetched
  * again. NULL: there is none, or this payload is larger than any may be. */
@@ -146,6 +165,8 @@ struct node_payload *
 node_payload_new(struct node *n, const struct node_payload *like)
 {
 	struct node_payload *slot = NULL;
+	bool may_take = !n->started || node_payload_needed(n, like) ||
+			n->payload_count - n->payloads_used > n->config.groups_max;
 
 	if (like->total == 0 || like->chunk_bytes < ENTRY_CHUNK_BYTES_MIN ||
 	    like->chunk_bytes > ENTRY_CHUNK_BYTES_MAX ||
@@ -155,11 +176,12 @@ node_payload_new(struct node *n, const struct node_payload *like)
 	for (uint32_t i = 0; i < n->payload_count; i++) {
 		struct node_payload *p = &n->payload[i];
 
-		if (!p->used) {
+		if (!p->used && may_take) {
 			slot = p;
 			break;
 		}
-		bool fetched = p->index != 0 && p->held < p->total;
+		bool fetched = p->used && p->index != 0 && p->held < p->total &&
+			       !node_payload_needed(n, p);
 		if (fetched && n->started && (!slot || p->index > slot->index))
 			slot = p;
 	}
@@ -283,7 +305,7 @@ node_payload_applied(struct node *n, struct node_group *g, const struct group_ef
 {
 	const struct node_result *r = node_group_result(n, g, e->index);
 
-	if (r->kind == RESULT_ACCEPTED && r->spread.bytes > 0) {
+	if (r->spread.bytes > 0) {
 		struct node_payload *p = node_payload_find(n, g, r->incarnation, r->sequence);
 		if (p) {
 			p->index = e->index;
@@ -345,6 +367,60 @@ node_payload_want(struct node *n, struct node_group *g, uint64_t number)
 	return false;
 }
 
+/* Of the others it is known since the entry came who holds it: no need to wait for an
+ * answer of the member, who may have forgotten it. */
+static void
+fetch_needed(struct node *n, struct node_group *g, struct node_payload *p,
+	     const struct entry_spread *spread)
+{
+	uint64_t index = group_applied(g->state) + 1;
+
+	if (p->index == index && p->holders != 0)
+		return; /* a replay finds the index, and not who holds it */
+	p->index = index;
+	p->number = g->payload_count + 1;
+	p->holders = spread->holders;
+	p->available = p->total;
+	if (p->source == NODE_FROM_MEMBER || !(p->holders >> p->source & 1)) {
+		p->source = n->config.self;
+		p->asked = p->held;
+	}
+}
+
+const struct node_payload *
+node_payload_need(struct node *n, struct node_group *g, const struct entry_submit *s)
+{
+	struct node_payload *p = node_payload_find(n, g, s->incarnation, s->sequence);
+	struct entry_spread spread;
+
+	must(entry_spread_decode(&spread, s->payload, s->payload_bytes));
+	bool whole = p && !p->gone && p->durable == p->total;
+	bool right = p && p->total == spread.bytes && p->chunk_bytes == spread.chunk_bytes &&
+		     (p->held < p->total || p->digest == spread.digest);
+	if (whole && right)
+		return p;
+	if (!n->started || n->log_failed)
+		return NULL;
+	if (p && !right)
+		p->gone = true;
+	if (!p)
+		p = node_payload_new(n, &(struct node_payload){
+						.group = g->number,
+						.incarnation = s->incarnation,
+						.sequence = s->sequence,
+						.index = group_applied(g->state) + 1,
+						.number = g->payload_count + 1,
+						.total = spread.bytes,
+						.chunk_bytes = spread.chunk_bytes,
+						.holders = spread.holders,
+						.available = spread.bytes,
+						.source = n->config.self,
+					});
+	else if (!p->gone)
+		fetch_needed(n, g, p, &spread);
+	return NULL;
+}
+
 /* The accepted ones in order, so that what lies behind them can be given to others; one
  * that fell out of memory, because too many came meanwhile, is given up. */
 static void
@@ -369,8 +445,8 @@ end_accepted(struct node *n, struct node_payload *p)
 	const struct node_group *g = node_group_by_number(n, p->group);
 	const struct node_payload_place *place = node_payload_place(n, g, p->number);
 
-	if (p->number == 0)
-		return; /* replay knew; this node has yet to learn it again, or to ask for it */
+	if (p->number == 0 || node_payload_needed(n, p))
+		return; /* this node has yet to learn, or to apply, what replay or it knew */
 	if (!place) {
 		settle(n, p, 0);
 		return;
@@ -414,8 +490,6 @@ node_payload_may_propose(struct node *n, struct node_group *g, const struct entr
 	struct node_payload *p = node_payload_find(n, g, s->incarnation, s->sequence);
 	struct entry_spread spread;
 
-	if (entry_hash_count(s) != s->hash_count)
-		return false; /* nobody here can apply it */
 	return entry_spread_decode(&spread, s->payload, s->payload_bytes) && p && !p->gone &&
 	       p->index == 0 && p->durable == p->total && spread.bytes == p->total &&
 	       spread.chunk_bytes == p->chunk_bytes && spread.digest == p->digest &&

@@ -469,24 +469,38 @@ ask(struct node *n, struct node_payload *p)
 }
 
 static uint32_t
-asks_open(const struct node *n)
+asks_open(struct node *n, bool needed)
 {
 	uint32_t open = 0;
 
 	for (uint32_t i = 0; i < n->payload_count; i++) {
 		const struct node_payload *p = &n->payload[i];
 
-		if (p->used)
+		if (p->used && node_payload_needed(n, p) == needed)
 			open += spread_chunk_count(p->asked - p->held, p->chunk_bytes);
 	}
 	return open;
 }
 
-/* The payloads take turns, chunk by chunk: a short one does not wait for a long one. */
+static bool
+any_needed(struct node *n)
+{
+	for (uint32_t i = 0; i < n->payload_count; i++) {
+		if (n->payload[i].used && node_payload_needed(n, &n->payload[i]))
+			return true;
+	}
+	return false;
+}
+
+/* The payloads take turns, chunk by chunk: a short one does not wait for a long one. But
+ * what an entry waits for comes first, and asks of others do not count against it. A node
+ * that is behind has asked for payloads of which the log has decided elsewhere: nobody
+ * gives them any more, and they would fill the window for as long as it is behind. */
 static void
 ask_some(struct node *n)
 {
-	uint32_t open = asks_open(n);
+	bool needed = any_needed(n);
+	uint32_t open = asks_open(n, needed);
 	uint32_t idle = 0;
 
 	while (open < window_chunks(n) && idle < n->payload_count) {
@@ -494,7 +508,7 @@ ask_some(struct node *n)
 
 		n->payload_turn = (n->payload_turn + 1) % n->payload_count;
 		idle++;
-		if (!wants(n, p))
+		if (!wants(n, p) || (needed && !node_payload_needed(n, p)))
 			continue;
 		ask(n, p);
 		open++;

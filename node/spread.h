@@ -1,5 +1,6 @@
 /*
- * node/spread.h - large payloads: spread over the logs before they are ordered.
+ * node/spread.h - large payloads and write sets: spread over the logs before they are
+ * ordered.
  *
  * A payload that does not fit a value of the consensus goes ahead of its entry, in
  * chunks, into the logs of a majority; the entry then carries only what names it
@@ -26,12 +27,19 @@
  *            its sequence (accepted, refused, abandoned), or its floor passes, or its
  *            incarnation ends: an index of the log, the same on every node. Dropping
  *            it any earlier would break the word that HELD gave.
+ * Write set  One that is too large for the entry goes in front of the payload, as part
+ *            of it: what is said here of payloads holds for both. The verdict needs it:
+ *            a node that lacks it fetches it first, and applies nothing of that group
+ *            meanwhile, nor takes more of it than it can keep. One that has it reads it
+ *            back chunk by chunk, so memory holds one chunk, however large it is.
  * Accepted   A node that applies the entry of a payload which it has whole writes one
  *            record with the positions of its chunks, and forgets the rest. The
  *            position of that one goes to the log too (node/history.h), so memory
  *            does not limit how many payloads can be fed later. One that lacks it
  *            fetches it from those who hold it; the feed of this node waits
- *            meanwhile, the verdict does not.
+ *            meanwhile, the verdict does not. Where the write set was spread the
+ *            record is written for a refused one too: who is behind needs it to come
+ *            to the same verdict.
  * Replay     Slots are taken by CHUNK records and given back by SETTLED records only,
  *            so that replay takes and gives in the order of the first time. Freeing
  *            them by applied entries would not do: replay learns later than the first
@@ -40,8 +48,8 @@
  *            member; payload_bytes_max; nothing of a payload is in memory but the
  *            positions of its chunks and those chunks that are on their way. Of
  *            results_max / 8 accepted ones that are not here yet, the oldest is given
- *            up when one more comes. The write set is not spread: it must fit the
- *            value that orders it.
+ *            up when one more comes. A write set of more hashes than the group's index
+ *            takes is refused before the first is inserted.
  * Errors     decoders answer false.
  * Threads    the node's.
  */
@@ -72,9 +80,9 @@ struct spread_chunk {
 	const uint8_t *data;
 };
 
-/* A payload's end as one that is being received. With an index: accepted there, as the
- * group's `number`th, and whole; `lsn` are the ends of the records of its chunks, u64
- * each. Without: gone. */
+/* A payload's end as one that is being received. With an index: decided there by its
+ * write set, or accepted, as the group's `number`th, and whole; `lsn` are the ends of the
+ * records of its chunks, u64 each. Without: gone. */
 struct spread_settled {
 	uint64_t incarnation;
 	uint64_t sequence;

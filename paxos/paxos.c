@@ -294,6 +294,8 @@ paxos_step(struct paxos_replica *r, const struct paxos_input *in, struct paxos_o
 	out->timer_ns = UINT64_MAX;
 	r->out = out;
 	r->now_ns = in->now_ns;
+	r->hold = in->hold;
+	must(in->kind != PAXOS_IN_RECORD || !r->hold);
 	if (in->pressure)
 		give_back(r);
 	if (r->started) {

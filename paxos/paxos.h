@@ -33,7 +33,10 @@
  * Limits      One step emits at most PAXOS_OUT_MAX outputs; what is left to do
  *             is said by `more` and done in the next step (PAXOS_IN_TICK).
  *             PAXOS_WINDOW_SLOTS slots are held: those in flight, and the last
- *             delivered ones for neighbours that are a little behind.
+ *             delivered ones for neighbours that are a little behind. A caller
+ *             that cannot take more says `hold` with every input until it can:
+ *             what is decided meanwhile waits in the window, as it would behind
+ *             a gap, and the horizon bounds it.
  * Errors      None are returned. What a peer sent may be stale, duplicated or
  *             malformed: it is counted in paxos_stats and ignored. What the
  *             caller got wrong is a bug: the process stops.
@@ -136,6 +139,7 @@ struct paxos_input {
 	uint64_t now_ns;
 	uint64_t lsn_next; /* where the next record would begin */
 	bool pressure;     /* the pool is short: give back values that are only kept */
+	bool hold;         /* deliver nothing; never with RECORD */
 	uint8_t from;      /* voter */
 	bool up;
 	bool found;

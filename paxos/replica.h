@@ -90,6 +90,7 @@ struct paxos_replica {
 
 	/* Learner. */
 	uint64_t delivered;
+	bool hold;                 /* the caller takes no delivery now */
 	uint64_t delivered_logged; /* the highest a record of ours says */
 	uint64_t delivered_log_ns; /* when a record of its own is due */
 	uint64_t known;            /* every slot up to it is decided, some voter said */

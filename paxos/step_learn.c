@@ -24,6 +24,8 @@ deliver_one(struct paxos_replica *r, struct paxos_slot *w)
 void
 learn_deliver(struct paxos_replica *r)
 {
+	if (r->hold)
+		return;
 	for (uint32_t i = 0; i < PAXOS_HORIZON_MAX; i++) {
 		struct paxos_slot *w = window_find(r, r->delivered + 1);
 		if (!w || !w->decided)
@@ -86,7 +88,7 @@ void
 learn_ask(struct paxos_replica *r)
 {
 	bool again = r->learn_asked > r->delivered;
-	if (r->known <= r->delivered || r->failed || r->config.voter_count == 1)
+	if (r->known <= r->delivered || r->failed || r->hold || r->config.voter_count == 1)
 		return;
 	if (again && r->now_ns < r->learn_ns)
 		return;

@@ -215,7 +215,7 @@ timer_next(const struct paxos_replica *r)
 		at = min_u64(at, r->trust_ns);
 	if (delivered_unlogged(r))
 		at = min_u64(at, r->delivered_log_ns);
-	if (r->known > r->delivered && !r->failed && r->learn_asked > r->delivered)
+	if (r->known > r->delivered && !r->failed && !r->hold && r->learn_asked > r->delivered)
 		at = min_u64(at, r->learn_ns);
 	return at;
 }

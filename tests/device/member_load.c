@@ -8,8 +8,10 @@
  *     nodes=10.77.0.1:4000,...  group=NAME  uuid=1  port=3306  state=FILE  bootstrap=1
  *     clients=8  hot_rows=4  hot_percent=20  hashes=4  payload=200  think_us=0
  *     commit_us=500  block_size=1000  dead_ms=200  start_s=30  large=0  large_kib=1024
+ *     large_hashes=0
  *
- * Large      one in `large` transactions (0: none) has a payload of large_kib.
+ * Large      one in `large` transactions (0: none) has a payload of large_kib, and
+ *            large_hashes more in its write set.
  * State      every event is a line of FILE before anybody is told: its letter (S: is
  *            about to be submitted, A: an own one that a client was told of, R: one
  *            that the applier made, C: refused, K: never came into the log, I: an
@@ -73,7 +75,7 @@
 struct options {
 	const char *nodes, *group, *state;
 	long uuid, port, bootstrap, clients, hot_rows, hot_percent, hashes, payload, think_us;
-	long commit_us, block_size, dead_ms, start_s, large, large_kib;
+	long commit_us, block_size, dead_ms, start_s, large, large_kib, large_hashes;
 };
 
 /* A transaction as the log and the state file know it. */
@@ -470,17 +472,21 @@ client_verdict(struct load *l, struct client *c, const struct told *told)
 	}
 }
 
-/* What is lent to the member: it gives it back to free(). */
-static uint8_t *
-large_payload(struct load *l, const struct client *c, uint64_t bytes)
+/* What is lent to the member, which gives it back to free(): the client's hashes, others,
+ * and the payload behind them. */
+static uint64_t *
+large_block(struct load *l, const struct client *c, uint32_t hash_count, uint64_t bytes)
 {
-	uint8_t *payload = malloc(bytes);
+	uint64_t *hash = malloc(hash_count * sizeof *hash + bytes);
 
-	must(payload);
+	must(hash);
+	uint8_t *payload = (uint8_t *)(hash + hash_count);
+	for (uint32_t i = 0; i < hash_count; i++)
+		hash[i] = i < options.hashes ? c->hashes[i] : dice(l) & ~ENTRY_HASH_SHARED;
 	memcpy(payload, c->payload, PAYLOAD_MIN);
 	for (uint64_t at = PAYLOAD_MIN; at + 8 <= bytes; at += 8)
 		bytes_put_u64(payload + at, dice(l));
-	return payload;
+	return hash;
 }
 
 static void
@@ -501,7 +507,13 @@ client_submit(struct load *l, struct client *c)
 	bytes_put_u64(c->payload + 8, c->t.seen);
 	bytes_put_u64(c->payload + 16, c->t.id);
 	uint64_t bytes = c->large ? (uint64_t)options.large_kib << 10 : (uint64_t)options.payload;
-	const uint8_t *payload = c->large ? large_payload(l, c, bytes) : c->payload;
+	uint32_t hash_count = (uint32_t)options.hashes;
+	uint64_t *hashes = c->hashes;
+	if (c->large) {
+		hash_count += (uint32_t)options.large_hashes;
+		hashes = large_block(l, c, hash_count, bytes);
+	}
+	const uint8_t *payload = c->large ? (uint8_t *)(hashes + hash_count) : c->payload;
 	c->t.hash = hash_bytes(payload, bytes, 0);
 	c->sequence = taken.sequence;
 	c->stage = CLIENT_SUBMITTED;
@@ -513,8 +525,8 @@ client_submit(struct load *l, struct client *c)
 	struct member_submission submission = {.sequence = taken.sequence,
 					       .snapshot = &taken.snapshot,
 					       .gtid_spec = GTID_AUTOMATIC,
-					       .hashes = c->hashes,
-					       .hash_count = (uint32_t)options.hashes,
+					       .hashes = hashes,
+					       .hash_count = hash_count,
 					       .payload = payload,
 					       .payload_bytes = bytes,
 					       .lent = c->large};
@@ -834,7 +846,8 @@ take_option(char *text)
 		     {"dead_ms", &options.dead_ms, NULL},
 		     {"start_s", &options.start_s, NULL},
 		     {"large", &options.large, NULL},
-		     {"large_kib", &options.large_kib, NULL}};
+		     {"large_kib", &options.large_kib, NULL},
+		     {"large_hashes", &options.large_hashes, NULL}};
 	char *value = strchr(text, '=');
 
 	if (!value)
@@ -943,7 +956,7 @@ main(int argc, char **argv)
 		take_option(argv[i]);
 	if (options.clients < 0 || options.clients > CLIENTS_MAX || options.hot_rows > ROWS_MAX ||
 	    options.hashes < 1 || options.hashes > HASHES_MAX || options.payload > PAYLOAD_MAX ||
-	    options.payload < PAYLOAD_MIN || options.large_kib < 1 ||
+	    options.payload < PAYLOAD_MIN || options.large_kib < 1 || options.large_hashes < 0 ||
 	    strlen(options.group) < UUID_BYTES - 1)
 		die("option");
 	for (long i = 0; i < options.clients; i++)

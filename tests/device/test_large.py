@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Large transactions among small ones, on three nodes with real logs: payloads are spread, fed in
-pieces, and survive the leader's death in the middle.
+"""Large transactions among small ones, on three nodes with real logs: payloads and write sets are
+spread, certified and fed in pieces, and survive the leader's death in the middle.
 
 test_large.py SYNODD SYNODCTL MEMBER_LOAD
 """
@@ -14,7 +14,9 @@ from netns import Bridge
 
 MEMBERS = 3
 LARGE_KIB = 1024
+LARGE_HASHES = 10000
 HUGE_KIB = 16384
+HUGE_HASHES = 300000
 HUGE_WITHIN_S = 90
 
 
@@ -24,7 +26,7 @@ def large_of(stats):
 
 def test_among_small(members):
     stats = run_for(members, 4)
-    check(all(not errors(s) for s in stats), 'no client saw an error')
+    check(all(not errors(s) for s in stats), f'no client saw an error {[errors(s) for s in stats]}')
     check(large_of(stats) >= 3, f'{large_of(stats)} of the transactions were of {LARGE_KIB} KiB')
     settle(members)
 
@@ -70,13 +72,14 @@ def test_fresh(members, fresh):
 
 def test_huge(members, giver):
     """One that takes a while, and the others go on."""
-    giver.start(clients=1, large=1, large_kib=HUGE_KIB, think_us=5000000)
+    giver.start(clients=1, large=1, large_kib=HUGE_KIB, large_hashes=HUGE_HASHES,
+                think_us=5000000)
     check(giver.started(), 'a member with one huge transaction joins')
     wait_online(members + [giver])
     ask_all(members, 'reset')
     ask_all(members + [giver], 'go')
-    wait_for(lambda: giver.stats()['commit'] >= 1, f'{HUGE_KIB >> 10} MiB are committed',
-             HUGE_WITHIN_S)
+    wait_for(lambda: giver.stats()['commit'] >= 1,
+             f'{HUGE_KIB >> 10} MiB with {HUGE_HASHES} keys are committed', HUGE_WITHIN_S)
     others = [member.stats() for member in members]
     ask_all(members + [giver], 'halt')
     for line in others:
@@ -89,14 +92,15 @@ def test_huge(members, giver):
 def main():
     synodd, synodctl, program = sys.argv[1:4]
     with Bridge(3 + MEMBERS + 2) as net, Appliance(
-            net, synodd, synodctl, log_bytes_max='2 GiB') as appliance:
+            net, synodd, synodctl, log_bytes_max='2 GiB', index_hashes_max=1 << 20) as appliance:
         for i, space in enumerate(net.spaces[3:]):
             space.give_address(f'10.77.0.{11 + i}/24')
 
         def make(number, **options):
             return Member(net.spaces[2 + number], program, appliance.folder, number,
                           **{'clients': 4, 'hot_rows': 4, 'hot_percent': 25, 'think_us': 20000,
-                             'large': 50, 'large_kib': LARGE_KIB, **options})
+                             'large': 50, 'large_kib': LARGE_KIB,
+                             'large_hashes': LARGE_HASHES, **options})
         members = [make(1 + i) for i in range(MEMBERS)]
         for number in range(3):
             appliance.start(number, '--format')

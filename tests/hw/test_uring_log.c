@@ -131,6 +131,39 @@ read_at(uint64_t lsn, int32_t expected)
 	cr_assert_eq(frame.lsn, lsn);
 }
 
+/* Each record reads its predecessor, while it is scanned. */
+static void
+read_predecessor(void *context, const struct frame *frame, const uint8_t *data)
+{
+	static uint8_t buffer[FRAME_BYTES_MAX];
+	uint64_t *last = context;
+	struct hw_log_read read = {*last, 0, buffer, sizeof buffer};
+	struct frame found;
+
+	(void)data;
+	if (frame->lsn > 0) {
+		cr_assert_geq(hw_log_read_scanned(d.log, &read), (int32_t)(frame->lsn - *last));
+		cr_assert(frame_decode(&found, buffer, frame->lsn - *last));
+		cr_assert_eq(found.lsn, *last);
+	}
+	read.lsn = frame->lsn + frame->frame_bytes + (1 << 30);
+	cr_assert_eq(hw_log_read_scanned(d.log, &read), -ENOENT);
+	*last = frame->lsn;
+}
+
+Test(hw_uring_log, a_scan_can_read_what_it_has_scanned)
+{
+	uint64_t last = 0;
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 30, 200000);
+	log_dir_close(&d);
+	cr_assert_eq(hw_log_open(&d.options, &d.log, &d.error), 0);
+	cr_assert_eq(hw_log_scan(d.log, read_predecessor, &last, &d.verdict, &d.error), 0);
+	cr_assert_eq(last, 29 * 200064);
+	log_dir_close(&d);
+}
+
 Test(hw_uring_log, reads_find_records_across_segments_and_drop_frees_them)
 {
 	static uint8_t buffer[FRAME_BYTES_MAX];

@@ -94,11 +94,11 @@ setup(void)
 static struct commit_transaction *
 transaction(uint64_t thread_id)
 {
-	static uint8_t payload[] = "p";
+	static uint64_t payload;
 	struct commit_transaction *t = calloc(1, sizeof *t);
 
 	t->thread_id = thread_id;
-	t->payload = payload;
+	t->hashes = &payload;
 	t->payload_bytes = 1;
 	return t;
 }

@@ -3,7 +3,9 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "node/member_state.h"
+#include "node/spread.h"
 
 #define TOTAL 1000
 
@@ -176,7 +178,9 @@ Test(node_member_spread, an_own_failed_transaction_waits_for_the_last_piece)
 					  .index = 3,
 					  .handle = MEMBER_NO_HANDLE,
 					  .lent = own,
-					  .lent_bytes = sizeof own};
+					  .spread = own,
+					  .spread_bytes = sizeof own,
+					  .lent_payload_bytes = sizeof own};
 	cr_assert(pool_take(m->pool, &m->open[1].handle));
 	m->snapshots.sequence_next = 2;
 	cr_assert(!member_requeue(m, 6));
@@ -184,6 +188,114 @@ Test(node_member_spread, an_own_failed_transaction_waits_for_the_last_piece)
 	feed_piece(m, 400, 600);
 	cr_assert_eq(told.lasts, 2, "the payload's, then the own one's");
 	cr_assert_eq(told.pieces, 3);
+	free(m);
+}
+
+/* One block: hashes, payload. */
+static union {
+	uint64_t hash[400];
+	uint8_t byte[3200 + TOTAL];
+} block;
+
+static void
+submit_block(struct member *m, uint32_t hash_count)
+{
+	struct snapshot snapshot = {.mark = 5};
+	struct member_submission s = {
+		.sequence = 1,
+		.snapshot = &snapshot,
+		.gtid_spec = GTID_AUTOMATIC,
+		.hashes = block.hash,
+		.hash_count = hash_count,
+		.payload = block.byte + hash_count * 8,
+		.payload_bytes = TOTAL,
+		.lent = true,
+	};
+
+	m->snapshots.sequence_next = 2;
+	for (uint32_t i = 0; i < hash_count; i++)
+		block.hash[i] = i;
+	for (uint32_t i = 0; i < TOTAL; i++)
+		block.byte[hash_count * 8 + i] = (uint8_t)(i * 13 + 1);
+	member_submit(m, &s);
+}
+
+/* What the entry says when all chunks were given, and a majority has them. */
+static struct entry
+entry_of(struct member *m, struct entry_spread *spread)
+{
+	struct member_open *o = member_open_find(m, 1);
+	struct entry e;
+
+	for (uint64_t at = 0; at < o->spread_bytes; at += o->chunk_bytes)
+		o->digest =
+			hash_bytes(o->spread + at,
+				   spread_chunk_at(o->spread_bytes, o->chunk_bytes, at), o->digest);
+	o->holders = 3;
+	(void)member_spread_send(m, o); /* without a session it finds no room */
+	cr_assert(entry_decode(&e, pool_at(m->pool, o->handle), o->bytes));
+	cr_assert(entry_spread_decode(spread, e.submit.payload, e.submit.payload_bytes));
+	return e;
+}
+
+Test(node_member_spread, a_write_set_that_fits_the_entry_stays_there)
+{
+	struct member *m = attached();
+	struct entry_spread spread;
+
+	submit_block(m, 50);
+	struct entry e = entry_of(m, &spread);
+	cr_assert_eq(e.submit.hash_count, 50);
+	cr_assert_eq(entry_hash(&e.submit, 49), 49);
+	cr_assert_eq(spread.hash_count, 0);
+	cr_assert_eq(spread.bytes, TOTAL);
+	free(m);
+}
+
+Test(node_member_spread, a_large_write_set_goes_in_front_of_the_payload)
+{
+	struct member *m = attached();
+	struct protocol_message accepted = {.kind = PROTOCOL_VERDICT,
+					    .incarnation = 5,
+					    .sequence = 1,
+					    .index = 8,
+					    .verdict = GROUP_ACCEPTED,
+					    .gtid = {.source = {.uuid = {3}}, .gno = 7}};
+	struct entry_spread spread;
+	uint64_t digest = 0;
+
+	submit_block(m, 400);
+	struct entry e = entry_of(m, &spread);
+	cr_assert_eq(e.submit.hash_count, 0);
+	cr_assert_eq(entry_hash_count(&e.submit), 400);
+	cr_assert_eq(spread.bytes, 3200 + TOTAL);
+	for (uint64_t at = 0; at < spread.bytes; at += 256)
+		digest =
+			hash_bytes(block.byte + at, spread_chunk_at(spread.bytes, 256, at), digest);
+	cr_assert_eq(spread.digest, digest);
+	cr_assert_eq(told.released, 0);
+
+	/* What the server could not commit comes back without it. */
+	member_verdict(m, &accepted);
+	member_local_failed(m, 1);
+	cr_assert(member_requeue(m, 9));
+	cr_assert_eq(told.lasts, 1);
+	cr_assert_eq(memcmp(told.data, block.byte + 3200, TOTAL), 0);
+	member_committed(m, &accepted.gtid);
+	cr_assert_eq(told.released, 1);
+	cr_assert_eq(told.payload, block.byte, "the block, not the payload in it");
+	free(m);
+}
+
+Test(node_member_spread, write_set_and_payload_share_the_limit)
+{
+	struct member *m = attached();
+
+	m->config.payload_bytes_max = 3200 + TOTAL - 1;
+	submit_block(m, 400);
+	cr_assert_eq(told.verdict, MEMBER_NO_ROOM);
+	cr_assert_eq(told.released, 1);
+	cr_assert_eq(told.payload, block.byte);
 	free(m);
 }
 

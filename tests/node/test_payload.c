@@ -6,7 +6,7 @@
 #include "node/internal.h"
 
 #define CHUNK 256
-#define SLOTS 5 /* (2 members * SPREAD_OPEN_MAX + 1) * 1 group */
+#define SLOTS 5 /* (2 members * SPREAD_OPEN_MAX + 1) * 1 group, and one for what is needed */
 
 /* A node of its own, and the records that it logs. */
 struct bench {
@@ -105,6 +105,18 @@ start(struct bench *b)
 		b->group = node_group_create(b->node, 1, uuid);
 }
 
+/* The log has come so far, with nothing in it. */
+static void
+apply_through(struct bench *b, uint64_t index)
+{
+	struct entry noop = {.kind = ENTRY_NOOP};
+
+	for (uint64_t i = group_applied(b->group->state) + 1; i <= index; i++) {
+		group_apply_start(b->group->state, i, &noop);
+		cr_assert_eq(group_apply_step(b->group->state, 64), GROUP_DONE);
+	}
+}
+
 static struct node_payload *
 new_payload(struct bench *b, uint64_t sequence, uint64_t index)
 {
@@ -142,6 +154,7 @@ Test(node_payload, one_that_is_fetched_gives_way_to_an_open_one)
 {
 	struct bench *b = bench_new();
 	start(b);
+	apply_through(b, 200);
 	uint32_t records = b->records;
 
 	for (uint64_t i = 0; i < SLOTS; i++)
@@ -163,6 +176,7 @@ Test(node_payload, a_whole_one_gives_way_to_nobody)
 {
 	struct bench *b = bench_new();
 	start(b);
+	apply_through(b, 200);
 
 	for (uint64_t i = 0; i < SLOTS; i++) {
 		struct node_payload *p = new_payload(b, i + 1, 100 + i);
@@ -171,6 +185,26 @@ Test(node_payload, a_whole_one_gives_way_to_nobody)
 		cr_assert_eq(p->held, p->total);
 	}
 	cr_assert_null(new_payload(b, 9, 0));
+	bench_free(b);
+}
+
+/* A node that is behind has a slot for what it cannot go on without, however many
+ * payloads members have offered meanwhile; and that one gives way to none of them. */
+Test(node_payload, what_the_next_entry_needs_finds_a_slot)
+{
+	struct bench *b = bench_new();
+	start(b);
+	apply_through(b, 200);
+
+	for (uint64_t i = 0; i < SLOTS; i++)
+		cr_assert(new_payload(b, i + 1, 0));
+	cr_assert_null(new_payload(b, 9, 0));
+	cr_assert_null(new_payload(b, 9, 200), "one that was accepted can wait");
+	struct node_payload *needed = new_payload(b, 9, 201);
+	cr_assert(needed);
+	chunk(b, needed);
+	cr_assert_null(new_payload(b, 10, 0));
+	cr_assert_eq(node_payload_find(b->node, b->group, 50, 9), needed);
 	bench_free(b);
 }
 
@@ -305,12 +339,7 @@ Test(node_payload, what_the_log_has_not_come_to_may_still_come)
 	cr_assert_eq(group_applied(b->group->state), 0);
 	cr_assert(node_payload_may_come(b->group, 50, 1));
 	cr_assert(!node_payload_may_come(b->group, 0, 1), "no incarnation");
-	struct entry noop = {.kind = ENTRY_NOOP};
-	for (uint64_t i = 1; i <= 50; i++) {
-		group_apply_start(b->group->state, i, &noop);
-		while (group_apply_step(b->group->state, 64) == GROUP_MORE)
-			continue;
-	}
+	apply_through(b, 50);
 	cr_assert(!node_payload_may_come(b->group, 50, 1), "entry 50 was no join");
 	cr_assert(node_payload_may_come(b->group, 51, 1));
 	bench_free(b);

@@ -57,6 +57,7 @@ struct node {
 	void *memory;
 	bool up;
 	bool pressure;
+	bool hold;
 	bool disk_busy;
 	uint32_t life;
 	uint64_t process;
@@ -555,6 +556,7 @@ step_once(struct cluster *c, uint8_t n, struct paxos_input *in)
 	memset(node->given, 0, sizeof node->given);
 	in->now_ns = c->now;
 	in->pressure = node->pressure;
+	in->hold = node->hold && in->kind != PAXOS_IN_RECORD;
 	in->lsn_next = node->record_count ? node->record[node->record_count - 1].end : 0;
 	paxos_step(node->replica, in, &c->output);
 	for (uint32_t i = 0; i < c->output.count; i++)
@@ -755,6 +757,14 @@ void
 cluster_pressure(struct cluster *c, uint8_t n, bool pressure)
 {
 	c->node[n].pressure = pressure;
+}
+
+void
+cluster_hold(struct cluster *c, uint8_t n, bool hold)
+{
+	c->node[n].hold = hold;
+	if (!hold)
+		c->node[n].timer_ns = c->now;
 }
 
 void

@@ -64,6 +64,7 @@ void cluster_stop(struct cluster *c, uint8_t node); /* orderly: the log is flush
 void cluster_restart(struct cluster *c, uint8_t node, enum paxos_tail tail);
 void cluster_disk_ns(struct cluster *c, uint8_t node, uint64_t disk_ns);
 void cluster_pressure(struct cluster *c, uint8_t node, bool pressure);
+void cluster_hold(struct cluster *c, uint8_t node, bool hold);
 void cluster_log_fails(struct cluster *c, uint8_t node);
 void cluster_faults(struct cluster *c, uint32_t drop_percent, uint32_t duplicate_percent);
 

@@ -1,8 +1,8 @@
 /*
  * Random schedules: crashes, orderly stops, cut and lossy links, slow disks, a
- * disk that lies once, pressure on the pool. No trace is expected; the cluster's
- * checkers look on, and once all is healed everybody must deliver everything.
- * A failure prints the seed, which replays it bit for bit.
+ * disk that lies once, pressure on the pool, callers that take no delivery. No trace is expected;
+ * the cluster's checkers look on, and once all is healed everybody must deliver everything. A
+ * failure prints the seed, which replays it bit for bit.
  *
  *     PAXOS_SEED=S PAXOS_RUNS=N test_paxos
  */
@@ -140,6 +140,7 @@ fault(struct run *run)
 		break;
 	case 7:
 		cluster_pressure(c, a, cluster_random(c, 2));
+		cluster_hold(c, b, cluster_random(c, 3) > 0);
 		break;
 	case 8:
 		lose_a_vote(run);
@@ -166,6 +167,7 @@ heal(struct run *run)
 	cluster_faults(c, 0, 0);
 	for (uint8_t n = 0; n < run->voter_count; n++) {
 		cluster_disk_ns(c, n, 50 * US);
+		cluster_hold(c, n, false);
 		if (!cluster_is_up(c, n))
 			restart(run, n, false);
 	}

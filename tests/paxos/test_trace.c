@@ -323,6 +323,43 @@ Test(paxos_trace, a_doubt_outlives_an_orderly_stop)
 }
 
 /* What is no longer in memory is read from disk for a voter that was away. */
+/* It votes on, and asks nobody for what it has; a leader that holds goes on until its
+ * window is full. */
+Test(paxos_trace, who_takes_no_delivery_gets_all_of_it_later)
+{
+	struct cluster_config quiet = three;
+	quiet.trace = false;
+	struct cluster *c = started(&quiet);
+	cluster_hold(c, 1, true);
+	cluster_cut(c, 0, 2);
+	for (uint64_t i = 0; i < 5; i++) {
+		cr_assert(cluster_submit(c, 0, 10 + i));
+		cluster_run(c, 1 * MS);
+	}
+	cr_assert_eq(cluster_delivered(c, 0), 5, "the vote of 1 was needed");
+	cr_assert_eq(cluster_delivered(c, 1), 0);
+	cluster_run(c, 20 * MS);
+	cluster_hold(c, 1, false);
+	cluster_run(c, 100 * US);
+	cr_assert_eq(cluster_delivered(c, 1), 5);
+
+	uint32_t proposed = 0;
+	cluster_hold(c, 0, true);
+	while (proposed < 1000 && cluster_submit(c, 0, 100 + proposed)) {
+		cluster_run(c, 1 * MS);
+		proposed++;
+	}
+	cr_assert_gt(proposed, 5);
+	cr_assert_leq(proposed, PAXOS_HORIZON_MAX);
+	cr_assert_eq(cluster_delivered(c, 0), 5);
+	cr_assert_eq(cluster_delivered(c, 1), 5, "who leads tells what it has delivered");
+	cluster_hold(c, 0, false);
+	cluster_run(c, 5 * MS);
+	cr_assert_eq(cluster_delivered(c, 0), 5 + proposed);
+	cr_assert_eq(cluster_delivered(c, 1), 5 + proposed);
+	cluster_free(c);
+}
+
 Test(paxos_trace, catching_up_from_disk)
 {
 	struct cluster *c = started(&three);

@@ -231,21 +231,30 @@ client_step(struct sim *s, uint8_t server, uint32_t slot)
 	}
 }
 
+static void
+lend(struct sim_tx *tx, struct member_submission *s)
+{
+	uint32_t front = s->hash_count * ENTRY_HASH_BYTES;
+
+	s->hashes = (const void *)large_lend(tx, (const uint8_t *)s->hashes,
+					     front + (uint32_t)s->payload_bytes);
+	s->payload = (const uint8_t *)(s->hashes + s->hash_count);
+}
+
 void
 client_submit(struct sim *s, uint8_t server, uint32_t slot)
 {
 	struct sim_server *v = &s->server[server];
 	uint32_t client = slot & 0xff;
 	struct sim_client *c = &v->client[client];
-	uint8_t payload[SIM_PAYLOAD_BYTES];
-	uint64_t hashes[SIM_TX_ROWS_MAX];
+	uint64_t block[PAYLOAD_SET_MAX + SIM_PAYLOAD_BYTES / 8];
 
 	if ((c->generation & 0xffffffu) != slot >> 8 || c->state != CLIENT_MAILBOX)
 		return;
 	struct sim_tx *tx = &s->tx[c->tx];
 	bool lent = payload_padding(c->tx) > 10000 || c->tx % 8 == 0;
-	for (uint32_t i = 0; i < tx->row_count; i++)
-		hashes[i] = hash_fold(v->group + 1u, tx->row[i]) & ~ENTRY_HASH_SHARED;
+	uint32_t hash_count = payload_write_set(s, c->tx, block);
+	uint8_t *payload = (uint8_t *)(block + hash_count);
 	struct member_submission submission = {
 		.sequence = tx->sequence,
 		.snapshot = &c->taken->snapshot,
@@ -253,14 +262,14 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 		.flags = tx->fence            ? SUBMIT_FENCE
 			 : tx->row_count == 0 ? SUBMIT_EMPTY
 					      : 0,
-		.hashes = hashes,
-		.hash_count = tx->row_count,
+		.hashes = block,
+		.hash_count = hash_count,
 		.payload = payload,
 		.payload_bytes = payload_write(s, c->tx, payload),
 		.lent = lent,
 	};
 	if (lent)
-		submission.payload = large_lend(tx, payload, (uint32_t)submission.payload_bytes);
+		lend(tx, &submission);
 	tx->submitted = true;
 	s->submitted++;
 	sim_trace(s, "server %u: submits transaction %u, sequence %llu, seen up to %llu", server,

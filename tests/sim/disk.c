@@ -332,6 +332,7 @@ feed_records(struct sim *s, uint8_t node, const struct log_batch *batch, const u
 		struct node_input in = {.kind = NODE_IN_RECORD, .data = data, .lsn = lsn};
 		in.bytes = frame.frame_bytes;
 		sim_node_feed(s, node, &in);
+		sim_node_replay_reads(s, node);
 	}
 }
 

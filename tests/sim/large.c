@@ -43,12 +43,12 @@ large_reset(struct sim *s)
 }
 
 void
-large_released(struct sim *s, struct sim_server *v, uint64_t sequence, const uint8_t *payload)
+large_released(struct sim *s, struct sim_server *v, uint64_t sequence, const uint8_t *block)
 {
 	for (uint32_t i = s->tx_count; i > 0; i--) {
 		struct sim_tx *tx = &s->tx[i - 1];
 
-		if (tx->lent != payload)
+		if (tx->lent != block)
 			continue;
 		if (tx->server != v->number || tx->sequence != sequence)
 			break;
@@ -117,6 +117,20 @@ payload_at(struct sim *s, uint32_t group, uint64_t incarnation, uint64_t sequenc
 	return p;
 }
 
+/* Whose payload it is; UINT32_MAX: nobody's. */
+static uint32_t
+transaction_of(const struct sim *s, const struct spread_chunk *c)
+{
+	for (uint32_t i = s->tx_count; i > 0; i--) {
+		const struct sim_tx *tx = &s->tx[i - 1];
+
+		if (tx->submitted && tx->incarnation == c->incarnation &&
+		    tx->sequence == c->sequence)
+			return i - 1;
+	}
+	return UINT32_MAX;
+}
+
 /* A record that is on a disk, seen once, in the order of the log. */
 void
 large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data)
@@ -158,9 +172,8 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	if (p->held[node] < p->next[node])
 		p->held[node] = p->next[node];
 	p->total = c.total;
-	uint32_t number;
-	if (c.offset == 0 && payload_number(s, c.data, c.bytes, &number))
-		p->number = number + 1;
+	if (c.offset == 0)
+		p->number = transaction_of(s, &c) + 1;
 }
 
 static uint32_t
@@ -193,6 +206,8 @@ large_delivered(struct sim *s, const struct node_output *out)
 		if (p == NULL)
 			return;
 		s->totals.spread += !p->ordered;
+		if (!p->ordered && entry_hash_count(&e.submit) != e.submit.hash_count)
+			s->totals.write_sets++;
 		p->ordered = true;
 		sim_trace(s, "sequence %llu of %llu is ordered; %llu bytes on %u disks",
 			  (unsigned long long)p->sequence, (unsigned long long)p->incarnation,

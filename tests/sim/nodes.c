@@ -74,6 +74,7 @@ sim_node_start(struct sim *s, uint8_t node)
 	memset(n->read, 0, sizeof n->read);
 	*p = (struct sim_process){
 		.up = true,
+		.replaying = true,
 		.life = p->life + 1,
 		.clock_offset_ns = random_between(&s->random, SEC, 1000 * SEC),
 		.clock_ppm = (int32_t)random_below(&s->random, 40000) - 20000,
@@ -84,6 +85,7 @@ sim_node_start(struct sim *s, uint8_t node)
 	for (uint32_t i = 0; i < sizeof entropy; i++)
 		entropy[i] = (uint8_t)random_u64(&s->random);
 	enum paxos_tail tail = disk_recover(s, node);
+	p->replaying = false;
 	n->starts++;
 	s->totals.restarts += n->starts > 1;
 	sim_trace(s, "node %u: starts, log @%llu, tail %d", node,
@@ -120,7 +122,9 @@ node_reads(struct sim *s, uint8_t node, const struct node_output *out)
 			continue;
 		n->read[i] = (struct sim_read){.used = true, .lsn = out->lsn};
 		n->read[i].bytes = out->bytes;
-		sim_push(s, random_between(&s->random, 20 * US, 300 * US), EVENT_READ, node, i);
+		if (!n->process.replaying)
+			sim_push(s, random_between(&s->random, 20 * US, 300 * US), EVENT_READ, node,
+				 i);
 		return;
 	}
 	sim_fail(s, "node %u: more than %d reads in flight", node, SIM_READS_MAX);
@@ -142,6 +146,26 @@ sim_node_read_done(struct sim *s, uint8_t node, uint32_t slot)
 	struct node_input in = {.kind = NODE_IN_READ_DONE, .lsn = read.lsn, .data = data};
 	in.bytes = data != NULL ? read.bytes : 0;
 	sim_node_feed(s, node, &in);
+}
+
+/* What a record of a replay makes the node read is answered before the next one. */
+void
+sim_node_replay_reads(struct sim *s, uint8_t node)
+{
+	struct sim_node *n = &s->node[node];
+
+	for (uint32_t i = 0; i < SIM_READS_MAX && !s->failed; i++) {
+		struct sim_read read = n->read[i];
+		struct node_input in = {.kind = NODE_IN_READ_DONE, .lsn = read.lsn};
+
+		if (!read.used)
+			continue;
+		n->read[i].used = false;
+		in.data = disk_find(&n->disk, read.lsn, read.bytes);
+		in.bytes = in.data != NULL ? read.bytes : 0;
+		sim_node_feed(s, node, &in);
+		i = UINT32_MAX; /* the answer may have made it read more */
+	}
 }
 
 static void
@@ -211,7 +235,7 @@ sim_node_feed(struct sim *s, uint8_t node, struct node_input *in)
 
 	if (!n->process.up || s->failed)
 		return;
-	if (in->kind != NODE_IN_RECORD && n->process.crash_after == 0 &&
+	if (!n->process.replaying && n->process.crash_after == 0 &&
 	    random_chance(&s->random, s->crash_ppm))
 		n->process.crash_after = (uint32_t)random_between(&s->random, 1, 12);
 	in->now_ns = sim_local(s, &n->process);

@@ -3,7 +3,8 @@
  *
  * Number, rows, before and after images, and padding that follows from the number: a
  * byte that was lost or mixed up on the way shows. One in a hundred is too large for
- * a value of the consensus and is spread.
+ * a value of the consensus and is spread; and every second of these has a write set that
+ * is too large for one, too.
  */
 #ifndef TESTS_SIM_PAYLOAD_H
 #define TESTS_SIM_PAYLOAD_H
@@ -12,6 +13,7 @@
 
 #define PAYLOAD_BYTES_MAX SIM_PAYLOAD_BYTES
 #define PAYLOAD_MAGIC     0x54584d53u
+#define PAYLOAD_SET_MAX   2400 /* hashes */
 
 static inline uint32_t
 payload_padding(uint32_t number)
@@ -41,6 +43,31 @@ payload_pad(uint8_t *at, uint32_t bytes, uint32_t number)
 	}
 	for (; i < bytes; i++)
 		at[i] = (uint8_t)(at[i - 256] + 1);
+}
+
+/* Hashes beside those of its rows: of rows that nobody else writes. */
+static inline uint32_t
+payload_hashes(uint32_t number)
+{
+	uint64_t h = hash_fold(PAYLOAD_MAGIC, number);
+
+	return h % 200 == 1 ? 1600 + (uint32_t)(h / 200 % 700) : 0;
+}
+
+/* Those of its rows stand among the others: in the first chunk, the last, or between. */
+static inline uint32_t
+payload_write_set(const struct sim *s, uint32_t number, uint64_t *out)
+{
+	const struct sim_tx *tx = &s->tx[number];
+	uint32_t more = tx->row_count > 0 ? payload_hashes(number) : 0;
+	uint32_t at = more > 0 ? number % (more + 1) : 0;
+
+	for (uint32_t i = 0; i < more; i++)
+		out[i < at ? i : i + tx->row_count] =
+			hash_fold(hash_fold(PAYLOAD_MAGIC, number), i) & ~ENTRY_HASH_SHARED;
+	for (uint32_t i = 0; i < tx->row_count; i++)
+		out[at + i] = hash_fold(tx->group + 1u, tx->row[i]) & ~ENTRY_HASH_SHARED;
+	return more + tx->row_count;
 }
 
 static inline uint32_t

@@ -74,7 +74,10 @@ draw_world(struct sim *s)
 	s->pace = 1u << random_below(r, 3);
 	s->liar =
 		random_chance(r, 300000) ? (uint8_t)random_below(r, s->node_count) : SIM_NODES_MAX;
-	s->index_hashes_max = random_chance(r, 300000) ? 64 : 256;
+	/* Some have no room for the larger write sets, some for a few of them. */
+	s->index_hashes_max = random_chance(r, 300000)   ? 64
+			      : random_chance(r, 200000) ? 256
+							 : 16384;
 	for (uint32_t g = 0; g < SIM_GROUPS_MAX; g++) {
 		s->group_uuid[g][0] = random_u64(r);
 		s->group_uuid[g][1] = random_u64(r);

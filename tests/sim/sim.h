@@ -166,7 +166,8 @@ heap_next_ns(const struct sim_heap *h)
 
 struct sim_process {
 	bool up;
-	bool dying; /* its crash budget ran out in this step */
+	bool replaying; /* its log; it cannot die meanwhile */
+	bool dying;     /* its crash budget ran out in this step */
 	uint64_t life;
 	uint32_t crash_after; /* outputs until it dies; 0: not armed */
 	uint64_t stalled_until_ns;
@@ -464,7 +465,7 @@ struct sim_options {
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
-		bent;
+		write_sets, bent;
 	uint64_t node_steps; /* without those that read a log back */
 	uint64_t member_steps;
 };
@@ -567,6 +568,7 @@ void sim_node_start(struct sim *s, uint8_t node);
 void sim_node_crash(struct sim *s, uint8_t node, uint64_t down_ns);
 void sim_node_feed(struct sim *s, uint8_t node, struct node_input *in);
 void sim_node_read_done(struct sim *s, uint8_t node, uint32_t slot);
+void sim_node_replay_reads(struct sim *s, uint8_t node);
 
 /* members.c */
 void sim_member_setup(struct sim *s, uint8_t server);
