@@ -39,6 +39,7 @@
 #include <stdint.h>
 
 #include "certify/entry.h"
+#include "mysqlshim/explain.h"
 #include "mysqlshim/start.h"
 #include "node/snapshot.h"
 
@@ -80,6 +81,7 @@ struct commit_transaction {
 
 	/* The verdict's, valid after commit_run(). */
 	struct gtid gtid;
+	struct explain why; /* verdict 0: there was none */
 
 	/* enum commit_outcome: the word the client sleeps on. */
 	uint32_t outcome;

@@ -127,6 +127,9 @@ take_verdict(struct engine *e, const struct member_output *o)
 	must(t);
 	must(o->verdict >= MEMBER_ACCEPTED && o->verdict <= MEMBER_ENDED);
 	*place = NULL;
+	t->why = (struct explain){.verdict = (uint8_t)o->verdict, .winner_hash = o->winner_hash};
+	if (o->winner)
+		t->why.winner = *o->winner;
 	commit_decide(e->commits, t, (enum commit_outcome)outcome[o->verdict], o->gtid);
 }
 

@@ -24,6 +24,7 @@
 #include "sql/rpl_gtid.h"
 #include "sql/rpl_transaction_write_set_ctx.h"
 #include "sql/sql_class.h"
+#include "sql/sql_error.h"
 #include "sql/transaction_info.h"
 
 #include "mysqlshim/payload.h"
@@ -114,7 +115,11 @@ static int
 answer(Trans_param *param, const struct commit_transaction *t, enum commit_outcome outcome)
 {
 	Transaction_termination_ctx context = {};
+	char text[EXPLAIN_CHARS_MAX];
 
+	if (outcome != COMMIT_ACCEPTED && explain_refusal(&t->why, text))
+		push_warning(param->thd, Sql_condition::SL_NOTE,
+			     ER_TRANSACTION_ROLLBACK_DURING_COMMIT, text);
 	if (outcome == COMMIT_UNKNOWN)
 		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS,
 				 "A transaction was rolled back here whose outcome in the group is "

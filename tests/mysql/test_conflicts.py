@@ -2,6 +2,7 @@
 
 test_conflicts.py SYNODD SYNODCTL PLUGIN
 """
+import re
 import threading
 import time
 from collections import Counter
@@ -38,7 +39,7 @@ class Claimer:
 
     def __init__(self, server, name, rows, barrier):
         self.server, self.name, self.rows, self.barrier = server, name, rows, barrier
-        self.answers = {}
+        self.answers, self.why = {}, []
 
     def run(self):
         client = Client(self.server, 'conflict_test')
@@ -51,6 +52,7 @@ class Claimer:
                 except SqlError as error:
                     assert error.code in CONFLICT, f'row {row}, {self.name}: {error}'
                     self.answers[row] = error.code
+                    self.why += client.run('SHOW WARNINGS') if error.code == 3101 else []
         finally:
             self.barrier.abort()
 
@@ -79,9 +81,19 @@ def claims(cluster):
             told.update(each.answers[row] for each in (one, two))
     assert not neither, f'{len(neither)} rows were won by nobody: {[(row, owner[row]) for row in neither[:5]]}'
     assert told['won'] == CLAIMS, told
+    if not cluster.stock:
+        explained(cluster, told[3101], [each.why for each in claimers])
     raced = sum(told[code] for code in CONFLICT)
     assert raced > CLAIMS // 100, f'claims hardly met: {told}'
     print(f'{CLAIMS} rows claimed twice in {time.monotonic() - began:.1f} s: {dict(told)}', flush=True)
+
+
+def explained(cluster, refused, warnings):
+    """Each that lost by certification was told to whom."""
+    notes = [text for why in warnings for level, code, text in why if (level, code) == ('Note', '3101')]
+    winners = {re.search(r'^Transaction (\S+:\d+) changed a row', text)[1] for text in notes}
+    inside = Client(cluster.servers[0]).value(f"SELECT GTID_SUBSET('{','.join(winners)}', @@GLOBAL.gtid_executed)")
+    assert refused > 0 and len(notes) == refused and inside == '1', (refused, len(notes), inside, notes[:3])
 
 
 def repeat(server, sql, until, counts):
