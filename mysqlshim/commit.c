@@ -333,8 +333,10 @@ commit_committed(struct commit *c, uint64_t thread_id, const struct gtid *gtid)
 {
 	struct commit_post what = {.kind = COMMIT_POST_COMMITTED, .gtid = *gtid};
 
-	forget(c, thread_id);
+	uint64_t own = forget(c, thread_id);
 	post_surely(c, &what);
+	if (own == 0)
+		c->engine.applied(c->engine.context);
 }
 
 void

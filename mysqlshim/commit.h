@@ -124,6 +124,9 @@ struct commit_engine {
 	void (*untake)(void *context, uint64_t sequence);
 	/* The network thread sleeps on its descriptors: wake it. */
 	void (*wake)(void *context);
+	/* The server has committed what was accepted for none of its threads: the
+	 * applier's, mostly. On that thread. */
+	void (*applied)(void *context);
 };
 
 struct commit_server {

@@ -359,6 +359,7 @@ run(void *argument)
 {
 	struct engine *e = argument;
 
+	(void)pthread_setname_np(pthread_self(), "synod_network");
 	while (e->fulfilled != WISH_QUIT) {
 		bool busy = take_datagrams(e);
 
@@ -378,6 +379,16 @@ wish(struct engine *e, enum wish wish)
 {
 	atomic_store(&e->wish, wish);
 	wake(e);
+}
+
+/* ---- the server's threads ---- */
+
+static void
+applied(void *context)
+{
+	struct engine *e = context;
+
+	e->options.callbacks.on_applied(e->options.callbacks.context);
 }
 
 /* ---- client threads, under the server's commit lock ---- */
@@ -467,8 +478,11 @@ static int
 allocate(struct engine *e)
 {
 	struct member_config config = member_config_of(&e->options);
-	struct commit_engine hooks = {
-		.context = e, .take = take_snapshot, .untake = untake_snapshot, .wake = wake};
+	struct commit_engine hooks = {.context = e,
+				      .take = take_snapshot,
+				      .untake = untake_snapshot,
+				      .wake = wake,
+				      .applied = applied};
 
 	e->waiting_max = 2 * GROUP_INFLIGHT_MAX;
 	e->waiting = calloc(e->waiting_max, sizeof *e->waiting);

@@ -17,7 +17,8 @@
  * Limits     engine_options; memory is taken by open and given back by free.
  * Errors     0 or -errno.
  * Threads    open, join, leave, free: one at a time. The rest: any, in between.
- *            Callbacks run on the network thread with the member locked: they must
+ *            Callbacks run on the network thread with the member locked (on_applied()
+ *            on any thread, and it is not): they must
  *            not call the engine, nor take a lock under which a client may be in
  *            commit_run().
  */
@@ -41,6 +42,8 @@ struct engine_callbacks {
 	void (*on_ended)(void *context); /* expelled: this incarnation is over */
 	/* Has the server room for more to apply? After "no", engine_release(). */
 	bool (*has_room)(void *context);
+	/* The server has committed another's transaction. On the thread that did. */
+	void (*on_applied)(void *context);
 };
 
 struct engine_options {

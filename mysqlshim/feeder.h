@@ -11,16 +11,24 @@
  *     *full?                              space again: work->room()
  *     server's applier
  *     feeder_applier_stopped() -------->  work->applier_stopped(), before the rest
+ *     feeder_applied()         -------->  the next transaction
  *
  * Bound      a ring of `ring_bytes`. `feeder_is_full()` says when half of it is
  *            used: the network thread then holds the feed (MEMBER_IN_HOLD) until
  *            room() was called; what is already under way has the other half. If
  *            even that is used, put() waits, for the relay log's disk is the one
  *            thing there is to wait for.
+ * Ahead      the work gets no transaction while `ahead_max` that it got are not
+ *            applied: the server's coordinator spins when all its workers are
+ *            busy, and workers that only wait for their turn to commit take the
+ *            cores from those whose turn it is. Nothing that is later in the order
+ *            ends that wait but the end of those before; yet it is a courtesy, not
+ *            a promise: a view or an end behind it, or `stall_ns` without
+ *            one that was applied, opens the gate.
  * Ownership  put() copies; what the work is given is valid during the call.
  * Errors     open: -errno.
- * Threads    put() and full(): one thread. applier_stopped(): any. The work runs on the feeder's
- * own.
+ * Threads    put() and full(): one thread. applied() and applier_stopped(): any. The
+ *            work runs on the feeder's own.
  */
 #ifndef MYSQLSHIM_FEEDER_H
 #define MYSQLSHIM_FEEDER_H
@@ -56,6 +64,8 @@ struct feeder_transaction {
 
 struct feeder_work {
 	void *context;
+	uint32_t ahead_max;           /* 0: no bound */
+	uint64_t stall_ns;            /* below a second */
 	bool (*begin)(void *context); /* first on the thread; false: open fails */
 	void (*end)(void *context);   /* last */
 	void (*transaction)(void *context, const struct feeder_transaction *transaction);
@@ -73,6 +83,9 @@ void feeder_put_view(struct feeder *feeder, const struct member_view *view);
 void feeder_put_ended(struct feeder *feeder);
 
 void feeder_applier_stopped(struct feeder *feeder);
+
+/* The server has committed a transaction that was not its clients'. */
+void feeder_applied(struct feeder *feeder);
 
 bool feeder_is_full(struct feeder *feeder);
 

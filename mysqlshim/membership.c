@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "mysqlshim/applier.h"
@@ -17,6 +18,7 @@
 #define RING_BYTES       (16 << 20)
 #define JOIN_TIMEOUT_NS  30000000000u
 #define LEAVE_TIMEOUT_NS 50000000000u
+#define STALL_NS         100000000u /* longer than a commit waits on a busy host */
 #define TEXT_CHARS       512
 #define THREAD_NAME      "Group replication applier module"
 #define GTID_SOURCES     256
@@ -225,6 +227,14 @@ has_room(void *context)
 /* ---- on the server's applier ---- */
 
 static void
+on_applied(void *context)
+{
+	struct membership *m = context;
+
+	feeder_applied(m->feeder);
+}
+
+static void
 applier_stopped(void *context)
 {
 	struct membership *m = context;
@@ -378,6 +388,22 @@ join(struct membership *m, char *text, size_t capacity)
 	return not_joined(m, error, refusal, text, capacity);
 }
 
+/* As many transactions as find a core to run on while as many wait for the disk.
+ * More workers than four times that are taken as a wish for more, for a disk that is
+ * slow; more than there are workers the coordinator would spin for. */
+static uint32_t
+ahead_max(unsigned long workers)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned long wanted = cores > 0 ? 2 * (unsigned long)cores : 2;
+
+	if (wanted < workers / 4)
+		wanted = workers / 4;
+	if (wanted > workers)
+		wanted = workers;
+	return wanted < 2 && workers > 0 ? 2 : (uint32_t)wanted;
+}
+
 static int
 open_parts(struct membership *m)
 {
@@ -389,9 +415,12 @@ open_parts(struct membership *m)
 			      .on_queue = on_queue,
 			      .on_view = on_view,
 			      .on_ended = on_ended,
-			      .has_room = has_room},
+			      .has_room = has_room,
+			      .on_applied = on_applied},
 	};
 	struct feeder_work work = {.context = m,
+				   .ahead_max = ahead_max(m->options.server.applier_workers),
+				   .stall_ns = STALL_NS,
 				   .begin = work_begin,
 				   .end = work_end,
 				   .transaction = work_transaction,

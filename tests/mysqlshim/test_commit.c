@@ -18,7 +18,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t sequence_next, sequence_seen;
 static uint32_t open_count, open_max;
-static _Atomic int wakes;
+static _Atomic int wakes, others;
 static _Atomic bool killed_flag, end;
 static struct commit *commit;
 static uint64_t count[4]; /* of posts, by kind; the network thread's */
@@ -73,6 +73,13 @@ wake(void *context)
 }
 
 static void
+applied(void *context)
+{
+	cr_assert_null(context);
+	atomic_fetch_add(&others, 1);
+}
+
+static void
 close_one(void)
 {
 	pthread_mutex_lock(&lock);
@@ -83,7 +90,8 @@ close_one(void)
 static void
 setup(void)
 {
-	static const struct commit_engine engine = {.take = take, .untake = untake, .wake = wake};
+	static const struct commit_engine engine = {
+		.take = take, .untake = untake, .wake = wake, .applied = applied};
 	static const struct commit_server server = {.locked = locked, .killed = killed};
 
 	open_max = CLIENTS;
@@ -281,6 +289,7 @@ Test(mysqlshim_commit, a_burst_wakes_once, .init = setup)
 	for (uint64_t i = 0; i < 10; i++)
 		commit_committed(commit, i, &gtid);
 	cr_assert_eq(atomic_load(&wakes), 1);
+	cr_assert_eq(atomic_load(&others), 10);
 	commit_disarm(commit);
 	commit_free(commit);
 }

@@ -6,12 +6,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "mysqlshim/feeder.h"
 
 #define RING_BYTES   (1u << 18)
 #define TRANSACTIONS 20000
+#define NO_STALL_NS  999999999
 
 static struct feeder *feeder;
 static _Atomic uint64_t taken, stopped_after;
@@ -148,6 +150,74 @@ Test(mysqlshim_feeder, an_applier_that_stopped_is_told_before_what_waits)
 		usleep(1000);
 	feeder_close(feeder);
 	cr_assert_eq(stops, 1);
+}
+
+static void
+open_with_gate(uint32_t ahead_max, uint64_t stall_ns)
+{
+	struct feeder_work gated = work;
+
+	gated.ahead_max = ahead_max;
+	gated.stall_ns = stall_ns;
+	cr_assert_eq(feeder_open(&gated, RING_BYTES, &feeder), 0);
+}
+
+static void
+expect_taken(uint64_t expected)
+{
+	while (atomic_load(&taken) < expected)
+		usleep(100);
+	usleep(5000); /* for one too many to show */
+	cr_assert_eq(atomic_load(&taken), expected);
+}
+
+Test(mysqlshim_feeder, the_work_is_not_given_more_than_the_server_applies)
+{
+	open_with_gate(3, NO_STALL_NS);
+	for (uint64_t i = 1; i <= 8; i++)
+		put(i);
+	expect_taken(3);
+	feeder_applied(feeder);
+	expect_taken(4);
+	feeder_applied(feeder);
+	feeder_applied(feeder);
+	expect_taken(6);
+	feeder_close(feeder);
+	cr_assert_eq(taken, 6);
+}
+
+/* Who waits for a view waits for all before it, and not for their commits. */
+Test(mysqlshim_feeder, a_view_opens_the_gate_before_it)
+{
+	static struct member_view v;
+
+	open_with_gate(2, NO_STALL_NS);
+	for (uint64_t i = 1; i <= 5; i++)
+		put(i);
+	expect_taken(2);
+	v.index = 5;
+	feeder_put_view(feeder, &v);
+	put(6);
+	expect_taken(5);
+	cr_assert_eq(views, 1);
+	feeder_close(feeder);
+}
+
+/* One that the server had already is passed over and never told. */
+Test(mysqlshim_feeder, what_is_never_applied_holds_the_rest_for_a_while)
+{
+	struct timespec began, now;
+
+	open_with_gate(2, 30000000);
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	for (uint64_t i = 1; i <= 6; i++)
+		put(i);
+	while (atomic_load(&taken) < 6)
+		usleep(100);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	int64_t took_ns = (now.tv_sec - began.tv_sec) * 1000000000l + now.tv_nsec - began.tv_nsec;
+	cr_assert_geq(took_ns, 60000000);
+	feeder_close(feeder);
 }
 
 Test(mysqlshim_feeder, full_is_said_before_it_is_and_room_is_told_once)
