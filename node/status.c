@@ -30,7 +30,8 @@ node_status(const struct node *n, struct node_status *status)
 	status->datagrams_dropped = w->drop_size + w->drop_checksum + w->drop_malformed +
 				    w->drop_epoch + w->drop_unknown + w->drop_duplicate +
 				    w->drop_old + w->drop_window + w->drop_ack + w->drop_handshake +
-				    w->drop_reply_queue + w->drop_refusal;
+				    w->drop_reply_queue + w->drop_refusal + w->drop_forged +
+				    w->drop_clear + w->drop_generation + w->drop_key + w->drop_load;
 	status->retransmitted = w->segments_resent;
 	status->other_versions = w->other_versions;
 	status->other_version = w->other_version;

@@ -24,6 +24,7 @@
 #define FLIGHT_PACKETS  512  /* power of two */
 #define FLIGHT_SEGMENTS 8    /* per datagram */
 #define REPEAT_PING     0x80 /* beside a bit per stream, for its grant */
+#define REPEAT_REKEY    0x40
 #define RECEIPT_BITS    1024
 #define RECEIPT_WORDS   (RECEIPT_BITS / 64)
 

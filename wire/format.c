@@ -32,14 +32,22 @@ tag_fits(const uint8_t *data, size_t bytes)
 	       bytes_get_u64(tag + 8) == 0;
 }
 
-size_t
-datagram_seal(const struct datagram *d, uint8_t *out, size_t body_bytes)
+void
+datagram_put_header(const struct datagram *d, uint8_t out[DATAGRAM_HEADER_BYTES])
 {
 	memset(out, 0, DATAGRAM_HEADER_BYTES);
 	out[0] = (uint8_t)d->type;
+	out[1] = d->generation;
 	bytes_put_u32(out + 4, d->key_id);
 	bytes_put_u64(out + 8, d->counter);
 	memcpy(out + 16, d->epoch, WIRE_EPOCH_BYTES);
+}
+
+size_t
+datagram_seal(const struct datagram *d, uint8_t *out, size_t body_bytes)
+{
+	must(d->generation == 0);
+	datagram_put_header(d, out);
 	datagram_put_tag(out, DATAGRAM_FRAME_BYTES + body_bytes);
 	return DATAGRAM_FRAME_BYTES + body_bytes;
 }
@@ -49,7 +57,25 @@ well_formed(const struct datagram *d)
 {
 	if (d->type == DATAGRAM_DATA || d->type == DATAGRAM_CONFIRM)
 		return d->key_id != 0;
-	return d->counter == 0 && (d->key_id == 0) == (d->type == DATAGRAM_INIT);
+	return d->generation <= 1 && d->counter == 0 &&
+	       (d->key_id == 0) == (d->type == DATAGRAM_INIT);
+}
+
+enum datagram_check
+datagram_parse(struct datagram *d, const uint8_t *data, size_t bytes)
+{
+	must(bytes >= DATAGRAM_FRAME_BYTES);
+	if (data[0] < DATAGRAM_INIT || data[0] > DATAGRAM_DATA || !zeros(data + 2, 2))
+		return DATAGRAM_MALFORMED;
+	d->type = data[0];
+	d->generation = data[1];
+	d->key_id = bytes_get_u32(data + 4);
+	d->counter = bytes_get_u64(data + 8);
+	memcpy(d->epoch, data + 16, WIRE_EPOCH_BYTES);
+	d->data = data;
+	d->body = data + DATAGRAM_HEADER_BYTES;
+	d->body_bytes = bytes - DATAGRAM_FRAME_BYTES;
+	return well_formed(d) ? DATAGRAM_WHOLE : DATAGRAM_MALFORMED;
 }
 
 /* The tag first: a flipped bit in a reserved byte is damage, not a peer's mistake. */
@@ -59,15 +85,8 @@ datagram_open(struct datagram *d, const uint8_t *data, size_t bytes)
 	must(bytes >= DATAGRAM_FRAME_BYTES);
 	if (!tag_fits(data, bytes))
 		return DATAGRAM_DAMAGED;
-	if (data[0] < DATAGRAM_INIT || data[0] > DATAGRAM_DATA || !zeros(data + 1, 3))
-		return DATAGRAM_MALFORMED;
-	d->type = data[0];
-	d->key_id = bytes_get_u32(data + 4);
-	d->counter = bytes_get_u64(data + 8);
-	memcpy(d->epoch, data + 16, WIRE_EPOCH_BYTES);
-	d->body = data + DATAGRAM_HEADER_BYTES;
-	d->body_bytes = bytes - DATAGRAM_FRAME_BYTES;
-	return well_formed(d) ? DATAGRAM_WHOLE : DATAGRAM_MALFORMED;
+	enum datagram_check check = datagram_parse(d, data, bytes);
+	return check == DATAGRAM_WHOLE && d->generation != 0 ? DATAGRAM_MALFORMED : check;
 }
 
 static void
@@ -81,35 +100,63 @@ put_expected(struct writer *w, const struct wire_identity *i)
 }
 
 void
-hello_encode(const struct hello *h, uint8_t out[HELLO_BYTES])
+hello_put_head(const struct hello *h, uint8_t out[HELLO_HEAD_BYTES])
 {
-	static const uint8_t noise[HELLO_NOISE_BYTES];
-	struct writer w = writer_over(out, HELLO_BYTES);
+	static const uint8_t reserved[8];
+	struct writer w = writer_over(out, HELLO_HEAD_BYTES);
 
 	writer_u32(&w, h->self.version);
-	put_expected(&w, &h->self);
+	writer_raw(&w, reserved, sizeof reserved);
 	writer_u32(&w, h->connection);
+	writer_raw(&w, h->cookie, COOKIE_BYTES);
+	writer_raw(&w, reserved, sizeof reserved);
+	writer_u64(&w, h->time_ns);
+	must(!w.bad && w.bytes == HELLO_HEAD_BYTES);
+}
+
+void
+hello_put_private(const struct hello *h, uint8_t out[HELLO_PRIVATE_BYTES])
+{
+	struct writer w = writer_over(out, HELLO_PRIVATE_BYTES);
+
+	put_expected(&w, &h->self);
 	writer_raw(&w, h->self.uuid, WIRE_UUID_BYTES);
 	writer_u64(&w, h->self.process);
-	writer_u64(&w, h->time_ns);
 	put_expected(&w, &h->expected);
 	writer_raw(&w, h->expected.uuid, WIRE_UUID_BYTES);
-	writer_raw(&w, h->cookie, COOKIE_BYTES);
 	for (int i = 0; i < WIRE_STREAMS; i++)
 		writer_u32(&w, h->window_bytes[i]);
 	writer_u32(&w, h->datagram_bytes_max);
 	writer_u32(&w, h->message_bytes_max);
-	writer_raw(&w, noise, sizeof noise);
-	must(!w.bad && w.bytes == HELLO_BYTES);
+	writer_u32(&w, h->connection);
+	writer_u32(&w, h->reason); /* one byte, three reserved */
+	writer_raw(&w, h->self.epoch, WIRE_EPOCH_BYTES);
+	must(!w.bad && w.bytes == HELLO_PRIVATE_BYTES);
+}
+
+void
+hello_encode(const struct hello *h, uint8_t out[HELLO_BYTES])
+{
+	hello_put_head(h, out);
+	hello_put_private(h, out + HELLO_HEAD_BYTES);
+	memset(out + HELLO_HEAD_BYTES + HELLO_PRIVATE_BYTES, 0, INIT_NOISE_BYTES);
 }
 
 bool
-hello_version(const struct datagram *d, uint32_t *version)
+hello_get_head(struct hello *h, const struct datagram *d)
 {
 	struct reader r = reader_over(d->body, d->body_bytes);
+	uint8_t reserved[2][8];
 
-	*version = reader_u32(&r);
-	return !r.bad;
+	memset(h, 0, sizeof *h);
+	memcpy(h->self.epoch, d->epoch, WIRE_EPOCH_BYTES);
+	h->self.version = reader_u32(&r);
+	reader_raw(&r, reserved[0], sizeof reserved[0]);
+	h->connection = reader_u32(&r);
+	reader_raw(&r, h->cookie, COOKIE_BYTES);
+	reader_raw(&r, reserved[1], sizeof reserved[1]);
+	h->time_ns = reader_u64(&r);
+	return !r.bad && h->connection != 0;
 }
 
 static void
@@ -125,30 +172,40 @@ get_expected(struct reader *r, struct wire_identity *i)
 }
 
 bool
-hello_decode(struct hello *h, const struct datagram *d)
+hello_get_private(struct hello *h, const struct datagram *d,
+		  const uint8_t data[HELLO_PRIVATE_BYTES])
 {
-	struct reader r = reader_over(d->body, d->body_bytes);
-	uint8_t noise[HELLO_NOISE_BYTES];
+	struct reader r = reader_over(data, HELLO_PRIVATE_BYTES);
+	uint8_t epoch[WIRE_EPOCH_BYTES];
 
-	memset(h, 0, sizeof *h);
-	memcpy(h->self.epoch, d->epoch, WIRE_EPOCH_BYTES);
-	h->self.version = reader_u32(&r);
+	if (!zeros(d->body + 4, 8) || !zeros(d->body + 32, 8))
+		return false;
 	get_expected(&r, &h->self);
-	h->connection = reader_u32(&r);
 	reader_raw(&r, h->self.uuid, WIRE_UUID_BYTES);
 	h->self.process = reader_u64(&r);
-	h->time_ns = reader_u64(&r);
 	get_expected(&r, &h->expected);
 	reader_raw(&r, h->expected.uuid, WIRE_UUID_BYTES);
-	reader_raw(&r, h->cookie, COOKIE_BYTES);
 	for (int i = 0; i < WIRE_STREAMS; i++)
 		h->window_bytes[i] = reader_u32(&r);
 	h->datagram_bytes_max = reader_u32(&r);
 	h->message_bytes_max = reader_u32(&r);
-	reader_raw(&r, noise, sizeof noise);
-	if (!reader_done(&r) || !zeros(noise, sizeof noise))
+	uint32_t connection = reader_u32(&r), reason = reader_u32(&r);
+	reader_raw(&r, epoch, sizeof epoch);
+	if (!reader_done(&r) || connection != h->connection || reason > WIRE_REASON_LAST ||
+	    memcmp(epoch, d->epoch, sizeof epoch) != 0)
 		return false;
-	return h->self.kind != WIRE_ANY && h->connection != 0 && h->datagram_bytes_max >= 512;
+	h->reason = (enum wire_reason)reason;
+	return h->self.kind != WIRE_ANY && h->datagram_bytes_max >= 512;
+}
+
+bool
+hello_decode(struct hello *h, const struct datagram *d)
+{
+	const uint8_t *private = d->body + HELLO_HEAD_BYTES;
+
+	return d->body_bytes == HELLO_BYTES && hello_get_head(h, d) &&
+	       zeros(private + HELLO_PRIVATE_BYTES, INIT_NOISE_BYTES) &&
+	       hello_get_private(h, d, private) && h->reason == WIRE_REASON_NONE;
 }
 
 void
@@ -174,6 +231,16 @@ item_put_close(struct writer *w, enum wire_reason reason)
 {
 	writer_u8(w, ITEM_CLOSE);
 	writer_u8(w, (uint8_t)reason);
+}
+
+void
+item_put_rekey(struct writer *w, uint8_t generation, const uint8_t *message, uint32_t bytes)
+{
+	must(bytes == INIT_NOISE_BYTES || bytes == RESPONSE_NOISE_BYTES);
+	writer_u8(w, ITEM_REKEY);
+	writer_u8(w, generation);
+	writer_u8(w, (uint8_t)bytes);
+	writer_raw(w, message, bytes);
 }
 
 size_t
@@ -242,6 +309,17 @@ get_bytes(struct reader *r, struct wire_item *item)
 		r->bad = true;
 }
 
+static void
+get_rekey(struct reader *r, struct wire_item *item)
+{
+	item->offset = reader_u8(r);
+	item->bytes = reader_u8(r);
+	item->data = reader_take(r, item->bytes);
+	if (item->offset == 0 || item->offset > GENERATION_MAX ||
+	    (item->bytes != INIT_NOISE_BYTES && item->bytes != RESPONSE_NOISE_BYTES))
+		r->bad = true;
+}
+
 bool
 item_next(struct reader *r, struct wire_item *item)
 {
@@ -264,6 +342,9 @@ item_next(struct reader *r, struct wire_item *item)
 		break;
 	case ITEM_CLOSE:
 		item->reason = reader_u8(r);
+		break;
+	case ITEM_REKEY:
+		get_rekey(r, item);
 		break;
 	default:
 		r->bad = true;

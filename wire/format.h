@@ -5,38 +5,52 @@
  *
  *     offset bytes
  *          0     1  type         enum wire_datagram
- *          1     3  reserved
+ *          1     1  generation   of the session's keys, 1..GENERATION_MAX and around;
+ *                                1 in a sealed handshake; 0: in clear
+ *          2     2  reserved
  *          4     4  key id       the receiver's connection id; INIT: 0
  *          8     8  counter      CONFIRM, DATA: never reused in a session (it is
  *                                the nonce of sealing); others: 0
  *         16    16  epoch        zero: the sender does not know it yet
  *         32        body
- *     n - 16    16  tag          of sealing. In clear: 8 bytes of XXH3-64 over header
- *                                and body, 8 zero. The tag's room then holds a
- *                                checksum against corruption, not against forgery
+ *     n - 16    16  tag          CONFIRM, DATA: of AES-256-GCM over the body, which is
+ *                                hidden, and the header, which is not. Others: two
+ *                                SipHashes under a key made of the responder's public
+ *                                key, which never goes over the wire in clear. In clear: 8 bytes of
+ *                                XXH3-64 over header and body, 8 zero: against
+ *                                corruption, not against forgery
  *
- * INIT and RESPONSE have one body, so that a response is never larger than what
- * it answers:
+ * INIT and RESPONSE have one body, a head that everybody may read and a part that
+ * is for the peer alone:
  *
  *          0     4  version      it, connection and time keep their places in
  *                                every version to come: a refusal needs them
- *          4     1  kind         3 reserved
- *          8     4  node
+ *          4     8  reserved
  *         12     4  connection   id under which the sender wants to be addressed
- *         16    16  uuid
- *         32     8  process
+ *         16    16  cookie       INIT: as given by COOKIE, else zero
+ *         32     8  reserved
  *         40     8  time         INIT: the initiator's clock; RESPONSE: echoed
- *         48     1  expected kind, 3 reserved, 4 node, 16 uuid; zero: any
- *         72    16  cookie       as given by COOKIE, else zero
- *         88    20  window       bytes of each stream that the sender may hold
- *        108     4  largest datagram that the sender takes
- *        112     4  largest message that the sender takes
- *        116    96  noise        handshake message of sealing; zero in clear
+ *         48   108  private, in clear; sealed: Noise's message with it as payload
+ *        156    96  zero, in clear: the room of that message. A sealed RESPONSE
+ *                   ends behind its message, and so is smaller than the INIT
+ *
+ *          0     1  kind         3 reserved
+ *          4     4  node
+ *          8    16  uuid
+ *         24     8  process
+ *         32     1  expected kind, 3 reserved, 4 node, 16 uuid; zero: any
+ *         56    20  window       bytes of each stream that the sender may hold
+ *         76     4  largest datagram that the sender takes
+ *         80     4  largest message that the sender takes
+ *         84     4  connection   as above
+ *         88     1  reason       RESPONSE: why there will be no session; 3 reserved
+ *         92    16  epoch        as in the header
  *
  * COOKIE:   time 8 (echoed), cookie 16.
  * REFUSE:   reason 1, 3 reserved, version 4, time 8 (echoed).
- * CONFIRM:  noise 64 (zero in clear), then items. The initiator sends it in
- *           place of DATA until it heard the responder in this session.
+ * CONFIRM:  64 zero bytes, so that no answer is larger than it, then items. The
+ *           initiator sends it in place of DATA until it heard the responder in
+ *           this session.
  * DATA:     items, to the end of the body:
  *
  *     PING    1: kind
@@ -47,6 +61,8 @@
  *     BYTES   4: kind, stream 1, count 2, offset 8, then the bytes. A stream is
  *                a row of messages, each behind its length in 4 bytes.
  *     CLOSE   5: kind, reason 1
+ *     REKEY   6: kind, generation 1, count 1, then a message of Noise without
+ *                payload: 96 bytes from the session's initiator, 48 from the other
  *
  * Errors  a decoder answers false and the caller counts; never a trap.
  */
@@ -63,16 +79,22 @@
 #define DATAGRAM_TAG_BYTES    16
 #define DATAGRAM_FRAME_BYTES  (DATAGRAM_HEADER_BYTES + DATAGRAM_TAG_BYTES)
 #define COOKIE_BYTES          16
-#define HELLO_NOISE_BYTES     96
-#define CONFIRM_NOISE_BYTES   64
-#define HELLO_BYTES           (116 + HELLO_NOISE_BYTES)
+#define HELLO_HEAD_BYTES      48
+#define HELLO_PRIVATE_BYTES   108
+#define INIT_NOISE_BYTES      96 /* what Noise adds to a payload: e, sealed s, tag */
+#define RESPONSE_NOISE_BYTES  48 /* e, tag */
+#define CONFIRM_ZERO_BYTES    64
+#define HELLO_BYTES           (HELLO_HEAD_BYTES + HELLO_PRIVATE_BYTES + INIT_NOISE_BYTES)
+#define SEALED_RESPONSE_BYTES (HELLO_HEAD_BYTES + HELLO_PRIVATE_BYTES + RESPONSE_NOISE_BYTES)
 #define COOKIE_BODY_BYTES     24
 #define REFUSE_BODY_BYTES     16
 #define ACK_HEAD_BYTES        16
 #define ACK_RANGES_MAX        24
 #define CREDIT_ITEM_BYTES     10
 #define BYTES_HEAD_BYTES      12
-#define LENGTH_BYTES          4 /* in front of every message in a stream */
+#define REKEY_HEAD_BYTES      3
+#define GENERATION_MAX        254 /* even: the slots of keys go by its lowest bit */
+#define LENGTH_BYTES          4   /* in front of every message in a stream */
 
 enum wire_datagram {
 	DATAGRAM_INIT = 1,
@@ -89,25 +111,30 @@ enum wire_item_kind {
 	ITEM_CREDIT = 3,
 	ITEM_BYTES = 4,
 	ITEM_CLOSE = 5,
+	ITEM_REKEY = 6,
 };
 
 _Static_assert(COOKIE_BODY_BYTES <= HELLO_BYTES, "a cookie is no larger than an INIT");
-_Static_assert(REFUSE_BODY_BYTES <= CONFIRM_NOISE_BYTES, "a refusal is no larger than a CONFIRM");
+_Static_assert(REFUSE_BODY_BYTES <= CONFIRM_ZERO_BYTES, "a refusal is no larger than a CONFIRM");
 
 struct datagram {
 	enum wire_datagram type;
+	uint8_t generation;
 	uint32_t key_id;
 	uint64_t counter;
 	uint8_t epoch[WIRE_EPOCH_BYTES];
-	const uint8_t *body; /* decoded only */
+	const uint8_t *data; /* decoded only: the whole of it */
+	const uint8_t *body;
 	size_t body_bytes;
 };
 
 struct hello {
-	struct wire_identity self; /* its epoch travels in the header */
+	struct wire_identity
+		self; /* its epoch must be that of the header; its key does not travel */
 	struct wire_identity expected;
 	uint32_t connection;
 	uint64_t time_ns;
+	enum wire_reason reason;
 	uint8_t cookie[COOKIE_BYTES];
 	uint32_t window_bytes[WIRE_STREAMS];
 	uint32_t datagram_bytes_max;
@@ -129,7 +156,7 @@ struct ack {
 struct wire_item {
 	enum wire_item_kind kind;
 	enum wire_stream stream;
-	uint64_t offset; /* BYTES; CREDIT: the limit */
+	uint64_t offset; /* BYTES; CREDIT: the limit; REKEY: the generation */
 	const uint8_t *data;
 	uint32_t bytes;
 	enum wire_reason reason;
@@ -142,17 +169,28 @@ enum datagram_check {
 	DATAGRAM_MALFORMED = 2, /* was sent like that */
 };
 
-/* Header and tag around a body that stands at `out + 32` already; returns the
- * datagram's size. The one place where sealing will happen. */
+/* In clear. Header and tag around a body that stands at `out + 32` already;
+ * returns the datagram's size. */
 size_t datagram_seal(const struct datagram *d, uint8_t *out, size_t body_bytes);
 enum datagram_check datagram_open(struct datagram *d, const uint8_t *data, size_t bytes);
 
 /* Puts the tag of what stands in front of it: what datagram_seal() does last. */
 void datagram_put_tag(uint8_t *data, size_t bytes);
 
+/* The header alone, whatever the tag says. */
+void datagram_put_header(const struct datagram *d, uint8_t out[DATAGRAM_HEADER_BYTES]);
+enum datagram_check datagram_parse(struct datagram *d, const uint8_t *data, size_t bytes);
+
+void hello_put_head(const struct hello *h, uint8_t out[HELLO_HEAD_BYTES]);
+void hello_put_private(const struct hello *h, uint8_t out[HELLO_PRIVATE_BYTES]);
+/* The head of INIT and RESPONSE; the version alone decides whether the rest may be
+ * read. False: too short, or no connection. */
+bool hello_get_head(struct hello *h, const struct datagram *d);
+/* The rest, behind a hello_get_head() that was true. */
+bool hello_get_private(struct hello *h, const struct datagram *d,
+		       const uint8_t data[HELLO_PRIVATE_BYTES]);
+/* In clear, both parts and zeros. */
 void hello_encode(const struct hello *h, uint8_t out[HELLO_BYTES]);
-/* The version alone decides whether the rest may be read. */
-bool hello_version(const struct datagram *d, uint32_t *version);
 bool hello_decode(struct hello *h, const struct datagram *d);
 
 bool zeros(const uint8_t *data, size_t n);
@@ -161,6 +199,7 @@ void item_put_bytes_head(struct writer *w, enum wire_stream stream, uint64_t off
 			 uint32_t bytes);
 void item_put_credit(struct writer *w, enum wire_stream stream, uint64_t limit);
 void item_put_close(struct writer *w, enum wire_reason reason);
+void item_put_rekey(struct writer *w, uint8_t generation, const uint8_t *message, uint32_t bytes);
 void item_put_ack(struct writer *w, const struct ack *ack);
 size_t item_ack_bytes(const struct ack *ack);
 

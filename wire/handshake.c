@@ -18,19 +18,34 @@
  */
 #include "wire/session.h"
 
+struct reply_head {
+	enum wire_datagram type;
+	uint32_t key_id;
+	const uint8_t *mac; /* of who answers in this handshake; NULL: in clear */
+};
+
+/* What stands around a reply's body. */
 static void
-reply_seal(struct reply *reply, const struct wire *w, enum wire_datagram type, uint32_t key_id)
+reply_finish(const struct wire *w, struct reply *reply, const struct reply_head *head,
+	     size_t body_bytes)
 {
-	static const size_t bytes[] = {
-		[DATAGRAM_INIT] = HELLO_BYTES,
-		[DATAGRAM_COOKIE] = COOKIE_BODY_BYTES,
-		[DATAGRAM_RESPONSE] = HELLO_BYTES,
-		[DATAGRAM_REFUSE] = REFUSE_BODY_BYTES,
-	};
-	struct datagram d = {.type = type, .key_id = key_id};
+	struct datagram d = {
+		.type = head->type, .key_id = head->key_id, .generation = head->mac != NULL};
 
 	memcpy(d.epoch, w->config.self.epoch, WIRE_EPOCH_BYTES);
-	reply->bytes = (uint32_t)datagram_seal(&d, reply->data, bytes[type]);
+	reply->bytes = (uint32_t)(DATAGRAM_FRAME_BYTES + body_bytes);
+	datagram_put_header(&d, reply->data);
+	if (head->mac == NULL)
+		datagram_put_tag(reply->data, reply->bytes);
+	else
+		seal_put_mac(head->mac, reply->data, reply->bytes);
+}
+
+/* As reply_finish() wants it from the end that answers. */
+static const uint8_t *
+own_mac(const struct wire *w)
+{
+	return sealed(w) ? w->mac : NULL;
 }
 
 static struct hello
@@ -52,21 +67,27 @@ void
 handshake_start(struct wire *w, struct session *s)
 {
 	uint64_t wait_ns = w->config.connect_retry_ns * (s->slow ? CONNECT_SLOW : 1);
-	struct reply *reply = wire_reply(w, &s->connect_to);
 
 	must(s->state == SESSION_CONNECTING);
 	s->init_due_ns = w->now_ns + wait_ns;
 	session_schedule(w, s);
+	struct hello h = own_hello(w, s->own_id, w->now_ns);
+	h.expected = s->expected;
+	memcpy(h.cookie, s->cookie, COOKIE_BYTES);
+	if (sealed(w) && !seal_write_init(w, s, &h))
+		return; /* whom to trust there is not listed, so far */
+	struct reply *reply = wire_reply(w, &s->connect_to);
 	if (reply == NULL)
 		return;
 	if (s->init_count++ == 0)
 		s->init_first_ns = w->now_ns;
 	s->init_last_ns = w->now_ns;
-	struct hello h = own_hello(w, s->own_id, w->now_ns);
-	h.expected = s->expected;
-	memcpy(h.cookie, s->cookie, COOKIE_BYTES);
-	hello_encode(&h, reply->data + DATAGRAM_HEADER_BYTES);
-	reply_seal(reply, w, DATAGRAM_INIT, 0);
+	uint8_t *body = reply->data + DATAGRAM_HEADER_BYTES;
+	hello_encode(&h, body);
+	if (sealed(w))
+		memcpy(body + HELLO_HEAD_BYTES, s->seal.message, INIT_MESSAGE_BYTES);
+	struct reply_head head = {.type = DATAGRAM_INIT, .mac = sealed(w) ? s->seal.mac : NULL};
+	reply_finish(w, reply, &head, HELLO_BYTES);
 }
 
 static void
@@ -107,7 +128,8 @@ send_cookie(struct wire *w, const struct endpoint *from, const struct hello *hel
 	uint8_t *body = reply->data + DATAGRAM_HEADER_BYTES;
 	bytes_put_u64(body, hello->time_ns);
 	cookie_make(w, from, w->now_ns / COOKIE_LIFE_NS, body + 8);
-	reply_seal(reply, w, DATAGRAM_COOKIE, hello->connection);
+	reply_finish(w, reply, &(struct reply_head){DATAGRAM_COOKIE, hello->connection, own_mac(w)},
+		     COOKIE_BODY_BYTES);
 	w->stats.cookies_sent++;
 }
 
@@ -115,26 +137,39 @@ struct refusal {
 	uint32_t connection;
 	uint64_t time_ns;
 	enum wire_reason reason;
+	const uint8_t *mac;
 };
+
+/* Refusals are answers to anybody: so many per second, and no more. */
+static struct reply *
+refusal_reply(struct wire *w, const struct endpoint *to)
+{
+	if (w->now_ns < w->refuse_due_ns) {
+		w->stats.drop_refusal++;
+		return NULL;
+	}
+	struct reply *reply = wire_reply(w, to);
+	if (reply == NULL)
+		return NULL;
+	w->refuse_due_ns = w->now_ns + REFUSE_EVERY_NS;
+	w->stats.refusals_sent++;
+	return reply;
+}
 
 static void
 send_refusal(struct wire *w, const struct endpoint *to, const struct refusal *r)
 {
-	if (w->now_ns < w->refuse_due_ns) {
-		w->stats.drop_refusal++;
-		return;
-	}
-	struct reply *reply = wire_reply(w, to);
+	struct reply *reply = refusal_reply(w, to);
+
 	if (reply == NULL)
 		return;
-	w->refuse_due_ns = w->now_ns + REFUSE_EVERY_NS;
 	struct writer body = writer_over(reply->data + DATAGRAM_HEADER_BYTES, REFUSE_BODY_BYTES);
 	writer_u32(&body, r->reason); /* one byte, three reserved */
 	writer_u32(&body, w->config.self.version);
 	writer_u64(&body, r->time_ns);
 	must(!body.bad && body.bytes == REFUSE_BODY_BYTES);
-	reply_seal(reply, w, DATAGRAM_REFUSE, r->connection);
-	w->stats.refusals_sent++;
+	reply_finish(w, reply, &(struct reply_head){DATAGRAM_REFUSE, r->connection, r->mac},
+		     REFUSE_BODY_BYTES);
 }
 
 static bool
@@ -285,57 +320,181 @@ met_other_version(struct wire *w, const struct endpoint *from, uint32_t version)
 	w->stats.other_version_from = *from;
 }
 
+/* Whether this INIT may cost us anything: with half of the table in use, or the
+ * ration of agreements used up, only what shows a cookie may. */
+static bool
+welcome(struct wire *w, const struct endpoint *from, const struct hello *hello)
+{
+	bool half_full = w->half_open_count >= (w->config.half_open_max + 1) / 2;
+
+	if (!half_full && (!sealed(w) || seal_hello_free(w)))
+		return true;
+	if (!cookie_good(w, from, hello->cookie)) {
+		send_cookie(w, from, hello);
+		return false;
+	}
+	if (!sealed(w) || seal_address_free(w, from))
+		return true;
+	w->stats.drop_load++;
+	return false;
+}
+
+/* An INIT that was read, and what it takes to answer it. */
+struct question {
+	const struct endpoint *from;
+	struct hello hello;
+	struct noise noise; /* sealed: of the handshake so far */
+};
+
+/* `message` is NULL in clear. A RESPONSE is never larger than its INIT. */
+static void
+fill_response(const struct wire *w, struct reply *reply, const struct hello *answer,
+	      uint32_t key_id, const uint8_t *message)
+{
+	uint8_t *body = reply->data + DATAGRAM_HEADER_BYTES;
+
+	hello_encode(answer, body);
+	if (message != NULL)
+		memcpy(body + HELLO_HEAD_BYTES, message, RESPONSE_MESSAGE_BYTES);
+	reply_finish(w, reply, &(struct reply_head){DATAGRAM_RESPONSE, key_id, own_mac(w)},
+		     message != NULL ? SEALED_RESPONSE_BYTES : HELLO_BYTES);
+}
+
+/* In clear a REFUSE; sealed a RESPONSE that says why, which nobody else can read
+ * or make. */
+static void
+refuse(struct wire *w, struct question *q, enum wire_reason reason)
+{
+	uint8_t message[RESPONSE_MESSAGE_BYTES];
+
+	if (!sealed(w)) {
+		struct refusal r = {q->hello.connection, q->hello.time_ns, reason, NULL};
+		send_refusal(w, q->from, &r);
+		return;
+	}
+	struct hello answer = own_hello(w, q->hello.connection, q->hello.time_ns);
+	answer.reason = reason;
+	if (!seal_write_response(&q->noise, &answer, message))
+		return;
+	struct reply *reply = refusal_reply(w, q->from);
+	if (reply != NULL)
+		fill_response(w, reply, &answer, q->hello.connection, message);
+}
+
+/* Sealed: the entry whose answer this INIT had already, or NULL. */
+static struct half_open *
+answered_before(struct wire *w, const struct endpoint *from, const struct hello *head,
+		const struct datagram *d)
+{
+	for (uint32_t i = 0; sealed(w) && i < w->config.half_open_max; i++) {
+		struct half_open *h = &w->half_open[i];
+		if (h->used && h->hello.connection == head->connection &&
+		    endpoint_equal(&h->from, from) &&
+		    memcmp(h->ephemeral, d->body + HELLO_HEAD_BYTES, NOISE_KEY_BYTES) == 0)
+			return h;
+	}
+	return NULL;
+}
+
+/* An entry for the question, with its answer; NULL: the peer's key is none. */
+static struct half_open *
+half_open_make(struct wire *w, struct question *q, const struct datagram *d)
+{
+	struct half_open *h = half_open_take(w, q->from, &q->hello);
+
+	h->hello = q->hello;
+	h->answered_ns = w->now_ns;
+	if (!sealed(w))
+		return h;
+	struct hello answer = own_hello(w, h->own_id, q->hello.time_ns);
+	if (!seal_write_response(&q->noise, &answer, h->message)) {
+		w->stats.drop_forged++;
+		half_open_drop(w, h);
+		return NULL;
+	}
+	noise_split(&q->noise, &h->keys);
+	memcpy(h->hash, q->noise.hash, sizeof h->hash);
+	memcpy(h->ephemeral, d->body + HELLO_HEAD_BYTES, sizeof h->ephemeral);
+	return h;
+}
+
+/* False where there is nothing to answer, or an answer other than RESPONSE went out. */
+static bool
+read_question(struct wire *w, const struct datagram *d, struct question *q)
+{
+	static const struct wire_identity any;
+	bool whole = d->body_bytes == HELLO_BYTES;
+
+	if (sealed(w)) {
+		if (whole && !seal_read_init(w, d, &q->noise, &q->hello)) {
+			w->stats.unlisted_from = *q->from;
+			return false;
+		}
+	} else {
+		whole = whole && hello_decode(&q->hello, d);
+	}
+	if (!whole) {
+		w->stats.drop_malformed++;
+		return false;
+	}
+	enum wire_reason reason = objection(w, &q->hello, &any);
+	if (reason != WIRE_REASON_NONE) {
+		refuse(w, q, reason);
+		return false;
+	}
+	const struct session *ours = connecting_to(w, &q->hello.self, q->from);
+	if (ours != NULL && own_identity_lower(w, &q->hello.self) && !ours->slow &&
+	    ours->init_count <= CONNECT_RACE_MAX) {
+		w->stats.drop_handshake++;
+		return false;
+	}
+	return true;
+}
+
 static void
 receive_init(struct wire *w, const struct endpoint *from, const struct datagram *d)
 {
-	static const struct wire_identity any;
-	struct hello hello;
-	uint32_t version;
+	struct question q = {.from = from};
 
 	w->stats.handshakes_received++;
-	if (d->body_bytes < HELLO_BYTES || !hello_version(d, &version)) {
+	if (d->body_bytes < HELLO_HEAD_BYTES || !hello_get_head(&q.hello, d)) {
 		w->stats.drop_malformed++;
 		return;
 	}
-	if (version != w->config.self.version) {
-		/* Connection and time keep their places in every version. */
-		struct refusal r = {bytes_get_u32(d->body + 12), bytes_get_u64(d->body + 40),
-				    WIRE_REASON_VERSION};
-		met_other_version(w, from, version);
-		if (r.connection != 0)
-			send_refusal(w, from, &r);
-		return;
-	}
-	if (!hello_decode(&hello, d)) {
-		w->stats.drop_malformed++;
-		return;
-	}
-	enum wire_reason reason = objection(w, &hello, &any);
-	if (reason != WIRE_REASON_NONE) {
-		struct refusal r = {hello.connection, hello.time_ns, reason};
+	struct hello head = q.hello;
+	if (head.self.version != w->config.self.version) {
+		/* What stands in the head keeps its place in every version. */
+		struct refusal r = {head.connection, head.time_ns, WIRE_REASON_VERSION, own_mac(w)};
+		met_other_version(w, from, head.self.version);
 		send_refusal(w, from, &r);
 		return;
 	}
-	const struct session *ours = connecting_to(w, &hello.self, from);
-	if (ours != NULL && own_identity_lower(w, &hello.self) && !ours->slow &&
-	    ours->init_count <= CONNECT_RACE_MAX) {
-		w->stats.drop_handshake++;
-		return;
+	struct half_open *h = answered_before(w, from, &head, d);
+	if (h == NULL) {
+		if (!welcome(w, from, &head) || !read_question(w, d, &q))
+			return;
+		h = half_open_make(w, &q, d);
+		if (h == NULL)
+			return;
 	}
-	if (w->half_open_count >= (w->config.half_open_max + 1) / 2 &&
-	    !cookie_good(w, from, hello.cookie)) {
-		send_cookie(w, from, &hello);
-		return;
-	}
-	struct half_open *h = half_open_take(w, from, &hello);
-	h->hello = hello;
-	h->answered_ns = w->now_ns;
 	struct reply *reply = wire_reply(w, from);
 	if (reply == NULL)
 		return;
-	struct hello answer = own_hello(w, h->own_id, hello.time_ns);
-	hello_encode(&answer, reply->data + DATAGRAM_HEADER_BYTES);
-	reply_seal(reply, w, DATAGRAM_RESPONSE, hello.connection);
+	struct hello answer = own_hello(w, h->own_id, head.time_ns);
+	fill_response(w, reply, &answer, head.connection, sealed(w) ? h->message : NULL);
+}
+
+void
+handshake_in_clear(struct wire *w, const struct endpoint *from, const struct datagram *d)
+{
+	struct hello head;
+
+	w->stats.drop_clear++;
+	if (d->type != DATAGRAM_INIT || d->body_bytes < HELLO_HEAD_BYTES ||
+	    !hello_get_head(&head, d))
+		return;
+	struct refusal r = {head.connection, head.time_ns, WIRE_REASON_SEAL, NULL};
+	send_refusal(w, from, &r);
 }
 
 /* The connecting slot that a handshake datagram answers; NULL counts. */
@@ -379,9 +538,11 @@ wins(const struct wire *w, const struct session *old, const struct hello *new, b
 static void
 receive_response(struct wire *w, const struct endpoint *from, const struct datagram *d)
 {
+	uint8_t hash[NOISE_KEY_BYTES];
+	struct noise_keys keys;
 	struct hello hello;
 
-	if (!hello_decode(&hello, d)) {
+	if (!hello_get_head(&hello, d) || (!sealed(w) && !hello_decode(&hello, d))) {
 		w->stats.drop_malformed++;
 		return;
 	}
@@ -392,7 +553,11 @@ receive_response(struct wire *w, const struct endpoint *from, const struct datag
 		w->stats.drop_handshake++;
 		return;
 	}
-	enum wire_reason reason = objection(w, &hello, &s->expected);
+	if (sealed(w) && !seal_read_response(w, s, d, &hello))
+		return;
+	enum wire_reason reason = hello.reason;
+	if (reason == WIRE_REASON_NONE)
+		reason = objection(w, &hello, &s->expected);
 	if (reason != WIRE_REASON_NONE) {
 		refused(w, s, reason);
 		return;
@@ -414,7 +579,13 @@ receive_response(struct wire *w, const struct endpoint *from, const struct datag
 		.endpoint = from,
 		.initiator = true,
 		.rtt_ns = w->now_ns - hello.time_ns,
+		.keys = &keys,
+		.hash = hash,
 	};
+	if (sealed(w)) {
+		noise_split(&s->seal.noise, &keys);
+		memcpy(hash, s->seal.noise.hash, sizeof hash);
+	}
 	session_open(w, s, &terms);
 }
 
@@ -448,7 +619,7 @@ receive_refuse(struct wire *w, const struct endpoint *from, const struct datagra
 	uint32_t version = reader_u32(&r);
 	uint64_t time_ns = reader_u64(&r);
 
-	if (!reader_done(&r) || reason < WIRE_REASON_VERSION || reason > WIRE_REASON_FULL) {
+	if (!reader_done(&r) || reason < WIRE_REASON_VERSION || reason > WIRE_REASON_SEAL) {
 		w->stats.drop_malformed++;
 		return;
 	}
@@ -457,6 +628,12 @@ receive_refuse(struct wire *w, const struct endpoint *from, const struct datagra
 		return;
 	if (reason == WIRE_REASON_VERSION)
 		met_other_version(w, from, version);
+	/* Anybody who knows the peer's public key can make it: sealed, all but the version
+	 * is said inside a RESPONSE or a session. */
+	if (sealed(w) && (reason != WIRE_REASON_VERSION || s->state != SESSION_CONNECTING)) {
+		w->stats.drop_handshake++;
+		return;
+	}
 	/* FULL answers a CONFIRM; a session that heard its peer is beyond that. */
 	if (s->state == SESSION_OPEN && s->initiator && !s->confirmed && s->connector)
 		session_close(w, s, (enum wire_reason)reason, false);
@@ -464,6 +641,35 @@ receive_refuse(struct wire *w, const struct endpoint *from, const struct datagra
 		refused(w, s, (enum wire_reason)reason);
 	else
 		w->stats.drop_handshake++;
+}
+
+/* No place is left for whom we answered. It has its session open already. */
+static void
+refuse_confirmed(struct wire *w, const struct half_open *h)
+{
+	struct refusal r = {h->hello.connection, h->hello.time_ns, WIRE_REASON_FULL, NULL};
+
+	if (!sealed(w)) {
+		send_refusal(w, &h->from, &r);
+		return;
+	}
+	struct reply *reply = refusal_reply(w, &h->from);
+	if (reply == NULL)
+		return;
+	struct datagram d = {.type = DATAGRAM_DATA, .key_id = r.connection, .counter = 1};
+	const uint8_t *epoch = w->config.self.epoch;
+	memcpy(d.epoch, zeros(epoch, WIRE_EPOCH_BYTES) ? h->hello.self.epoch : epoch,
+	       WIRE_EPOCH_BYTES);
+	struct writer body = writer_over(reply->data + DATAGRAM_HEADER_BYTES, HELLO_BYTES);
+	item_put_close(&body, WIRE_REASON_FULL);
+	reply->bytes = (uint32_t)seal_half_open(w, h, &d, reply->data, body.bytes);
+}
+
+void
+handshake_too_late(struct wire *w, struct session *s)
+{
+	session_close(w, s, WIRE_REASON_FULL, false);
+	refused(w, s, WIRE_REASON_FULL);
 }
 
 /* The slot for a peer that confirmed: the one it has, one that is connecting to
@@ -486,10 +692,8 @@ slot_for(struct wire *w, const struct half_open *h)
 	s = connecting_to(w, &hello->self, &h->from);
 	if (s == NULL)
 		s = free_slot(w);
-	if (s == NULL) {
-		struct refusal r = {hello->connection, hello->time_ns, WIRE_REASON_FULL};
-		send_refusal(w, &h->from, &r);
-	}
+	if (s == NULL)
+		refuse_confirmed(w, h);
 	return s;
 }
 
@@ -513,6 +717,8 @@ confirm(struct wire *w, struct half_open *h, const struct endpoint *from)
 		.endpoint = from,
 		.initiator = false,
 		.rtt_ns = w->now_ns - h->answered_ns,
+		.keys = &h->keys,
+		.hash = h->hash,
 	};
 	session_open(w, s, &terms);
 	half_open_drop(w, h);
@@ -525,7 +731,7 @@ receive_confirm(struct wire *w, const struct endpoint *from, const struct datagr
 	const struct id_entry *entry = wire_id_find(w, d->key_id);
 	struct session *s = NULL;
 
-	if (d->body_bytes < CONFIRM_NOISE_BYTES || !zeros(d->body, CONFIRM_NOISE_BYTES)) {
+	if (d->body_bytes < CONFIRM_ZERO_BYTES) {
 		w->stats.drop_malformed++;
 		return;
 	}
@@ -533,23 +739,53 @@ receive_confirm(struct wire *w, const struct endpoint *from, const struct datagr
 		w->stats.drop_unknown++;
 		return;
 	}
-	if (entry->owner >= w->config.sessions_max)
-		s = confirm(w, &w->half_open[entry->owner - w->config.sessions_max], from);
-	else if (w->sessions[entry->owner].state == SESSION_OPEN)
+	if (entry->owner >= w->config.sessions_max) {
+		struct half_open *h = &w->half_open[entry->owner - w->config.sessions_max];
+		struct datagram opened = *d;
+		if (!seal_open_half(w, h, &opened))
+			return;
+		if (!zeros(opened.body, CONFIRM_ZERO_BYTES)) {
+			w->stats.drop_malformed++;
+			return;
+		}
+		s = confirm(w, h, from);
+	} else if (w->sessions[entry->owner].state == SESSION_OPEN) {
 		s = &w->sessions[entry->owner];
-	else
+	} else {
 		w->stats.drop_unknown++;
-	if (s == NULL)
-		return;
-	struct datagram data = *d;
-	data.body += CONFIRM_NOISE_BYTES;
-	data.body_bytes -= CONFIRM_NOISE_BYTES;
-	session_receive(w, s, from, &data);
+	}
+	if (s != NULL)
+		session_receive(w, s, from, d);
+}
+
+/* Sealed: whether a handshake's datagram was made by one who knows the public key
+ * of the end that answers in it. */
+static bool
+made_by_one_of_us(struct wire *w, const struct datagram *d)
+{
+	const uint8_t *mac = w->mac;
+
+	if (!sealed(w) || d->type == DATAGRAM_CONFIRM)
+		return true;
+	if (d->type != DATAGRAM_INIT) {
+		const struct id_entry *entry = wire_id_find(w, d->key_id);
+		if (entry == NULL || entry->owner >= w->config.sessions_max) {
+			w->stats.drop_unknown++;
+			return false;
+		}
+		mac = w->sessions[entry->owner].seal.mac;
+	}
+	if (seal_mac_fits(mac, d))
+		return true;
+	w->stats.drop_forged++;
+	return false;
 }
 
 void
 handshake_receive(struct wire *w, const struct endpoint *from, const struct datagram *d)
 {
+	if (!made_by_one_of_us(w, d))
+		return;
 	switch (d->type) {
 	case DATAGRAM_INIT:
 		receive_init(w, from, d);

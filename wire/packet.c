@@ -1,9 +1,9 @@
 /*
  * What goes into the next datagram of a session.
  *
- * Order: ACK, grants, then the streams by priority. The one exception: a lost
+ * Order: ACK, new keys, grants, then the streams by priority. The one exception: a lost
  * segment keeps its size, and one that fills a datagram would never fit behind an
- * ACK; where such a one is first, ACK and grants take the datagram after it.
+ * ACK; where such a one is first, those take the datagram after it.
  */
 #include "wire/session.h"
 
@@ -141,7 +141,23 @@ put_grants(struct session *s, struct build *b)
 	}
 }
 
-/* ACK and grants, unless the first segment could then not go. */
+static void
+put_rekey(struct session *s, struct build *b)
+{
+	const struct seal *seal = &s->seal;
+
+	if (!(s->repeat_due & REPEAT_REKEY) ||
+	    b->w.capacity - b->w.bytes < REKEY_HEAD_BYTES + seal->message_bytes)
+		return;
+	s->repeat_due &= (uint8_t)~REPEAT_REKEY;
+	if (seal->message_bytes == 0)
+		return; /* answered meanwhile */
+	item_put_rekey(&b->w, seal->generation, seal->message, seal->message_bytes);
+	b->sent.repeat |= REPEAT_REKEY;
+	b->asks_ack = true;
+}
+
+/* ACK, keys and grants, unless the first segment could then not go. */
 static void
 put_returns(struct wire *w, struct session *s, struct build *b)
 {
@@ -152,6 +168,7 @@ put_returns(struct wire *w, struct session *s, struct build *b)
 
 	for (int i = 0; i < WIRE_STREAMS; i++)
 		bytes += s->repeat_due & 1u << i ? CREDIT_ITEM_BYTES : 0;
+	bytes += s->repeat_due & REPEAT_REKEY ? REKEY_HEAD_BYTES + s->seal.message_bytes : 0;
 	if (b->order.count > 0 && s->outbox[b->order.stream[0]].lost_count > 0) {
 		struct outbox *o = &s->outbox[b->order.stream[0]];
 		uint32_t segment_bytes = outbox_segment(o, outbox_lost(o))->bytes;
@@ -164,15 +181,17 @@ put_returns(struct wire *w, struct session *s, struct build *b)
 		s->receipt.unacked = 0;
 		s->receipt.ack_due_ns = UINT64_MAX;
 	}
-	if (!flight_full(&s->flight))
-		put_grants(s, b);
+	if (flight_full(&s->flight))
+		return;
+	put_rekey(s, b);
+	put_grants(s, b);
 }
 
 static void
 finish(struct wire *w, struct session *s, struct build *b, struct wire_packet *packet)
 {
 	bool confirm = s->initiator && !s->confirmed;
-	size_t prefix = confirm ? CONFIRM_NOISE_BYTES : 0;
+	size_t prefix = confirm ? CONFIRM_ZERO_BYTES : 0;
 	struct datagram d = {
 		.type = confirm ? DATAGRAM_CONFIRM : DATAGRAM_DATA,
 		.key_id = s->peer_id,
@@ -183,7 +202,7 @@ finish(struct wire *w, struct session *s, struct build *b, struct wire_packet *p
 	memset(w->packet + DATAGRAM_HEADER_BYTES, 0, prefix);
 	packet->to = s->peer_endpoint;
 	packet->data = w->packet;
-	packet->bytes = datagram_seal(&d, w->packet, prefix + b->w.bytes);
+	packet->bytes = seal_datagram(w, s, &d, w->packet, prefix + b->w.bytes);
 	packet->after_lsn = b->after_lsn;
 	must(packet->bytes <= s->datagram_bytes);
 	must(packet->after_lsn <= w->durable_lsn);
@@ -209,7 +228,7 @@ packet_build(struct wire *w, struct session *s, struct wire_packet *packet)
 	/* As after nearly every datagram: it took all there was. */
 	if (order.count == 0 && !s->ack_now && (full || s->repeat_due == 0))
 		return false;
-	size_t prefix = s->initiator && !s->confirmed ? CONFIRM_NOISE_BYTES : 0;
+	size_t prefix = s->initiator && !s->confirmed ? CONFIRM_ZERO_BYTES : 0;
 	struct build b = {
 		.w = writer_over(w->packet + DATAGRAM_HEADER_BYTES + prefix,
 				 s->datagram_bytes - DATAGRAM_FRAME_BYTES - prefix),
@@ -237,16 +256,16 @@ packet_build(struct wire *w, struct session *s, struct wire_packet *packet)
 
 /* Best effort, unacknowledged: a peer that misses it hears silence instead. */
 void
-packet_close(struct wire *w, const struct session *s, enum wire_reason reason)
+packet_close(struct wire *w, struct session *s, enum wire_reason reason)
 {
 	struct reply *reply = wire_reply(w, &s->peer_endpoint);
 
 	if (reply == NULL)
 		return;
 	struct datagram d = {
-		.type = DATAGRAM_DATA, .key_id = s->peer_id, .counter = s->flight.next_counter};
+		.type = DATAGRAM_DATA, .key_id = s->peer_id, .counter = s->flight.next_counter++};
 	memcpy(d.epoch, s->epoch, WIRE_EPOCH_BYTES);
 	struct writer body = writer_over(reply->data + DATAGRAM_HEADER_BYTES, HELLO_BYTES);
 	item_put_close(&body, reason);
-	reply->bytes = (uint32_t)datagram_seal(&d, reply->data, body.bytes);
+	reply->bytes = (uint32_t)seal_datagram(w, s, &d, reply->data, body.bytes);
 }

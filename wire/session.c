@@ -47,6 +47,8 @@ session_open(struct wire *w, struct session *s, const struct session_terms *term
 				 });
 	flight_sample(&s->flight, terms->rtt_ns);
 	receipt_reset(&s->receipt);
+	s->replay = (struct replay){.newest = 0};
+	rekey_begin(w, s, terms);
 	for (int i = 0; i < WIRE_STREAMS; i++) {
 		s->message_bytes[i] = message_limit(w, hello, (enum wire_stream)i);
 		outbox_reset(&s->outbox[i],
@@ -65,6 +67,7 @@ session_connect_again(struct wire *w, struct session *s, uint64_t at_ns)
 	must(s->connector);
 	s->state = SESSION_CONNECTING;
 	s->own_id = wire_id_take(w, session_number(w, s));
+	s->seal.under_way = false;
 	memset(s->cookie, 0, sizeof s->cookie);
 	s->init_count = 0;
 	s->init_first_ns = w->now_ns;
@@ -79,6 +82,7 @@ session_close(struct wire *w, struct session *s, enum wire_reason reason, bool t
 	must(s->state == SESSION_OPEN);
 	if (tell)
 		packet_close(w, s, reason);
+	rekey_end(w, s);
 	if (w->lent_session == (int)session_number(w, s))
 		w->lent_session = -1;
 	/* A session of which the caller never heard closes unheard. */
@@ -150,6 +154,9 @@ take_item(struct wire *w, struct session *s, const struct wire_item *item)
 		if (item->offset > o->credit)
 			o->credit = item->offset;
 		return true;
+	case ITEM_REKEY:
+		rekey_receive(w, s, item);
+		return true;
 	case ITEM_BYTES:
 		bit_set(w->to_tell, session_number(w, s));
 		return inbox_put(&s->inbox[item->stream], item->offset, item->data, item->bytes);
@@ -174,8 +181,8 @@ note_received(struct wire *w, struct session *s, const struct datagram *d, bool 
 		r->ack_due_ns = w->now_ns + w->config.ack_delay_ns;
 }
 
-/* Returns whether CLOSE was among them; `kept` turns false where bytes were not. */
-static bool
+/* Returns the reason of a CLOSE among them; `kept` turns false where bytes were not. */
+static enum wire_reason
 take_items(struct wire *w, struct session *s, const struct datagram *d, bool *kept)
 {
 	struct reader r = reader_over(d->body, d->body_bytes);
@@ -184,45 +191,72 @@ take_items(struct wire *w, struct session *s, const struct datagram *d, bool *ke
 	*kept = true;
 	while (item_next(&r, &item)) {
 		if (item.kind == ITEM_CLOSE)
-			return true;
+			return item.reason == WIRE_REASON_FULL ? item.reason : WIRE_REASON_PEER;
 		if (!take_item(w, s, &item))
 			*kept = false;
 	}
-	return false;
+	return WIRE_REASON_NONE;
+}
+
+/* Whether a datagram is the peer's, of now and new; counts why not. Its body then
+ * holds items, and nothing else. */
+static bool
+admit(struct wire *w, struct session *s, struct datagram *d)
+{
+	if (memcmp(d->epoch, s->epoch, WIRE_EPOCH_BYTES) != 0) {
+		w->stats.drop_epoch++;
+		return false;
+	}
+	enum replay_verdict verdict = replay_check(&s->replay, d->counter);
+	if (verdict != REPLAY_NEW) {
+		*(verdict == REPLAY_OLD ? &w->stats.drop_old : &w->stats.drop_duplicate) += 1;
+		return false;
+	}
+	if (!seal_open(w, s, d))
+		return false;
+	if (d->type == DATAGRAM_CONFIRM) {
+		if (d->body_bytes < CONFIRM_ZERO_BYTES || !zeros(d->body, CONFIRM_ZERO_BYTES)) {
+			w->stats.drop_malformed++;
+			return false;
+		}
+		d->body += CONFIRM_ZERO_BYTES;
+		d->body_bytes -= CONFIRM_ZERO_BYTES;
+	}
+	return true;
 }
 
 void
 session_receive(struct wire *w, struct session *s, const struct endpoint *from,
-		const struct datagram *d)
+		const struct datagram *datagram)
 {
-	bool asks_ack, kept;
+	struct datagram d = *datagram;
+	bool asks_ack, kept, first = !s->confirmed;
 
 	must(s->state == SESSION_OPEN);
-	if (memcmp(d->epoch, s->epoch, WIRE_EPOCH_BYTES) != 0) {
-		w->stats.drop_epoch++;
+	if (!admit(w, s, &d))
 		return;
-	}
-	enum receipt_verdict verdict = receipt_check(&s->receipt, d->counter);
-	if (verdict != RECEIPT_NEW) {
-		*(verdict == RECEIPT_OLD ? &w->stats.drop_old : &w->stats.drop_duplicate) += 1;
-		return;
-	}
-	if (!items_decode(d, &asks_ack)) {
+	if (!items_decode(&d, &asks_ack)) {
 		w->stats.drop_malformed++;
 		return;
 	}
+	if (d.counter > s->replay.newest)
+		s->peer_endpoint = *from;
+	replay_add(&s->replay, d.counter);
+	rekey_heard(w, s, d.generation);
 	s->heard_ns = w->now_ns;
 	s->confirmed = true;
-	if (d->counter > s->receipt.newest)
-		s->peer_endpoint = *from;
-	bool closed = take_items(w, s, d, &kept);
-	if (closed) {
+	enum wire_reason closed = take_items(w, s, &d, &kept);
+	if (closed == WIRE_REASON_FULL && s->initiator && first && s->connector) {
+		handshake_too_late(w, s);
+		return;
+	}
+	if (closed != WIRE_REASON_NONE) {
 		session_close(w, s, WIRE_REASON_PEER, false);
 		return;
 	}
 	/* What was not kept is not acknowledged: its other items may come again. */
 	if (kept)
-		note_received(w, s, d, asks_ack);
+		note_received(w, s, &d, asks_ack);
 	else
 		w->stats.drop_window++;
 	bit_set(w->to_send, session_number(w, s));
@@ -246,7 +280,9 @@ session_tick(struct wire *w, struct session *s)
 	if (s->sent_ns + w->config.keepalive_ns <= w->now_ns)
 		s->repeat_due |= REPEAT_PING;
 	bit_set(w->to_send, session_number(w, s));
-	session_schedule(w, s);
+	rekey_tick(w, s);
+	if (s->state == SESSION_OPEN)
+		session_schedule(w, s);
 }
 
 /* When session_tick() or the next INIT is due. */
@@ -268,6 +304,7 @@ session_schedule(struct wire *w, struct session *s)
 		s->repeat_due & REPEAT_PING ? UINT64_MAX : s->sent_ns + w->config.keepalive_ns,
 		s->ack_now ? UINT64_MAX : s->receipt.ack_due_ns,
 		flight_due_ns(&s->flight),
+		rekey_due_ns(w, s),
 	};
 	*due_ns = UINT64_MAX;
 	for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)

@@ -18,23 +18,58 @@
 #include "wire/flight.h"
 #include "wire/format.h"
 #include "wire/inbox.h"
+#include "wire/noise.h"
 #include "wire/outbox.h"
+#include "wire/replay.h"
 #include "wire/siphash.h"
 #include "wire/wire.h"
 
-#define REPLIES           32 /* power of two */
-#define REPLY_BYTES_MAX   (DATAGRAM_FRAME_BYTES + HELLO_BYTES)
-#define REFUSE_EVERY_NS   200000
-#define CONNECT_SLOW      8 /* times connect_retry_ns, once refused */
-#define CONNECT_RACE_MAX  3 /* INITs of ours that silence a higher identity's */
-#define PASSED_OVER_MAX   8
-#define COOKIE_LIFE_NS    8000000000u
-#define ENTROPY_BYTES_MIN 32
+#define REPLIES                32 /* power of two */
+#define REPLY_BYTES_MAX        (DATAGRAM_FRAME_BYTES + HELLO_BYTES)
+#define REFUSE_EVERY_NS        200000
+#define CONNECT_SLOW           8 /* times connect_retry_ns, once refused */
+#define CONNECT_RACE_MAX       3 /* INITs of ours that silence a higher identity's */
+#define PASSED_OVER_MAX        8
+#define COOKIE_LIFE_NS         8000000000u
+#define ENTROPY_BYTES_MIN      32
+#define ADDRESS_BUCKETS        64 /* power of two */
+#define INIT_MESSAGE_BYTES     (HELLO_PRIVATE_BYTES + INIT_NOISE_BYTES)
+#define RESPONSE_MESSAGE_BYTES (HELLO_PRIVATE_BYTES + RESPONSE_NOISE_BYTES)
 
 enum session_state {
 	SESSION_FREE = 0,
 	SESSION_CONNECTING = 1,
 	SESSION_OPEN = 2,
+};
+
+/*
+ * The keys of a session. A generation of keys has a slot to send and one to
+ * receive by its lowest bit, so that the next one can be agreed and the last one
+ * still open what is late. Counters go on through all generations.
+ *
+ *     initiator                       responder
+ *     REKEY g + 1 (g)       ------->  receives g + 1 and g, sends g
+ *     receives both,        <-------  REKEY g + 1 (g)
+ *     sends g + 1
+ *     anything (g + 1)      ------->  sends g + 1
+ *
+ * The responder sends under g until it heard g + 1: before that the initiator may
+ * not have the answer, and could open nothing.
+ */
+struct seal {
+	uint8_t send_generation;
+	uint8_t open_generation[2]; /* by parity; 0: none */
+	uint64_t since_ns;          /* of send_generation, and the counters it began at */
+	uint64_t since_sent, since_taken;
+	uint64_t retire_ns;            /* when the last generation goes; UINT64_MAX: it went */
+	uint8_t hash[NOISE_KEY_BYTES]; /* of the last handshake: the next is bound to it */
+	/* The handshake under way: INIT's while connecting, REKEY's while open. */
+	struct noise noise;
+	bool under_way;
+	uint8_t generation;                  /* REKEY: of `message` */
+	uint32_t message_bytes;              /* REKEY: 0 once nobody waits for it */
+	uint8_t message[INIT_MESSAGE_BYTES]; /* sent again as it is */
+	uint8_t mac[NOISE_KEY_BYTES];        /* of the peer that INIT went to */
 };
 
 struct session {
@@ -66,6 +101,8 @@ struct session {
 	uint8_t room_due;   /* bit per stream: WIRE_ROOM to be told */
 	struct flight flight;
 	struct receipt receipt;
+	struct replay replay;
+	struct seal seal;
 	struct outbox outbox[WIRE_STREAMS];
 	struct inbox inbox[WIRE_STREAMS];
 };
@@ -77,6 +114,12 @@ struct half_open {
 	struct hello hello;
 	uint32_t own_id;
 	uint64_t answered_ns;
+	/* Sealed. An INIT that comes again gets the same answer: the initiator may
+	 * have taken the first one. */
+	uint8_t ephemeral[NOISE_KEY_BYTES]; /* of that INIT */
+	uint8_t message[RESPONSE_MESSAGE_BYTES];
+	struct noise_keys keys;
+	uint8_t hash[NOISE_KEY_BYTES];
 };
 
 struct id_entry {
@@ -111,10 +154,17 @@ struct wire {
 	uint8_t secret[SIPHASH_KEY_BYTES];
 	uint64_t drawn;
 	size_t entropy_bytes;
+	uint8_t pool[NOISE_KEY_BYTES]; /* sealed: of which keys are drawn */
+	uint8_t mac[NOISE_KEY_BYTES];  /* sealed: of datagrams of a handshake with us */
+	struct wire_key *keys;
+	uint32_t key_count;
+	uint64_t hello_due_ns; /* see seal_hello_free() */
+	uint64_t address_due_ns[ADDRESS_BUCKETS];
 	uint32_t reply_first, reply_end; /* free-running */
 	struct wire_stats stats;
 	uint8_t *scratch; /* one message */
 	uint8_t *packet;  /* the datagram that wire_next_packet() lends */
+	uint8_t *opened;  /* the body of the datagram that is being received */
 	struct reply replies[REPLIES];
 };
 
@@ -152,6 +202,8 @@ struct session_terms {
 	const struct endpoint *endpoint;
 	bool initiator;
 	uint64_t rtt_ns;
+	const struct noise_keys *keys; /* sealed, and the handshake's hash */
+	const uint8_t *hash;
 };
 
 void session_open(struct wire *w, struct session *s, const struct session_terms *terms);
@@ -165,7 +217,7 @@ void session_connect_again(struct wire *w, struct session *s, uint64_t at_ns);
 
 /* packet.c */
 bool packet_build(struct wire *w, struct session *s, struct wire_packet *packet);
-void packet_close(struct wire *w, const struct session *s, enum wire_reason reason);
+void packet_close(struct wire *w, struct session *s, enum wire_reason reason);
 
 /* handshake.c */
 /* The open session with whom wire_connect() means, or NULL. */
@@ -173,8 +225,60 @@ struct session *handshake_done(struct wire *w, const struct endpoint *to,
 			       const struct wire_identity *expected);
 void handshake_start(struct wire *w, struct session *s);
 void handshake_receive(struct wire *w, const struct endpoint *from, const struct datagram *d);
+/* An end that is to be sealed was sent this. */
+void handshake_in_clear(struct wire *w, const struct endpoint *from, const struct datagram *d);
+/* The peer, to whom this session was open already, has no place for it. */
+void handshake_too_late(struct wire *w, struct session *s);
 void handshake_tick(struct wire *w);
 uint64_t handshake_due_ns(const struct wire *w);
+
+/* seal.c */
+static inline bool
+sealed(const struct wire *w)
+{
+	return w->config.crypto != NULL;
+}
+
+void seal_start(struct wire *w);
+void seal_mix(struct wire *w, const uint8_t *bytes, size_t n);
+void seal_draw(struct wire *w, uint8_t out[NOISE_KEY_BYTES]);
+/* The tag of a handshake's datagram whose header and body stand there. */
+void seal_put_mac(const uint8_t mac[NOISE_KEY_BYTES], uint8_t *data, size_t bytes);
+bool seal_mac_fits(const uint8_t mac[NOISE_KEY_BYTES], const struct datagram *d);
+bool seal_key_allowed(const struct wire *w, const struct wire_identity *who);
+/* Whether the agreements of an INIT may be computed: from anybody, and from an
+ * address that showed a cookie. */
+bool seal_hello_free(struct wire *w);
+bool seal_address_free(struct wire *w, const struct endpoint *from);
+/* INIT's message in s->seal; false where no key is listed that could be the peer's. */
+bool seal_write_init(struct wire *w, struct session *s, const struct hello *hello);
+bool seal_read_init(struct wire *w, const struct datagram *d, struct noise *n, struct hello *hello);
+bool seal_write_response(struct noise *n, const struct hello *answer,
+			 uint8_t out[RESPONSE_MESSAGE_BYTES]);
+bool seal_read_response(struct wire *w, struct session *s, const struct datagram *d,
+			struct hello *hello);
+/* Header, sealed body, tag; the body stands at `out + 32`. Returns the size. */
+size_t seal_datagram(struct wire *w, const struct session *s, struct datagram *d, uint8_t *out,
+		     size_t body_bytes);
+size_t seal_half_open(struct wire *w, const struct half_open *h, struct datagram *d, uint8_t *out,
+		      size_t body_bytes);
+/* Opens the body into w->opened, to which `d` then points. False counts. */
+bool seal_open(struct wire *w, const struct session *s, struct datagram *d);
+bool seal_open_half(struct wire *w, const struct half_open *h, struct datagram *d);
+
+/* Both keys of a generation, into its slots; or zeros. */
+void seal_take_keys(struct wire *w, struct session *s, uint8_t generation,
+		    const struct noise_keys *keys);
+void seal_drop_keys(struct wire *w, struct session *s, uint8_t generation);
+
+/* rekey.c */
+void rekey_begin(struct wire *w, struct session *s, const struct session_terms *terms);
+void rekey_end(struct wire *w, struct session *s);
+void rekey_tick(struct wire *w, struct session *s);
+uint64_t rekey_due_ns(const struct wire *w, const struct session *s);
+/* A datagram of this generation opened. */
+void rekey_heard(struct wire *w, struct session *s, uint8_t generation);
+void rekey_receive(struct wire *w, struct session *s, const struct wire_item *item);
 
 /* wire.c */
 uint32_t wire_id_take(struct wire *w, uint32_t owner);

@@ -10,6 +10,9 @@
 #define DATAGRAM_BYTES_MIN 512
 #define DATAGRAM_BYTES_MAX 65507
 #define ENTROPY_CHUNK      64
+#define KEYS               64
+#define REKEY_NS           120000000000u
+#define REKEY_DATAGRAMS    ((uint64_t)1 << 32)
 
 const enum wire_stream wire_priority[WIRE_STREAMS] = {
 	WIRE_CONTROL, WIRE_CONSENSUS, WIRE_SUBMIT, WIRE_PROGRESS, WIRE_FEED,
@@ -39,6 +42,9 @@ complete(const struct wire_config *given)
 	c.half_open_max = c.half_open_max ? c.half_open_max : HALF_OPEN;
 	c.rto_min_ns = c.rto_min_ns ? c.rto_min_ns : RTO_MIN_NS;
 	c.ack_delay_ns = c.ack_delay_ns ? c.ack_delay_ns : ACK_DELAY_NS;
+	c.keys_max = c.keys_max ? c.keys_max : KEYS;
+	c.rekey_ns = c.rekey_ns ? c.rekey_ns : REKEY_NS;
+	c.rekey_datagrams = c.rekey_datagrams ? c.rekey_datagrams : REKEY_DATAGRAMS;
 	must(c.sessions_max > 0 && c.sessions_max <= WIRE_SESSIONS_MAX);
 	must(c.half_open_max <= WIRE_SESSIONS_MAX);
 	must(c.datagram_bytes_max >= DATAGRAM_BYTES_MIN);
@@ -104,6 +110,7 @@ place(const struct wire_config *c, struct arena *a)
 
 	to->sessions = arena_take(a, c->sessions_max * sizeof(struct session));
 	to->half_open = arena_take(a, c->half_open_max * sizeof(struct half_open));
+	to->keys = arena_take(a, c->keys_max * sizeof(struct wire_key));
 	to->ids = arena_take(a, id_places(c) * sizeof(struct id_entry));
 	to->due_ns = arena_take(a, c->sessions_max * sizeof(uint64_t));
 	to->to_send = arena_take(a, words * sizeof(uint64_t));
@@ -112,6 +119,7 @@ place(const struct wire_config *c, struct arena *a)
 	a->state_bytes = a->bytes;
 	to->scratch = arena_take(a, c->message_bytes_max);
 	to->packet = arena_take(a, c->datagram_bytes_max);
+	to->opened = arena_take(a, c->datagram_bytes_max);
 	for (uint32_t i = 0; i < c->sessions_max; i++)
 		place_session(w == NULL ? NULL : &w->sessions[i], c, a);
 	return w;
@@ -144,6 +152,7 @@ wire_init(void *memory, const struct wire_config *config)
 	w->lent_session = -1;
 	for (uint32_t i = 0; i < c.sessions_max; i++)
 		w->due_ns[i] = UINT64_MAX;
+	seal_start(w);
 	return w;
 }
 
@@ -163,6 +172,22 @@ wire_random(struct wire *w, const uint8_t *bytes, size_t n)
 		bytes_put_u64(w->secret + 8, high);
 	}
 	w->entropy_bytes += n;
+	seal_mix(w, bytes, n);
+}
+
+void
+wire_keys(struct wire *w, const struct wire_key *keys, uint32_t count)
+{
+	must(count <= w->config.keys_max);
+	if (count > 0)
+		memcpy(w->keys, keys, count * sizeof *keys);
+	w->key_count = count;
+	for (uint32_t i = 0; sealed(w) && i < w->config.sessions_max; i++) {
+		struct session *s = &w->sessions[i];
+		bool named = s->initiator && !zeros(s->expected.key, WIRE_KEY_BYTES);
+		if (s->state == SESSION_OPEN && !named && !seal_key_allowed(w, &s->peer))
+			session_close(w, s, WIRE_REASON_KEY, true);
+	}
 }
 
 uint64_t
@@ -284,6 +309,22 @@ wire_close(struct wire *w, int session)
 	session_schedule(w, s);
 }
 
+static void
+receive(struct wire *w, const struct endpoint *from, const struct datagram *d)
+{
+	if (d->type != DATAGRAM_DATA) {
+		handshake_receive(w, from, d);
+		return;
+	}
+	const struct id_entry *e = wire_id_find(w, d->key_id);
+	bool open = e != NULL && e->owner < w->config.sessions_max &&
+		    w->sessions[e->owner].state == SESSION_OPEN;
+	if (open)
+		session_receive(w, &w->sessions[e->owner], from, d);
+	else
+		w->stats.drop_unknown++;
+}
+
 void
 wire_receive(struct wire *w, const struct endpoint *from, const uint8_t *data, size_t bytes,
 	     uint64_t now_ns)
@@ -297,23 +338,17 @@ wire_receive(struct wire *w, const struct endpoint *from, const uint8_t *data, s
 		w->stats.drop_size++;
 		return;
 	}
-	enum datagram_check check = datagram_open(&d, data, bytes);
+	enum datagram_check check =
+		sealed(w) ? datagram_parse(&d, data, bytes) : datagram_open(&d, data, bytes);
 	if (check != DATAGRAM_WHOLE) {
 		w->stats.drop_checksum += check == DATAGRAM_DAMAGED;
 		w->stats.drop_malformed += check == DATAGRAM_MALFORMED;
 		return;
 	}
-	if (d.type != DATAGRAM_DATA) {
-		handshake_receive(w, from, &d);
-		return;
-	}
-	const struct id_entry *e = wire_id_find(w, d.key_id);
-	bool open = e != NULL && e->owner < w->config.sessions_max &&
-		    w->sessions[e->owner].state == SESSION_OPEN;
-	if (open)
-		session_receive(w, &w->sessions[e->owner], from, &d);
+	if (sealed(w) && d.generation == 0)
+		handshake_in_clear(w, from, &d);
 	else
-		w->stats.drop_unknown++;
+		receive(w, from, &d);
 }
 
 static void

@@ -14,10 +14,19 @@
  * Nothing here performs I/O, reads a clock, draws entropy, allocates after
  * wire_init(), locks or logs. Same calls, same answers, bit for bit.
  *
- * In clear    Datagrams are not sealed so far; their format (wire/format.h) has
- *             the room. The tag's room holds a checksum against corruption, not
- *             against forgery: a damaged datagram is dropped like a lost one, a
- *             forged one is believed.
+ * Sealed      With a crypto table every end has a static key, and every datagram of
+ *             a session is sealed under keys that one handshake made
+ *             (Noise_IKpsk2), is taken once, and says nothing to others but its
+ *             header. A session opens only to a key that wire_keys() lists, for
+ *             an identity that its entry allows. After three quarters of rekey_ns
+ *             new keys are agreed inside the session, and the old ones still open
+ *             what is under way; a session whose keys outlive rekey_ns closes.
+ * In clear    Without a table. The tag's room then holds a checksum against
+ *             corruption, not against forgery: a damaged datagram is dropped like
+ *             a lost one, a forged one is believed.
+ * Load        What an INIT costs is rationed when sealed: a few per millisecond
+ *             from anywhere, beyond that only with a cookie, and then so many per
+ *             address. Keys are renewed inside their session, out of reach of that.
  * Durability  A message may name a log position. It is in no datagram before
  *             wire_durable() has reached that position, and later messages of
  *             its stream wait behind it. `after_lsn` of a packet is the highest
@@ -58,6 +67,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/crypto.h"
 #include "base/endpoint.h"
 
 #define WIRE_UUID_BYTES        16
@@ -65,6 +75,8 @@
 #define WIRE_SLICES_MAX        4
 #define WIRE_MESSAGE_BYTES_MAX (256 * 1024)
 #define WIRE_SESSIONS_MAX      1024
+#define WIRE_KEY_BYTES         CRYPTO_KEY_BYTES
+#define WIRE_SLOTS(sessions)   (1 + 4 * (sessions)) /* of the crypto table */
 
 enum wire_stream {
 	WIRE_CONTROL = 0,   /* views, own verdicts, handshakes of upper layers */
@@ -88,6 +100,17 @@ struct wire_identity {
 	uint64_t process; /* random, of this process or this START */
 	uint8_t epoch[WIRE_EPOCH_BYTES];
 	uint32_t version; /* of the protocol above; both ends must have the same */
+	/* Sealed: the static public key. What it expects of a peer: zero stands for any
+	 * listed key that may be that peer's. */
+	uint8_t key[WIRE_KEY_BYTES];
+};
+
+/* A key that may open sessions, and whose they may be: zero stands for any. */
+struct wire_key {
+	uint8_t key[WIRE_KEY_BYTES];
+	uint8_t kind;
+	uint32_t node;
+	uint8_t uuid[WIRE_UUID_BYTES];
 };
 
 /* A zero in a field with a default selects the default. */
@@ -106,7 +129,15 @@ struct wire_config {
 	uint64_t connect_retry_ns; /* between INITs; eight times that once refused */
 	uint64_t rto_min_ns;       /* retransmission timeout, at least; default 2 ms */
 	uint64_t ack_delay_ns;     /* default 100 us */
-	struct wire_identity self;
+	/* NULL: in clear, and what follows is not looked at. Its slots: at least
+	 * WIRE_SLOTS(sessions_max), and nobody else's. */
+	const struct crypto *crypto;
+	uint8_t secret[WIRE_KEY_BYTES];
+	uint8_t psk[WIRE_KEY_BYTES]; /* zeros: none */
+	uint32_t keys_max;           /* that wire_keys() may list; default 64 */
+	uint64_t rekey_ns;           /* default two minutes */
+	uint64_t rekey_datagrams;    /* renewed after so many, too; default 2^32 */
+	struct wire_identity self;   /* sealed: `key` is filled in */
 };
 
 struct wire_slice {
@@ -132,6 +163,10 @@ enum wire_reason {
 	WIRE_REASON_EPOCH = 6,    /* refused */
 	WIRE_REASON_IDENTITY = 7, /* refused: it is not whom the caller expected */
 	WIRE_REASON_FULL = 8,     /* refused: the peer has no session left */
+	WIRE_REASON_SEAL = 9,     /* refused: the peer wants sealed datagrams */
+	WIRE_REASON_KEY = 10,     /* closed: the peer's key is not listed any more, or the
+				   * session's own keys could not be renewed */
+	WIRE_REASON_LAST = 10,
 };
 
 struct wire_event {
@@ -172,10 +207,18 @@ struct wire_stats {
 	uint64_t drop_handshake;   /* stale, forged, bad cookie, or ours goes first */
 	uint64_t drop_reply_queue; /* no room for one more handshake reply */
 	uint64_t drop_refusal;     /* refusals beyond their rate */
+	uint64_t drop_forged;      /* sealed: its tag is none of ours or the peer's */
+	uint64_t drop_clear;       /* sealed: came in clear */
+	uint64_t drop_generation;  /* sealed: under a key that is not held any more, or yet */
+	uint64_t drop_key;         /* sealed: by a key that is not listed, or not for that */
+	uint64_t drop_load;        /* sealed: handshakes beyond their rate, cookie or not */
+	uint64_t rekeys;           /* keys renewed, as either end */
 	uint64_t stall_ns;         /* own lateness forgiven to peers, see wire_tick() */
 	uint64_t other_versions;   /* handshakes with ends of another version, begun by either */
 	uint32_t other_version;    /* of the last of them, and where it was */
 	struct endpoint other_version_from;
+	uint8_t unlisted[WIRE_KEY_BYTES]; /* the last key of drop_key, and where it was */
+	struct endpoint unlisted_from;
 };
 
 struct wire_session_status {
@@ -209,9 +252,14 @@ void wire_close(struct wire *w, int session);
 void wire_receive(struct wire *w, const struct endpoint *from, const uint8_t *data, size_t bytes,
 		  uint64_t now_ns);
 
-/* Entropy, as an input: connection ids and cookies come of it. Give at least 32
+/* Entropy, as an input: connection ids, cookies and keys come of it. Give at least 32
  * bytes before the first call that connects or receives. */
 void wire_random(struct wire *w, const uint8_t *bytes, size_t n);
+
+/* Sealed: who may open sessions, in place of whatever was listed before. Open
+ * sessions of keys that are gone, or not allowed that identity any more, close.
+ * At most keys_max. */
+void wire_keys(struct wire *w, const struct wire_key *keys, uint32_t count);
 
 /* Everything below `lsn` is on disk now. Never goes back. */
 void wire_durable(struct wire *w, uint64_t lsn);

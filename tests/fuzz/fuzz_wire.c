@@ -5,7 +5,10 @@
  * bytes. Raw datagrams come from the stranger; what no fuzzer guesses first is
  * repaired: a whole header around items of the open session, a hello with its
  * fixed parts, an honest datagram with bytes changed. The checksum of each is made
- * right, unless its last byte asks for a wrong one. Whatever happens: nothing
+ * right, unless its last byte asks for a wrong one. With the top bit of the first
+ * byte the sessions are sealed by a table that costs nothing, the stranger knows
+ * all public keys and has one that is listed, and what is repaired is sealed, too.
+ * Whatever happens: nothing
  * leaves that is larger than agreed or not durable yet, the stranger never gets
  * more bytes than it sent, and every byte of every message can be read.
  */
@@ -13,7 +16,9 @@
 
 #include "base/must.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/wire/fake_crypto.h"
 #include "wire/format.h"
+#include "wire/session.h"
 #include "wire/wire.h"
 
 #define DATAGRAM_BYTES 1200
@@ -32,7 +37,12 @@ enum operation {
 	OPERATIONS = 8,
 };
 
+#define SESSIONS 3
+
 struct world {
+	bool sealed;
+	struct fake_crypto crypto[3];
+	uint64_t slots[3][WIRE_SLOTS(SESSIONS)];
 	struct wire *wire[2];        /* ours, the honest peer's */
 	struct endpoint endpoint[3]; /* the third is the stranger's */
 	int session[2];
@@ -45,7 +55,7 @@ static struct wire_config
 config_of(int end)
 {
 	struct wire_config c = {
-		.sessions_max = 3,
+		.sessions_max = SESSIONS,
 		.datagram_bytes_max = DATAGRAM_BYTES,
 		.message_bytes_max = 3000,
 		.half_open_max = 4,
@@ -59,6 +69,7 @@ config_of(int end)
 		c.stream_send_bytes[i] = c.stream_receive_bytes[i] = 4096;
 	c.self.process = (uint64_t)end + 10;
 	c.self.epoch[0] = 7;
+	memset(c.secret, end + 1, sizeof c.secret);
 	return c;
 }
 
@@ -90,8 +101,13 @@ give(struct world *v, int end, int from, const uint8_t *data, size_t bytes)
 	must(exact);
 	if (bytes > 0)
 		memcpy(exact, data, bytes);
-	if (bytes >= DATAGRAM_FRAME_BYTES && exact[bytes - 1] == 0)
-		datagram_put_tag(exact, bytes);
+	bool handshake = bytes > 1 && exact[0] < DATAGRAM_CONFIRM && exact[1] == 1;
+	if (bytes >= DATAGRAM_FRAME_BYTES && exact[bytes - 1] == 0) {
+		if (v->sealed && handshake)
+			seal_put_mac(v->wire[end]->mac, exact, bytes);
+		else
+			datagram_put_tag(exact, bytes);
+	}
 	wire_receive(v->wire[end], &v->endpoint[from], exact, bytes, v->now_ns);
 	free(exact);
 	read_events(v, end);
@@ -144,9 +160,9 @@ pass_time(struct world *v, uint8_t ticks)
 static void
 give_items(struct world *v, const uint8_t *data, size_t n)
 {
-	uint8_t out[DATAGRAM_FRAME_BYTES + CONFIRM_NOISE_BYTES + 256];
+	uint8_t out[DATAGRAM_FRAME_BYTES + CONFIRM_ZERO_BYTES + 256];
 	bool confirm = n > 0 && data[0] & 0x80;
-	size_t prefix = confirm ? CONFIRM_NOISE_BYTES : 0;
+	size_t prefix = confirm ? CONFIRM_ZERO_BYTES : 0;
 	struct datagram d = {.type = confirm ? DATAGRAM_CONFIRM : DATAGRAM_DATA,
 			     .key_id = v->key_id,
 			     .counter = ++v->counter,
@@ -156,7 +172,42 @@ give_items(struct world *v, const uint8_t *data, size_t n)
 		return;
 	memset(out + DATAGRAM_HEADER_BYTES, 0, prefix);
 	memcpy(out + DATAGRAM_HEADER_BYTES + prefix, data + 1, n - 1);
-	give(v, 0, 1, out, datagram_seal(&d, out, prefix + n - 1));
+	if (!v->sealed) {
+		give(v, 0, 1, out, datagram_seal(&d, out, prefix + n - 1));
+		return;
+	}
+	struct session *s = v->session[1] < 0 ? NULL : &v->wire[1]->sessions[v->session[1]];
+	if (s == NULL || s->state != SESSION_OPEN)
+		return;
+	d.key_id = s->peer_id;
+	d.counter = s->flight.next_counter++;
+	give(v, 0, 1, out, seal_datagram(v->wire[1], s, &d, out, prefix + n - 1));
+}
+
+/* The stranger's private part, as Noise wraps it: its key is listed. */
+static void
+wrap_hello(struct world *v, uint8_t *body)
+{
+	static const uint8_t secret[NOISE_KEY_BYTES] = {33}, ephemeral[NOISE_KEY_BYTES] = {44};
+	uint8_t prologue[20] = "synod session 1", private[HELLO_PRIVATE_BYTES];
+	uint8_t public[NOISE_KEY_BYTES];
+	struct noise noise;
+
+	prologue[16] = 1; /* the version */
+	fake_public_key(NULL, secret, public);
+	memcpy(private, body + HELLO_HEAD_BYTES, sizeof private);
+	noise_init(&noise, &(struct noise_config){
+				   .crypto = &v->crypto[2].table,
+				   .pattern = NOISE_IKPSK2,
+				   .initiator = true,
+				   .prologue = {prologue, sizeof prologue},
+				   .own_secret = secret,
+				   .own_public = public,
+				   .ephemeral_secret = ephemeral,
+				   .peer_static = v->wire[0]->config.self.key,
+			   });
+	must(noise_write(&noise, (struct crypto_slice){private, sizeof private},
+			 body + HELLO_HEAD_BYTES));
 }
 
 /* INIT or, with an id, another datagram of the handshake; noise and epoch right. */
@@ -165,16 +216,25 @@ give_hello(struct world *v, const uint8_t *data, size_t n)
 {
 	uint8_t out[DATAGRAM_FRAME_BYTES + HELLO_BYTES] = {0};
 	struct datagram d = {.type = DATAGRAM_INIT, .epoch = {7}};
-	size_t body = HELLO_BYTES - HELLO_NOISE_BYTES;
+	size_t body = HELLO_HEAD_BYTES + HELLO_PRIVATE_BYTES;
 
 	if (n == 0)
 		return;
 	memcpy(out + DATAGRAM_HEADER_BYTES, data + 1, n - 1 < body ? n - 1 : body);
 	if (data[0] & 1)
 		bytes_put_u32(out + DATAGRAM_HEADER_BYTES, 1);
-	if (data[0] & 2)
-		bytes_put_u32(out + DATAGRAM_HEADER_BYTES + 108, DATAGRAM_BYTES);
+	uint8_t *private = out + DATAGRAM_HEADER_BYTES + HELLO_HEAD_BYTES;
+	if (data[0] & 2) {
+		bytes_put_u32(private + 76, DATAGRAM_BYTES);
+		memcpy(private + 84, out + DATAGRAM_HEADER_BYTES + 12, 4);
+		private[92] = 7;
+	}
 	size_t bytes = datagram_seal(&d, out, HELLO_BYTES);
+	if (v->sealed && (data[0] & 4) == 0) {
+		out[1] = 1;
+		wrap_hello(v, out + DATAGRAM_HEADER_BYTES);
+		seal_put_mac(v->wire[0]->mac, out, bytes);
+	}
 	v->stranger_sent += bytes;
 	give(v, 0, 2, out, bytes);
 }
@@ -245,22 +305,40 @@ operate(struct world *v, enum operation operation, const uint8_t *data, size_t n
 }
 
 static void
-world_start(struct world *v)
+list_keys(struct world *v)
+{
+	static const uint8_t strange[NOISE_KEY_BYTES] = {33};
+	struct wire_key keys[3] = {{.kind = WIRE_ANY}};
+
+	for (int i = 0; i < 2; i++)
+		memcpy(keys[i].key, v->wire[i]->config.self.key, NOISE_KEY_BYTES);
+	fake_public_key(NULL, strange, keys[2].key);
+	for (int i = 0; i < 2; i++)
+		wire_keys(v->wire[i], keys, 3);
+	fake_crypto_init(&v->crypto[2], v->slots[2], WIRE_SLOTS(SESSIONS));
+}
+
+static void
+world_start(struct world *v, bool sealed)
 {
 	static void *memory[2];
 	static const uint8_t entropy[32] = {1, 2, 3};
 
-	*v = (struct world){.now_ns = 1000000, .session = {-1, -1}};
+	*v = (struct world){.sealed = sealed, .now_ns = 1000000, .session = {-1, -1}};
 	for (uint32_t i = 0; i < 3; i++)
 		v->endpoint[i] = endpoint_from_ipv4(0x0a000001u + i, 7000);
 	for (int i = 0; i < 2; i++) {
 		struct wire_config c = config_of(i);
+		if (sealed)
+			c.crypto =
+				fake_crypto_init(&v->crypto[i], v->slots[i], WIRE_SLOTS(SESSIONS));
 		if (memory[i] == NULL)
 			memory[i] = malloc(wire_size(&c));
 		must(memory[i]);
 		v->wire[i] = wire_init(memory[i], &c);
 		wire_random(v->wire[i], entropy, sizeof entropy);
 	}
+	list_keys(v);
 	wire_connect(v->wire[1], &v->endpoint[0], NULL, v->now_ns);
 	exchange(v);
 	exchange(v);
@@ -272,7 +350,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct world v;
 
-	world_start(&v);
+	world_start(&v, n > 0 && data[0] & 0x80);
 	while (n > 2) {
 		size_t bytes = data[1];
 		enum operation operation = data[0] % OPERATIONS;

@@ -18,7 +18,7 @@ struct wire_config
 link_config(int end)
 {
 	struct wire_config c = {
-		.sessions_max = 8,
+		.sessions_max = LINK_SESSIONS,
 		.datagram_bytes_max = LINK_DATAGRAM_MAX,
 		.message_bytes_max = 32 * 1024,
 		.keepalive_ns = 5 * LINK_MILLISECOND,
@@ -31,19 +31,38 @@ link_config(int end)
 			 .version = 1},
 	};
 	c.self.uuid[0] = (uint8_t)(end + 1);
+	memset(c.secret, end + 1, sizeof c.secret);
 	return c;
+}
+
+struct wire_key
+link_key(int end)
+{
+	struct wire_config c = link_config(end);
+	struct wire_key key = {.kind = WIRE_ANY};
+
+	memcpy(key.uuid, c.self.uuid, WIRE_UUID_BYTES);
+	fake_public_key(NULL, c.secret, key.key);
+	return key;
 }
 
 static void
 init_end(struct link *l, int end)
 {
 	struct link_end *e = &l->end[end];
+	struct wire_key keys[LINK_ENDS];
 	uint64_t entropy[4];
 
 	for (int i = 0; i < 4; i++)
 		entropy[i] = link_random(l);
+	if (LINK_IS_SEALED)
+		e->config.crypto =
+			fake_crypto_init(&e->crypto, e->slots, WIRE_SLOTS(LINK_SESSIONS));
 	e->wire = wire_init(malloc(wire_size(&e->config)), &e->config);
 	wire_random(e->wire, (const uint8_t *)entropy, sizeof entropy);
+	for (int i = 0; i < LINK_ENDS; i++)
+		keys[i] = link_key(i);
+	wire_keys(e->wire, keys, LINK_ENDS);
 	e->session = -1;
 	e->durable_lsn = 0;
 }

@@ -10,9 +10,18 @@
 #ifndef TESTS_WIRE_LINK_H
 #define TESTS_WIRE_LINK_H
 
+#include "fake_crypto.h"
 #include "wire/wire.h"
 
+/* Built with LINK_SEALED every end has a key, which is listed at all of them. */
+#ifdef LINK_SEALED
+#define LINK_IS_SEALED true
+#else
+#define LINK_IS_SEALED false
+#endif
+
 #define LINK_ENDS         4
+#define LINK_SESSIONS     8
 #define LINK_FLYING       4096
 #define LINK_DATAGRAM_MAX 1400
 #define LINK_MICROSECOND  1000u
@@ -32,6 +41,8 @@ struct link_flying {
 struct link_end {
 	struct wire *wire;
 	struct wire_config config;
+	struct fake_crypto crypto;
+	uint64_t slots[WIRE_SLOTS(LINK_SESSIONS)];
 	struct endpoint endpoint;
 	uint64_t durable_lsn;
 	uint64_t sent[LINK_TYPES]; /* datagrams by type */
@@ -61,6 +72,8 @@ struct link {
 };
 
 struct wire_config link_config(int end);
+/* The key that end `end` has by link_config(), and the entry that lists it. */
+struct wire_key link_key(int end);
 void link_start(struct link *l, uint64_t seed);
 void link_add(struct link *l, int end, const struct wire_config *config);
 /* A new process of the same identity: the old one's memory is gone. */

@@ -19,7 +19,7 @@ Test(wire_siphash, published_vectors)
 }
 
 static const struct hello sample = {
-	.self = {.kind = WIRE_MEMBER, .uuid = {1, 2, 3}, .process = 77, .version = 5},
+	.self = {.kind = WIRE_MEMBER, .uuid = {1, 2, 3}, .process = 77, .epoch = {8}, .version = 5},
 	.expected = {.kind = WIRE_NODE, .node = 3, .uuid = {9}},
 	.connection = 0x01020304,
 	.time_ns = 123456789,
@@ -57,7 +57,7 @@ Test(wire_format, hello_round_trip)
 Test(wire_format, a_hello_of_any_other_size_is_refused)
 {
 	uint8_t body[HELLO_BYTES + 1] = {0};
-	struct datagram d = {.type = DATAGRAM_INIT, .body = body};
+	struct datagram d = {.type = DATAGRAM_INIT, .epoch = {8}, .body = body};
 	struct hello h;
 
 	hello_encode(&sample, body);

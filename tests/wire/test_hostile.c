@@ -187,11 +187,13 @@ Test(wire_hostile, a_flood_of_inits_costs_no_session)
 
 	link_start(&l, 1);
 	link_connect(&l, 0, 1);
+	uint8_t *private = init + DATAGRAM_HEADER_BYTES + HELLO_HEAD_BYTES;
 	size_t bytes = capture(&l, init);
 	for (uint32_t n = 0; n < 5000; n++) {
 		struct endpoint from = endpoint_from_ipv4(0x0b000000u + n, 99);
 		bytes_put_u32(init + DATAGRAM_HEADER_BYTES + 12, n + 1);
-		init[DATAGRAM_HEADER_BYTES + 8] = 200;
+		bytes_put_u32(private + 84, n + 1);
+		private[4] = 200; /* another node */
 		datagram_put_tag(init, bytes);
 		wire_receive(l.end[1].wire, &from, init, bytes, l.now_ns);
 		while (wire_next_packet(l.end[1].wire, &p, l.now_ns)) {

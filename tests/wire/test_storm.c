@@ -30,7 +30,7 @@ struct storm {
 	struct course course[NODES][SESSIONS];
 	uint64_t lsn[NODES];
 	uint32_t tags;
-	uint64_t delivered, closings;
+	uint64_t delivered, closings, rekeys;
 	uint8_t message[8000];
 	uint64_t seed;
 };
@@ -241,8 +241,11 @@ storm(uint64_t seed, struct storm *t)
 	memset(t, 0, sizeof *t);
 	t->seed = seed;
 	link_start(&l, seed);
-	struct wire_config c = link_config(2);
-	link_add(&l, 2, &c);
+	for (int end = 0; end < NODES; end++) {
+		struct wire_config c = link_config(end);
+		c.rekey_ns = 150 * LINK_MILLISECOND;
+		link_add(&l, end, &c);
+	}
 	l.context = t;
 	l.on_event = storm_event;
 	for (int end = 0; end < NODES; end++)
@@ -255,19 +258,23 @@ storm(uint64_t seed, struct storm *t)
 		heal(&l);
 		check_healed(&l);
 	}
+	for (int end = 0; end < NODES; end++)
+		t->rekeys += wire_stats(l.end[end].wire)->rekeys;
 	link_stop(&l);
 }
 
 Test(wire_storm, sessions_keep_their_promises_and_come_back)
 {
 	static struct storm t;
-	uint64_t delivered = 0, closings = 0;
+	uint64_t delivered = 0, closings = 0, rekeys = 0;
 
 	for (uint64_t seed = 1; seed <= 60; seed++) {
 		storm(seed, &t);
 		delivered += t.delivered;
 		closings += t.closings;
+		rekeys += t.rekeys;
 	}
 	cr_assert_gt(delivered, 10000, "the storm left something to check");
 	cr_assert_gt(closings, 300);
+	cr_assert_eq(rekeys > 300, LINK_IS_SEALED, "%lu", rekeys);
 }
