@@ -3,6 +3,10 @@ with what the clients counted themselves.
 
 test_cluster.py SYNODD SYNODCTL PLUGIN
 """
+import threading
+import time
+
+from client import CONFLICT, Client
 from cluster import GROUP, Cluster, wait_until
 from servers import SqlError
 
@@ -15,6 +19,7 @@ STATS = ('SELECT VIEW_ID, COUNT_TRANSACTIONS_IN_QUEUE, COUNT_TRANSACTIONS_CHECKE
 CONNECTION = ('SELECT GROUP_NAME, SOURCE_UUID, SERVICE_STATE FROM performance_schema.replication_connection_status '
               "WHERE CHANNEL_NAME = 'group_replication_applier'")
 EACH = 20
+ROWS = 200000
 
 
 def rows_of_members(cluster):
@@ -89,13 +94,93 @@ def large(cluster):
     three.query('INSERT INTO d.large WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 900) '
                 "SELECT i, REPEAT('z', 3000) FROM n")
     before = len(one.log())
-    error = one.refused('SET SESSION cte_max_recursion_depth = 100000; INSERT INTO d.large WITH RECURSIVE n (i) AS '
-                        "(SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i, '' FROM n")
+    error = one.refused("INSERT INTO d.large VALUES (3, REPEAT('x', 40000000)), (4, REPEAT('y', 40000000))")
     assert error.code == 3100 and 'too large for this release' in one.log()[before:], (error, one.log()[before:])
     one.query('UPDATE d.large SET text = CONCAT(text, id) WHERE id < 20')
     cluster.wait_equal()
     cluster.check_tables()
     assert three.value('SELECT COUNT(*) FROM d.large') == '893', three.query('SELECT COUNT(*) FROM d.large')
+
+
+class Meanwhile:
+    """Small transactions on one server, told one by one while something else goes on."""
+
+    def __init__(self, server, sql):
+        self.server, self.sql = server, sql
+        self.done, self.refused, self.wrong, self.end = 0, 0, [], False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        client = Client(self.server, 'd')
+        while not self.end:
+            try:
+                client.run(self.sql(self.done + self.refused))
+                self.done += 1
+            except SqlError as error:
+                self.refused += 1
+                self.wrong += [] if error.code in CONFLICT else [error]
+            time.sleep(0.005)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end = True
+        self.thread.join()
+        assert not self.wrong, self.wrong
+
+
+def tried(server, sql):
+    """What the statement led to: None, or the code of its refusal."""
+    try:
+        server.query(sql)
+    except SqlError as error:
+        assert error.code in CONFLICT, error
+        return error.code
+    return None
+
+
+def many_keys(cluster):
+    """A write set far above what is ordered in one piece: the others go on, all rows come, and conflicts are found."""
+    one, two, three = cluster.servers
+    one.query('CREATE TABLE d.wide (id INT PRIMARY KEY, n INT); CREATE TABLE d.small (id INT PRIMARY KEY, n INT)')
+    cluster.wait_equal()
+    with Meanwhile(two, lambda number: f'INSERT INTO small VALUES ({number}, 0)') as small:
+        began = time.monotonic()
+        one.query(f'SET SESSION cte_max_recursion_depth = {ROWS}; INSERT INTO d.wide WITH RECURSIVE n (i) AS '
+                  f'(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) SELECT i, 0 FROM n')
+        took = time.monotonic() - began
+        during = small.done
+    cluster.wait_equal()
+    cluster.check_tables()
+    assert three.value('SELECT COUNT(*) FROM d.wide') == str(ROWS)
+    assert small.refused == 0 and during > took, (small.refused, during, took)
+    print(f'{ROWS} rows inserted in {took:.1f} s, {during} small transactions meanwhile', flush=True)
+
+    # Row locks of an open transaction do not stop what the group has accepted.
+    client = Client(two, 'd')
+    client.run('BEGIN')
+    client.run(f'UPDATE wide SET n = -1 WHERE id = {ROWS // 2}')
+    assert tried(one, 'UPDATE d.wide SET n = n + 1') is None
+    cluster.wait_equal()
+    try:
+        client.run('COMMIT')
+        raise AssertionError('an update of a row that the large transaction had changed was accepted')
+    except SqlError as error:
+        assert error.code in CONFLICT, error
+    assert [server.value('SELECT COUNT(*) FROM d.wide WHERE n = 1') for server in cluster.servers] == [str(ROWS)] * 3
+
+    # Of a large one and small ones at the same time somebody loses, and no change of a winner is lost.
+    with Meanwhile(three, lambda number: f'UPDATE wide SET n = n + 1 WHERE id = {1 + number * 7919 % ROWS}') as small:
+        lost = tried(one, 'UPDATE d.wide SET n = n + 1')
+    cluster.wait_equal()
+    cluster.check_tables()
+    assert lost or small.refused, 'they did not meet'
+    total = int(three.value('SELECT SUM(n) FROM d.wide'))
+    assert total == ROWS + (0 if lost else ROWS) + small.done, (total, lost, small.done)
+    print(f'the large one: {lost or "accepted"}; of the small ones {small.done} accepted, {small.refused} refused',
+          flush=True)
 
 
 def main():
@@ -107,6 +192,7 @@ def main():
         rows_of_stats(cluster, accepted)
         stop(cluster)
         large(cluster)
+        many_keys(cluster)
     print('three nodes, three servers')
 
 
