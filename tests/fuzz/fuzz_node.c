@@ -4,6 +4,7 @@
  *     0  one message: u8 kind, body; what decodes encodes to the same bytes
  *     1  messages of a node to a member that has joined
  *     2  messages of a member that has joined, to a node
+ *     3  the body of a record, u8 which: a chunk, a payload's end, a row of history
  *
  * For 1 and 2 a real session carries what follows: u8 stream, u8 kind, u16 bytes and a
  * body, over and over. The peer is known and its frames are in order, so that only what
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "node/internal.h"
 #include "node/member.h"
 #include "node/node.h"
 #include "node/protocol.h"
@@ -47,7 +49,7 @@ struct stage {
 };
 
 static const uint8_t epoch[EPOCH_BYTES] = {1, 2, 3};
-static const uint8_t group_uuid[UUID_BYTES] = {9, 9};
+static const uint8_t uuid_of_group[UUID_BYTES] = {9, 9};
 static uint8_t *memory[2]; /* taken once */
 static struct stage stage;
 
@@ -199,7 +201,7 @@ say_join(void)
 		.kind = PROTOCOL_JOIN, .flags = PROTOCOL_BOOTSTRAP, .mark = 1, .data = bytes};
 
 	entry_encode(&e, &w);
-	memcpy(m.uuid, group_uuid, UUID_BYTES);
+	memcpy(m.uuid, uuid_of_group, UUID_BYTES);
 	m.bytes = (uint32_t)w.bytes;
 	say(WIRE_CONTROL, &m);
 }
@@ -232,7 +234,7 @@ peer_reads(void)
 		stage.session = e.session;
 		if (e.kind == WIRE_OPENED && stage.node != NULL) {
 			struct protocol_message open = {.kind = PROTOCOL_OPEN};
-			memcpy(open.uuid, group_uuid, UUID_BYTES);
+			memcpy(open.uuid, uuid_of_group, UUID_BYTES);
 			say(WIRE_CONTROL, &open);
 		}
 		if (e.kind != WIRE_MESSAGE || !frame_decode(&frame, e.data, e.bytes) ||
@@ -329,7 +331,7 @@ begin_member(void)
 	must(member_size(&c) <= MEMORY_BYTES);
 	stage.member = member_init(memory[0], &c);
 	peer_begin(WIRE_NODE);
-	memcpy(start.group_uuid, group_uuid, UUID_BYTES);
+	memcpy(start.group_uuid, uuid_of_group, UUID_BYTES);
 	member_feed_in((struct member_input){
 		.kind = MEMBER_IN_RANDOM, .data = entropy, .bytes = sizeof entropy});
 	member_feed_in((struct member_input){.kind = MEMBER_IN_START, .start = &start});
@@ -439,6 +441,43 @@ one_message(struct reader *r)
 	must(memcmp(first + FRAME_HEADER_BYTES, again + FRAME_HEADER_BYTES, bytes) == 0);
 }
 
+static void
+one_row(struct reader *body)
+{
+	struct history_row row;
+	struct history_link link;
+	struct node_result result;
+
+	if (!history_row_decode(&row, body->data, (uint32_t)body->bytes))
+		return;
+	for (uint32_t i = 0; i < history_links(&row); i++)
+		link = history_row_link(&row, i);
+	for (uint32_t i = 0; i < row.items; i++) {
+		struct reader r = history_row_item(&row, i);
+
+		if (row.series == HISTORY_RESULTS)
+			(void)history_result_decode(&result, &r);
+		else
+			(void)history_link_decode(&link, &r);
+	}
+}
+
+static void
+one_record(struct reader *r)
+{
+	uint8_t which = reader_u8(r);
+	struct spread_chunk chunk;
+	struct spread_settled end;
+
+	if (which == 0 && spread_chunk_decode(&chunk, r->data, (uint32_t)r->bytes))
+		must(chunk.bytes <= r->bytes);
+	else if (which == 1 && spread_settled_decode(&end, r->data, (uint32_t)r->bytes))
+		for (uint32_t i = 0; i < end.count; i++)
+			(void)spread_settled_lsn(&end, i);
+	else if (which == 2)
+		one_row(r);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -452,6 +491,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		begin_member();
 	else if (data[0] == 2)
 		begin_node();
+	else if (data[0] == 3)
+		one_record(&r);
 	if (data[0] == 1 || data[0] == 2)
 		messages(&r);
 	return 0;

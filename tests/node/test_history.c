@@ -347,6 +347,51 @@ Test(node_history, without_rows_memory_is_all_there_is)
 	bench_free(b);
 }
 
+Test(node_history, rows_survive_the_round_trip)
+{
+	struct node_result
+		in = {.kind = RESULT_ACCEPTED,
+		      .slot = 12,
+		      .place = {.lsn = 4000, .bytes = 300},
+		      .incarnation = 2,
+		      .dependency = 7,
+		      .flags = SUBMIT_FENCE,
+		      .gtid = {.source = {.uuid = {7}, .tag_bytes = 3, .tag = "abc"}, .gno = 55},
+		      .sequence = 3,
+		      .payload = 9,
+		      .spread = {.bytes = 600, .digest = 77, .chunk_bytes = 512, .holders = 3}},
+		out;
+	const struct history_link links[] = {{.lsn = 100, .bytes = 10}, {.lsn = 200, .bytes = 20}};
+	uint8_t bytes[512];
+	struct writer w = writer_over(bytes, sizeof bytes);
+	struct history_row row = {.items = 1, .links = 4, .row = 6};
+
+	history_row_encode(&row, links, &w);
+	writer_u32(&w, 4);
+	size_t head = w.bytes;
+	history_result_encode(&in, &w);
+	cr_assert_leq(w.bytes - head + 4, HISTORY_ITEM_BYTES);
+	cr_assert(history_row_decode(&row, bytes, (uint32_t)w.bytes));
+	cr_assert_eq(row.row, 6);
+	cr_assert_eq(history_links(&row), 2);
+	cr_assert_eq(history_row_link(&row, 1).lsn, 200);
+	struct reader r = history_row_item(&row, 0);
+	cr_assert(history_result_decode(&out, &r));
+	cr_assert(reader_done(&r));
+	cr_assert(gtid_equal(&in.gtid, &out.gtid));
+	cr_assert_eq(out.place.lsn, 4000);
+	cr_assert_eq(out.place.bytes, 300);
+	cr_assert_eq(memcmp(&in.spread, &out.spread, sizeof in.spread), 0);
+	cr_assert_eq(out.payload, 9);
+	cr_assert_eq(out.sequence, 3);
+	for (uint32_t n = 0; n < w.bytes; n++) {
+		if (!history_row_decode(&row, bytes, n))
+			continue;
+		r = history_row_item(&row, 0);
+		cr_assert(!history_result_decode(&out, &r), "%u bytes", n);
+	}
+}
+
 /* ---- what a member lacks ---- */
 
 struct range {
