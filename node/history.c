@@ -142,8 +142,12 @@ void
 node_history_write(struct node *n, struct node_group *g)
 {
 	uint32_t items = n->config.history_row;
+	uint64_t known = known_through(g, HISTORY_RESULTS) + known_through(g, HISTORY_PAYLOADS) +
+			 known_through(g, HISTORY_PLACES);
+	bool more = false;
 
-	if (items == 0 || n->log_failed)
+	/* None of them ever falls: an equal sum is three equal numbers. */
+	if (items == 0 || n->log_failed || known == g->history_known)
 		return;
 	for (uint8_t series = 0; series < HISTORY_SERIES; series++) {
 		const struct node_history *h = &g->history[series];
@@ -151,7 +155,10 @@ node_history_write(struct node *n, struct node_group *g)
 
 		for (uint32_t i = 0; i < ROWS_PER_STEP && through >= (h->row_next + 1) * items; i++)
 			write_row(n, g, series);
+		more = more || through >= (h->row_next + 1) * items;
 	}
+	if (!more)
+		g->history_known = known;
 }
 
 /* Would the next result overwrite one that is not in the log yet? */

@@ -151,45 +151,45 @@ struct node_behind {
 	struct node_cursor cursor;
 };
 
+/* What every step looks at comes first, and lies in a few lines; rings are behind it. */
 struct node_group {
-	bool used;
 	uint32_t number;
-	uint8_t uuid[UUID_BYTES];
+	bool used;
+	uint8_t leader;    /* or PAXOS_NO_VOTER */
+	bool held;         /* the replica was told so in its last step */
+	bool applying;     /* an entry of slot applied_slot + 1 is half done */
+	bool submits_held; /* no room: members' credits stop them */
+	uint32_t apply_offset;
+	uint32_t batch_first;
+	uint32_t batch_count;
+	uint32_t behind_voters; /* bit per voter that `behind` holds anything for */
 	struct paxos_replica *replica;
 	struct group *state; /* NULL for group 0 */
-	uint8_t leader;      /* or PAXOS_NO_VOTER */
 	uint64_t replica_timer_ns;
+	uint64_t duty_ns; /* next look at members and horizon */
+	uint64_t delivered_slot;
+	uint64_t applied_slot;    /* every entry of the slots up to it is applied */
+	uint64_t payload_count;   /* that stay so far: the last one's number */
+	uint64_t payload_through; /* up to it, all are whole here, or given up */
+	uint64_t history_known;   /* what the series knew together when all was written */
+	uint64_t recent_low;      /* no value of a slot below it is kept */
+	uint64_t last_view;       /* index of the last view change, 0 none */
+	uint64_t last_accepted;   /* index of the last transaction, 0 none */
+	uint64_t conflicts;
+	uint64_t certified;
+	uint8_t uuid[UUID_BYTES];
 
 	struct node_place *place;           /* ring of places, by slot */
 	struct node_result *result;         /* ring of results_max, by index */
 	struct node_payload_place *payload; /* ring of node_payloads_max(), by number */
-	uint64_t payload_count;             /* that stay so far: the last one's number */
-	uint64_t payload_through;           /* up to it, all are whole here, or given up */
 	struct node_history history[HISTORY_SERIES];
 	struct node_behind behind[NODE_NODES_MAX];
-	uint32_t behind_voters; /* bit per voter that `behind` holds anything for */
 	struct node_recent recent[PAXOS_WINDOW_SLOTS];
-	uint64_t recent_low; /* no value of a slot below it is kept */
-	uint64_t delivered_slot;
-	uint64_t applied_slot; /* every entry of the slots up to it is applied */
-	bool held;             /* the replica was told so in its last step */
-	bool applying;         /* an entry of slot applied_slot + 1 is half done */
-	uint32_t apply_offset;
+	struct node_batch batch[NODE_BATCHES_MAX];
 	struct entry entry;
 	struct node_write_set write_set;
-	uint64_t last_view;     /* index of the last view change, 0 none */
-	uint64_t last_accepted; /* index of the last transaction, 0 none */
-	uint64_t conflicts;
-	uint64_t certified;
 	uint32_t compare_next[NODE_NODES_MAX];
 	struct node_compare compare[NODE_NODES_MAX][NODE_COMPARE_MAX]; /* rings, a node each */
-
-	uint32_t batch_first;
-	uint32_t batch_count;
-	struct node_batch batch[NODE_BATCHES_MAX];
-	bool submits_held; /* no room: members' credits stop them */
-
-	uint64_t duty_ns;                           /* next look at members and horizon */
 	uint64_t absent_ns[GROUP_MEMBERS_MAX];      /* since when no session; 0: has one */
 	uint64_t absent_session[GROUP_MEMBERS_MAX]; /* which session that suspicion times */
 };
