@@ -50,16 +50,48 @@ used_at_least(struct sim_disk *d, size_t bytes)
 		d->used = bytes;
 }
 
+/* A batch fills whole blocks, most of them with zeros, and behind the end of the log
+ * the image holds nothing else: only the bytes in front of them are moved. */
+static void
+image_write(struct sim_disk *d, size_t at, const uint8_t *data, size_t bytes)
+{
+	used_at_least(d, at + bytes);
+	memcpy(d->image + at, data, bytes);
+	for (size_t end = at; end < at + bytes;) {
+		size_t block = end / LOG_BLOCK_BYTES;
+		size_t next = (block + 1) * LOG_BLOCK_BYTES;
+		end = next < at + bytes ? next : at + bytes;
+		uint16_t filled = (uint16_t)(end - block * LOG_BLOCK_BYTES);
+		if (filled > d->dirty[block])
+			d->dirty[block] = filled;
+	}
+}
+
+/* From here on there is nothing. `from` is the begin of a block. */
+static void
+image_clear(struct sim_disk *d, size_t from)
+{
+	must(from % LOG_BLOCK_BYTES == 0);
+	for (size_t at = from; at < d->used; at += LOG_BLOCK_BYTES) {
+		uint16_t *dirty = &d->dirty[at / LOG_BLOCK_BYTES];
+		if (*dirty > 0)
+			memset(d->image + at, 0, *dirty);
+		*dirty = 0;
+	}
+	if (d->used > from)
+		d->used = from;
+}
+
 /* The preparer's work: a spare header lies on disk long before it is needed. */
 static void
 segment_prepare(struct sim_disk *d)
 {
 	must(d->segment < SIM_SEGMENTS_MAX);
 	struct log_segment spare = segment_header(d, LOG_SEGMENT_SPARE);
-	uint8_t *image = segment_image(d, d->segment);
+	uint8_t block[LOG_BLOCK_BYTES];
 
-	log_segment_encode(&spare, image);
-	used_at_least(d, (size_t)(image - d->image) + LOG_BLOCK_BYTES);
+	log_segment_encode(&spare, block);
+	image_write(d, (size_t)d->segment * SIM_SEGMENT_BYTES, block, sizeof block);
 	d->position = LOG_BLOCK_BYTES;
 	d->header_due = true;
 }
@@ -71,13 +103,14 @@ disk_format(struct sim *s, struct sim_disk *d, uint8_t node)
 		d->image = mmap(NULL, IMAGE_BYTES, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		must(d->image != MAP_FAILED);
+		d->dirty = calloc(IMAGE_BYTES / LOG_BLOCK_BYTES, sizeof *d->dirty);
+		must(d->dirty != NULL);
 		d->pending_capacity = LOG_BATCH_HEADER_BYTES + LOG_BATCH_BYTES_MAX;
 		d->pending = malloc(4 * LOG_BATCH_BYTES_MAX);
 		d->flight = malloc(LOG_BLOCK_BYTES + LOG_BATCH_BYTES_MAX);
 		must(d->pending != NULL && d->flight != NULL);
 	}
-	memset(d->image, 0, d->used);
-	d->used = 0;
+	image_clear(d, 0);
 	for (int i = 0; i < LOG_ID_BYTES; i++)
 		d->disk_id[i] = (uint8_t)random_u64(&s->random);
 	memcpy(d->server, s->node[node].config.uuid[node], sizeof d->server);
@@ -136,6 +169,7 @@ batch_build(struct sim_disk *d, uint16_t flags)
 	log_batch_encode(&batch, log_batch_seed(d->disk_id, d->segment), d->flight + head);
 	d->flight_position = base + d->position - head;
 	d->flight_bytes = head + disk_bytes;
+	d->flight_filled = head + LOG_BATCH_HEADER_BYTES + d->pending_bytes;
 	d->flight_records = d->pending_bytes;
 	d->flight_records_at = base + d->position + LOG_BATCH_HEADER_BYTES;
 	d->position += disk_bytes;
@@ -204,8 +238,7 @@ flight_lands(struct sim *s, uint8_t node)
 		.bytes = d->flight_records,
 		.position = d->flight_records_at,
 	};
-	memcpy(d->image + d->flight_position, d->flight, d->flight_bytes);
-	used_at_least(d, d->flight_position + d->flight_bytes);
+	image_write(d, d->flight_position, d->flight, d->flight_filled);
 	d->writing = false;
 	d->durable_lsn += d->flight_records;
 	if (place.bytes > 0)
@@ -241,7 +274,7 @@ disk_lies(struct sim *s, uint8_t node)
 		size_t from = last->position - LOG_BATCH_HEADER_BYTES;
 		if (last->position / SIM_SEGMENT_BYTES != d->segment)
 			break; /* an earlier segment is closed, and was read back */
-		memset(d->image + from, 0, d->used - from);
+		image_clear(d, from);
 		d->durable_lsn = last->lsn;
 		d->place_count--;
 	}
@@ -273,11 +306,12 @@ disk_crash(struct sim *s, uint8_t node)
 	for (uint32_t i = 0; i < sectors; i++) {
 		bool kept = kind == 1 || (kind == 2 && i < prefix) ||
 			    (kind == 3 && random_chance(&s->random, 700000));
-		if (kept)
-			memcpy(d->image + d->flight_position + (size_t)i * SECTOR_BYTES,
-			       d->flight + (size_t)i * SECTOR_BYTES, SECTOR_BYTES);
+		size_t at = (size_t)i * SECTOR_BYTES;
+		if (kept && at < d->flight_filled)
+			image_write(d, d->flight_position + at, d->flight + at,
+				    d->flight_filled - at < SECTOR_BYTES ? d->flight_filled - at
+									 : SECTOR_BYTES);
 	}
-	used_at_least(d, d->flight_position + d->flight_bytes);
 	sim_trace(s, "disk %u: the batch under way is %s", node,
 		  kind == 0   ? "lost"
 		  : kind == 1 ? "whole"
@@ -374,10 +408,7 @@ disk_recover(struct sim *s, uint8_t node)
 		sim_fail(s, "disk %u: recovery lost acknowledged bytes", node);
 	/* Behind a cut nothing may stand that a later torn write could complete. */
 	size_t from = (size_t)d->segment * SIM_SEGMENT_BYTES + end;
-	if (d->used > from) {
-		memset(d->image + from, 0, d->used - from);
-		d->used = from;
-	}
+	image_clear(d, from);
 	d->position = end;
 	d->ordinal = verdict.next_ordinal;
 	d->append_lsn = verdict.end_lsn;

@@ -186,8 +186,9 @@ struct sim_batch_place {
 };
 
 struct sim_disk {
-	uint8_t *image; /* SIM_SEGMENTS_MAX segments, mapped once */
-	size_t used;    /* bytes of the image that may not be zero */
+	uint8_t *image;  /* SIM_SEGMENTS_MAX segments, mapped once */
+	uint16_t *dirty; /* per block: bytes at its begin that may not be zero */
+	size_t used;     /* bytes of the image that may not be zero */
 	uint8_t disk_id[LOG_ID_BYTES];
 	uint8_t server[LOG_ID_BYTES];
 	uint8_t epoch[EPOCH_BYTES];
@@ -208,6 +209,7 @@ struct sim_disk {
 	uint32_t pending_capacity;
 	uint8_t *flight; /* bytes under way, and where they go */
 	size_t flight_bytes;
+	size_t flight_filled; /* of them before the zeros at the end */
 	size_t flight_position;
 	uint32_t flight_records; /* bytes of records in it */
 	size_t flight_records_at;
