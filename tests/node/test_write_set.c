@@ -1,0 +1,409 @@
+/* Write sets that were spread, at one node that is a majority of its own: read back chunk
+ * by chunk, waited for, found again by a replay, refused without a trace. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "node/internal.h"
+
+#define CHUNK  256
+#define HASHES 80 /* three chunks, the last one shared with the payload */
+
+struct bench {
+	struct node *node;
+	struct node_group *group;
+	void *memory;
+	uint8_t log[1 << 20];
+	uint32_t bytes;
+	uint64_t now_ns;
+	struct node_output read; /* that waits for its answer; lsn 0: none */
+	uint32_t reads;
+};
+
+static void
+emit(void *context, const struct node_output *out)
+{
+	struct bench *b = context;
+
+	if (out->kind == NODE_OUT_LOG) {
+		cr_assert_leq(b->bytes + out->bytes, sizeof b->log);
+		memcpy(b->log + b->bytes, out->data, out->bytes);
+		b->bytes += out->bytes;
+	}
+	if (out->kind == NODE_OUT_READ) {
+		cr_assert_eq(b->read.lsn, 0, "one at a time");
+		b->read = *out;
+		b->reads++;
+	}
+}
+
+static const struct node_config config = {
+	.node_count = 1,
+	.groups_max = 1,
+	.members_max = 2,
+	.inflight_max = 16,
+	.index_hashes_max = 200,
+	.results_max = 1024,
+	.value_bytes_max = 4096,
+	.payload_bytes_max = 16 * CHUNK,
+	.chunk_bytes = CHUNK,
+	.values_max = 256,
+	.horizon = 16,
+	.datagram_bytes_max = 1400,
+	.stream_bytes = 16384,
+	.takeover_ns = 60000000,
+	.retry_ns = 15000000,
+	.tail_trust_ns = 1000000000,
+	.session_dead_ns = 150000000,
+	.gc_ns = 100000000,
+	.expel_ns = 1000000000000,
+};
+
+static struct node_sink sink = {.emit = emit};
+
+static void
+give(struct bench *b, struct node_input in)
+{
+	sink.context = b;
+	in.now_ns = b->now_ns;
+	node_step(b->node, &in, &sink);
+	b->node->sink = &sink; /* for what a test calls between steps */
+}
+
+static struct bench *
+bench_new(void)
+{
+	struct bench *b = calloc(1, sizeof *b);
+
+	b->memory = aligned_alloc(64, (node_size(&config) + 63) / 64 * 64);
+	cr_assert(b->memory);
+	b->node = node_init(b->memory, &config);
+	return b;
+}
+
+static void
+bench_free(struct bench *b)
+{
+	free(b->memory);
+	free(b);
+}
+
+/* The disk writes what there is, the clock goes on; reads wait. */
+static void
+turn(struct bench *b)
+{
+	b->now_ns += 1000000;
+	give(b, (struct node_input){.kind = NODE_IN_DURABLE, .lsn = b->bytes});
+	give(b, (struct node_input){.kind = NODE_IN_TICK});
+}
+
+static void
+answer(struct bench *b, bool readable)
+{
+	struct node_output read = b->read;
+
+	b->read.lsn = 0;
+	give(b, (struct node_input){.kind = NODE_IN_READ_DONE,
+				    .lsn = read.lsn,
+				    .data = readable ? b->log + read.lsn - read.bytes : NULL,
+				    .bytes = readable ? read.bytes : 0});
+}
+
+static void
+settle(struct bench *b)
+{
+	for (int i = 0; i < 200; i++) {
+		if (b->read.lsn != 0)
+			answer(b, true);
+		turn(b);
+	}
+}
+
+static void
+order(struct bench *b, struct entry e)
+{
+	cr_assert(node_group_submit_entry(b->node, b->group, &e));
+	turn(b); /* it is logged */
+	turn(b); /* and decided */
+}
+
+static void
+begin(struct bench *b, uint64_t process)
+{
+	static const uint8_t uuid[UUID_BYTES] = {9};
+
+	give(b, (struct node_input){.kind = NODE_IN_START,
+				    .process = process,
+				    .tail = PAXOS_TAIL_CLEAN,
+				    .data = (const uint8_t[64]){5},
+				    .bytes = 64});
+	b->group = node_group_by_number(b->node, 1);
+	if (!b->group) {
+		memcpy(b->node->scratch + FRAME_HEADER_BYTES, uuid, UUID_BYTES);
+		node_log(b->node, b->node->scratch, FRAME_HEADER_BYTES + UUID_BYTES,
+			 NODE_RECORD_GROUP, 1);
+		b->group = node_group_create(b->node, 1, uuid);
+		node_group_start(b->node, b->group);
+	}
+	for (int i = 0; i < 20; i++)
+		turn(b);
+}
+
+/* A group with one member: entries 1 to 3; its incarnation is 2. */
+static struct bench *
+grouped(void)
+{
+	struct bench *b = bench_new();
+
+	begin(b, 1);
+	order(b, (struct entry){.kind = ENTRY_CREATE,
+				.create = {.group_uuid = {0xAA},
+					   .config = {.block_size = 1,
+						      .index_hashes_max = config.index_hashes_max,
+						      .inflight_max = 16,
+						      .members_max = 2,
+						      .protocol = 1}}});
+	order(b, (struct entry){.kind = ENTRY_JOIN,
+				.join = {.nonce = {1}, .server_uuid = {2}, .host = ""}});
+	order(b, (struct entry){.kind = ENTRY_ATTACH, .attach = {.incarnation = 2, .session = 1}});
+	cr_assert_eq(group_applied(b->group->state), 3);
+	return b;
+}
+
+/* Chunks of what is spread, into the log. */
+static struct entry_spread
+spread(struct bench *b, uint64_t sequence, uint64_t row, uint32_t count)
+{
+	uint8_t bytes[16 * CHUNK] = {0};
+	struct entry_spread s = {.bytes = (uint64_t)count * ENTRY_HASH_BYTES + 500,
+				 .chunk_bytes = CHUNK,
+				 .holders = 1,
+				 .hash_count = count};
+	struct node_payload *p = node_payload_new(b->node, &(struct node_payload){
+								   .group = 1,
+								   .incarnation = 2,
+								   .sequence = sequence,
+								   .total = s.bytes,
+								   .chunk_bytes = CHUNK,
+								   .source = NODE_FROM_MEMBER,
+							   });
+
+	cr_assert(p);
+	for (uint32_t i = 0; i < count; i++)
+		bytes_put_u64(bytes + (size_t)i * ENTRY_HASH_BYTES, row + i);
+	while (p->held < p->total)
+		node_payload_chunk(b->node, p,
+				   &(struct spread_chunk){
+					   .incarnation = 2,
+					   .sequence = sequence,
+					   .total = p->total,
+					   .offset = p->held,
+					   .chunk_bytes = CHUNK,
+					   .bytes = spread_chunk_at(p->total, CHUNK, p->held),
+					   .data = bytes + p->held,
+				   });
+	s.digest = p->digest;
+	turn(b);
+	return s;
+}
+
+static void
+submit_spread(struct bench *b, uint64_t sequence, uint64_t mark, const struct entry_spread *s)
+{
+	uint8_t reference[ENTRY_SPREAD_BYTES];
+
+	entry_spread_encode(s, reference);
+	order(b, (struct entry){.kind = ENTRY_SUBMIT,
+				.submit = {.incarnation = 2,
+					   .session = 1,
+					   .sequence = sequence,
+					   .floor = 1,
+					   .flags = SUBMIT_SPREAD,
+					   .gtid_spec = GTID_AUTOMATIC,
+					   .snapshot = {.mark = mark},
+					   .payload_bytes = sizeof reference,
+					   .payload = reference}});
+}
+
+/* A small one that writes one row. */
+static void
+submit_row(struct bench *b, uint64_t sequence, uint64_t mark, uint64_t row)
+{
+	uint8_t hash[ENTRY_HASH_BYTES];
+
+	bytes_put_u64(hash, row);
+	order(b, (struct entry){.kind = ENTRY_SUBMIT,
+				.submit = {.incarnation = 2,
+					   .session = 1,
+					   .sequence = sequence,
+					   .floor = 1,
+					   .gtid_spec = GTID_AUTOMATIC,
+					   .snapshot = {.mark = mark},
+					   .hash_count = 1,
+					   .hashes = hash,
+					   .payload_bytes = 1,
+					   .payload = (const uint8_t *)"p"}});
+}
+
+static uint8_t
+verdict(const struct bench *b, uint64_t sequence)
+{
+	struct group_outcome outcome = {0};
+
+	(void)group_outcome(b->group->state, 2, sequence, &outcome);
+	return outcome.verdict;
+}
+
+/* Another life of the same node, from the log of the first; reads are answered between
+ * the records. */
+static struct bench *
+replayed(const struct bench *first)
+{
+	struct bench *b = bench_new();
+	struct frame frame = {0};
+
+	memcpy(b->log, first->log, first->bytes);
+	for (uint32_t lsn = 0; lsn < first->bytes; lsn += frame.frame_bytes) {
+		cr_assert(frame_decode(&frame, b->log + lsn, first->bytes - lsn));
+		b->bytes = lsn + frame.frame_bytes;
+		give(b, (struct node_input){.kind = NODE_IN_RECORD,
+					    .data = b->log + lsn,
+					    .bytes = frame.frame_bytes,
+					    .lsn = b->bytes});
+		while (b->read.lsn != 0)
+			answer(b, true);
+	}
+	return b;
+}
+
+Test(node_write_set, is_read_back_twice_and_decides)
+{
+	struct bench *b = grouped();
+	struct entry_spread s = spread(b, 1, 100, HASHES);
+
+	submit_spread(b, 1, 3, &s);
+	settle(b);
+	cr_assert_eq(verdict(b, 1), GROUP_ACCEPTED);
+	cr_assert_eq(b->reads, 2 * 3);
+	cr_assert_eq(group_index_hashes(b->group->state), HASHES);
+	cr_assert_eq(b->node->payloads_used, 0);
+
+	submit_row(b, 2, 3, 100 + HASHES - 1);
+	submit_row(b, 3, 4, 100);
+	cr_assert_eq(verdict(b, 2), GROUP_REFUSED, "a row that it wrote");
+	cr_assert_eq(verdict(b, 3), GROUP_ACCEPTED);
+
+	/* One chunk is read once: certification still has it for the insertions. */
+	s = spread(b, 4, 1000, CHUNK / ENTRY_HASH_BYTES);
+	b->reads = 0;
+	submit_spread(b, 4, 6, &s);
+	settle(b);
+	cr_assert_eq(verdict(b, 4), GROUP_ACCEPTED);
+	cr_assert_eq(b->reads, 1);
+	bench_free(b);
+}
+
+Test(node_write_set, what_comes_later_waits_and_is_bounded)
+{
+	struct bench *b = grouped();
+	struct entry_spread s = spread(b, 1, 100, HASHES);
+	uint64_t sequence = 2;
+
+	submit_spread(b, 1, 3, &s);
+	cr_assert_neq(b->read.lsn, 0);
+	for (; sequence < 12; sequence++)
+		submit_row(b, sequence, 3, 500 + sequence);
+	for (int i = 0; i < 200; i++)
+		turn(b);
+	cr_assert_eq(group_applied(b->group->state), 3);
+	cr_assert(node_group_leads(b->node, b->group));
+	cr_assert_leq(b->group->delivered_slot - b->group->applied_slot, 2, "not delivered either");
+	settle(b);
+	for (uint64_t i = 1; i < sequence; i++)
+		cr_assert_eq(verdict(b, i), GROUP_ACCEPTED, "sequence %d", (int)i);
+	bench_free(b);
+}
+
+/* Refused for a row in its last piece: nothing of it is in the index. Its payload stays,
+ * for who is behind. */
+Test(node_write_set, a_refused_one_leaves_its_payload_and_no_trace)
+{
+	struct bench *b = grouped();
+	struct entry_spread s;
+
+	submit_row(b, 1, 3, 100 + HASHES - 1);
+	s = spread(b, 2, 100, HASHES);
+	submit_spread(b, 2, 3, &s);
+	settle(b);
+	cr_assert_eq(verdict(b, 2), GROUP_REFUSED);
+	cr_assert_eq(group_index_hashes(b->group->state), 1);
+	const struct node_payload_place *place = node_payload_place(b->node, b->group, 1);
+	cr_assert(place);
+	cr_assert_neq(place->link.lsn, 0);
+	cr_assert_eq(place->index, 5);
+
+	s = spread(b, 3, 1000, 200);
+	submit_spread(b, 3, 5, &s);
+	settle(b);
+	cr_assert_eq(verdict(b, 3), GROUP_REFUSED_FULL);
+	cr_assert_eq(group_index_hashes(b->group->state), 1);
+	bench_free(b);
+}
+
+Test(node_write_set, a_replay_comes_to_the_same)
+{
+	struct bench *b = grouped();
+	struct entry_spread s = spread(b, 1, 100, HASHES);
+
+	submit_spread(b, 1, 3, &s);
+	settle(b);
+	submit_row(b, 2, 3, 101);
+	s = spread(b, 3, 50, HASHES);
+	submit_spread(b, 3, 4, &s);
+	settle(b);
+	struct bench *again = replayed(b);
+	begin(again, 2);
+	settle(again);
+	cr_assert_eq(group_applied(again->group->state), group_applied(b->group->state));
+	cr_assert_eq(group_digest(again->group->state), group_digest(b->group->state));
+	cr_assert_eq(verdict(again, 3), GROUP_ACCEPTED);
+	bench_free(again);
+	bench_free(b);
+}
+
+/* It died while the entry waited: the next life certifies it, from the slot. */
+Test(node_write_set, a_restart_in_the_middle_certifies_it_anew)
+{
+	struct bench *b = grouped();
+	struct entry_spread s = spread(b, 1, 100, HASHES);
+
+	submit_spread(b, 1, 3, &s);
+	answer(b, true);
+	cr_assert_eq(group_applied(b->group->state), 3);
+	struct bench *again = replayed(b);
+	begin(again, 2);
+	settle(again);
+	cr_assert_eq(verdict(again, 1), GROUP_ACCEPTED);
+	cr_assert_eq(group_index_hashes(again->group->state), HASHES);
+	bench_free(again);
+	bench_free(b);
+}
+
+/* What the own log cannot give back is fetched from others: never certified in part. */
+Test(node_write_set, an_unreadable_chunk_is_fetched_anew)
+{
+	struct bench *b = grouped();
+	struct entry_spread s = spread(b, 1, 100, HASHES);
+
+	submit_spread(b, 1, 3, &s);
+	answer(b, true);
+	answer(b, false);
+	for (int i = 0; i < 50; i++)
+		turn(b);
+	cr_assert_eq(group_applied(b->group->state), 3);
+	struct node_payload *p = node_payload_find(b->node, b->group, 2, 1);
+	cr_assert(p);
+	cr_assert_eq(p->held, 0);
+	cr_assert_eq(p->index, 4);
+	cr_assert_eq(p->number, 1);
+	bench_free(b);
+}
