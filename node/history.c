@@ -248,7 +248,9 @@ read_begin(struct node *n, struct node_cursor *c, uint64_t row, struct history_l
 		return HISTORY_LOST;
 	if (link.lsn > n->lsn_durable || n->reads_open == NODE_READS_MAX)
 		return HISTORY_WAIT;
-	if (c->handle == PAXOS_NO_VALUE && !pool_take(n->pool, &c->handle))
+	/* However many read rows, the rest of the pool is for what is decided meanwhile. */
+	bool scarce = n->pool->free_count <= n->pool->object_count / 8;
+	if (c->handle == PAXOS_NO_VALUE && (scarce || !pool_take(n->pool, &c->handle)))
 		return HISTORY_WAIT;
 	c->have = 0;
 	c->wanted = row + 1;
