@@ -362,6 +362,39 @@ answer_status(struct loop *loop)
 	(void)!write(loop->status_done_fd, &one, sizeof one);
 }
 
+struct loop_keys {
+	uint32_t count;
+	struct node_key key[];
+};
+
+int
+loop_keys(struct loop *loop, const struct node_key *keys, uint32_t count)
+{
+	struct loop_keys *next = malloc(sizeof *next + count * sizeof *keys);
+	uint64_t one = 1;
+
+	if (next == NULL)
+		return -ENOMEM;
+	next->count = count;
+	memcpy(next->key, keys, count * sizeof *keys);
+	/* Pairs with the exchange in take_keys(): one of the two frees what the other
+	 * no longer sees. */
+	free(atomic_exchange_explicit(&loop->keys, next, memory_order_acq_rel));
+	(void)!write(loop->wake_fd, &one, sizeof one);
+	return 0;
+}
+
+static void
+take_keys(struct loop *loop)
+{
+	if (atomic_load_explicit(&loop->keys, memory_order_relaxed) == NULL)
+		return;
+	struct loop_keys *keys = atomic_exchange_explicit(&loop->keys, NULL, memory_order_acq_rel);
+	step(loop, &(struct node_input){
+			   .kind = NODE_IN_KEYS, .keys = keys->key, .key_count = keys->count});
+	free(keys);
+}
+
 bool
 loop_once(struct loop *loop, uint64_t now_ns)
 {
@@ -372,6 +405,7 @@ loop_once(struct loop *loop, uint64_t now_ns)
 	loop->stats.turns++;
 	drain_backlog(loop);
 	if (!log_is_full(loop)) {
+		take_keys(loop);
 		did |= receive(loop);
 		did |= tick(loop);
 	}
@@ -593,6 +627,7 @@ loop_close(struct loop *loop)
 			     ? -EIO
 			     : hw_log_clean_stop(loop->options.log);
 	}
+	free(atomic_exchange(&loop->keys, NULL));
 	hw_log_close(loop->options.log); /* first: it may still read into our buffers */
 	pages_free(loop->node, node_bytes(loop));
 	pages_free(loop->backlog, LOOP_BACKLOG_BYTES);

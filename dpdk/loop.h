@@ -129,6 +129,8 @@ struct loop {
 	size_t backlog_head;
 	size_t backlog_tail;
 
+	/* The next list of keys, from another thread; NULL: none. */
+	_Atomic(struct loop_keys *) keys;
 	_Atomic bool stopping;
 	_Atomic uint32_t status_wanted;
 	_Atomic uint32_t status_done;
@@ -148,6 +150,9 @@ bool loop_once(struct loop *loop, uint64_t now_ns);
 
 /* Turns until loop_stop(). */
 void loop_run(struct loop *loop);
+
+/* Whom the node knows from now on; copied. Any thread. 0 or -ENOMEM. */
+int loop_keys(struct loop *loop, const struct node_key *keys, uint32_t count);
 
 /* Ends loop_run(). Safe in a signal handler. */
 void loop_stop(struct loop *loop);

@@ -239,6 +239,25 @@ plan_new_epoch(const struct plan *plan, uint8_t epoch[EPOCH_BYTES])
 	}
 }
 
+_Static_assert(HW_KEYS_MAX <= NODE_KEYS_MAX && HW_KEY_GROUPS_MAX <= NODE_KEY_GROUPS_MAX,
+	       "what the file may hold, the node can know");
+
+uint32_t
+plan_keys(const struct hw_keys *keys, struct node_key out[NODE_KEYS_MAX])
+{
+	for (uint32_t i = 0; i < keys->count; i++) {
+		const struct hw_key *k = &keys->peer[i];
+		out[i] = (struct node_key){.node = k->kind == HW_KEY_NODE,
+					   .group_count = k->group_count};
+		memcpy(out[i].key, k->key, sizeof out[i].key);
+		memcpy(out[i].uuid, k->uuid, sizeof out[i].uuid);
+		memcpy(out[i].group, k->group, sizeof k->group);
+		if (out[i].node)
+			node_uuid(k->node, out[i].uuid);
+	}
+	return keys->count;
+}
+
 void
 plan_print(const struct plan *plan, FILE *out)
 {
@@ -273,6 +292,8 @@ plan_print(const struct plan *plan, FILE *out)
 		"pace       takeover after %lu ms, sessions end after %lu ms, cut log trusted "
 		"after %lu ms\n",
 		n->takeover_ns / MS, n->session_dead_ns / MS, n->tail_trust_ns / MS);
+	fprintf(out, "links      %s%s\n", c->seal == HW_SEAL_ON ? "sealed, keys in " : "in clear",
+		c->seal == HW_SEAL_ON ? c->key_file : "");
 	fprintf(out, "control    %s\n", c->socket);
 	hw_plan_text(&plan->machine, machine, sizeof machine);
 	fprintf(out, "\n%s", machine);

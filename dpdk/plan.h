@@ -20,6 +20,7 @@
 
 #include "dpdk/loop.h"
 #include "hw/config.h"
+#include "hw/keys.h"
 #include "hw/topology.h"
 
 struct plan {
@@ -43,6 +44,9 @@ int plan_make(struct plan *plan, const struct hw_config *config, const struct hw
 
 /* The epoch of a log that is made now. */
 void plan_new_epoch(const struct plan *plan, uint8_t epoch[EPOCH_BYTES]);
+
+/* Whom the key file lists, as the node knows them; returns how many. */
+uint32_t plan_keys(const struct hw_keys *keys, struct node_key out[NODE_KEYS_MAX]);
 
 void plan_print(const struct plan *plan, FILE *out);
 

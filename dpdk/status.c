@@ -193,6 +193,7 @@ port_of(const struct loop_snapshot *s, const struct status_facts *facts)
 	put(port, "datagrams_received", s->udp.received);
 	put(port, "datagrams_sent", s->udp.sent);
 	put(port, "retransmitted", s->node.retransmitted);
+	put(port, "rekeys", s->node.rekeys);
 	put(port, "arp_answered", s->arp_answered);
 	put(port, "echo_answered", s->echo_answered);
 	put(port, "turns", s->loop.turns);
@@ -225,6 +226,10 @@ drops_of(const struct loop_snapshot *s)
 	put(node, "unknown_group", s->node.dropped_unknown_group);
 	put(node, "chunks", s->node.dropped_chunks);
 	put(node, "other_version", s->node.other_versions);
+	put(node, "forged", s->node.dropped_forged);
+	put(node, "key_not_listed", s->node.dropped_key);
+	put(node, "in_clear", s->node.dropped_clear);
+	put(node, "handshakes_beyond_rate", s->node.dropped_load);
 	(void)json_object_set_new(drops, "received_frames", frames);
 	(void)json_object_set_new(drops, "sending", sending);
 	(void)json_object_set_new(drops, "node", node);

@@ -1,6 +1,7 @@
 /* synodctl - the administrator's tool: asks a synodd over its control socket.
  *
  *     synodctl status [--json] [--socket PATH]
+ *     synodctl key new|show|add|remove FILE ...
  *
  * Exits with 0; 1 when synodd cannot be reached or answers with an error; 2 when
  * it was called wrongly. The fields are in docs/status.md. */
@@ -18,12 +19,15 @@
 
 #include <jansson.h>
 
+#include "dpdk/key_command.h"
+
 #define SOCKET_DEFAULT "/run/synod/control"
 #define ANSWER_S       5
 #define ANSWER_MAX     (4u << 20)
 
 static const char usage[] =
 	"usage: synodctl status [--json] [--socket PATH]\n"
+	"       synodctl key new|show|add|remove FILE ...\n"
 	"       synodctl --help | --version\n"
 	"\n"
 	"Shows what the synodd behind the control socket knows: nodes, groups,\n"
@@ -257,6 +261,9 @@ main(int argc, char **argv)
 						{0}};
 	const char *path = SOCKET_DEFAULT;
 	bool as_json = false;
+
+	if (argc > 1 && strcmp(argv[1], "key") == 0)
+		return key_command(argc - 2, argv + 2);
 
 	for (int c = getopt_long(argc, argv, "", options, NULL); c != -1;
 	     c = getopt_long(argc, argv, "", options, NULL)) {

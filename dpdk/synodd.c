@@ -18,10 +18,11 @@
 
 #include "dpdk/control.h"
 #include "dpdk/plan.h"
+#include "hw/crypto.h"
 #include "node/protocol.h"
 
-#define LINE_BYTES      1024
-#define VERSIONS_SAY_NS 60000000000u
+#define LINE_BYTES 1024
+#define SAY_NS     60000000000u
 
 static const char usage[] =
 	"usage: synodd --config FILE            run this node until SIGTERM\n"
@@ -43,9 +44,14 @@ struct appliance {
 	struct port port;
 	struct udp udp;
 	struct loop loop;
+	struct crypto *crypto; /* NULL: in clear */
 	struct control control;
 	struct loop_snapshot seen; /* the watch's: what it has told already */
 	bool watched;
+	struct hw_keys keys;
+	struct node_key node_keys[NODE_KEYS_MAX];
+	uint64_t keys_said; /* of dropped_key, told up to here */
+	uint64_t keys_say_ns;
 	uint64_t versions_said; /* of other_versions, told up to here */
 	uint64_t versions_say_ns;
 };
@@ -53,6 +59,7 @@ struct appliance {
 static struct appliance appliance;
 static _Atomic bool stop_wanted;
 static _Atomic bool loop_there;
+static _Atomic bool reload_wanted;
 
 __attribute__((format(printf, 1, 2))) static void
 say(const char *format, ...)
@@ -115,13 +122,22 @@ on_stop(int number)
 }
 
 static void
+on_reload(int number)
+{
+	(void)number;
+	atomic_store(&reload_wanted, true);
+}
+
+static void
 catch_signals(void)
 {
-	struct sigaction action = {.sa_handler = on_stop};
+	struct sigaction action = {.sa_handler = on_stop}, reload = {.sa_handler = on_reload};
 
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	sigemptyset(&reload.sa_mask);
+	sigaction(SIGHUP, &reload, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -198,11 +214,88 @@ watch_versions(struct appliance *a, const struct loop_snapshot *snapshot)
 	if (now->other_versions == a->versions_said || snapshot->now_ns < a->versions_say_ns)
 		return;
 	a->versions_said = now->other_versions;
-	a->versions_say_ns = snapshot->now_ns + VERSIONS_SAY_NS;
+	a->versions_say_ns = snapshot->now_ns + SAY_NS;
 	status_endpoint(&now->other_version_from, endpoint);
 	say("%s speaks protocol version %u and this node version %u: they refuse each other. "
 	    "Install the same release on both",
 	    endpoint, now->other_version, PROTOCOL_VERSION);
+}
+
+/* The list of the key file, for the loop; the secret stays what it was at start. */
+static int
+load_keys(struct appliance *a, struct hw_error *error)
+{
+	return hw_keys_load(&a->keys, a->config.key_file, error);
+}
+
+static int
+give_keys(struct appliance *a)
+{
+	uint32_t count = plan_keys(&a->keys, a->node_keys);
+
+	return loop_keys(&a->loop, a->node_keys, count);
+}
+
+static int
+open_seal(struct appliance *a, struct hw_error *error)
+{
+	struct node_config *n = &a->plan.node;
+
+	if (a->config.seal == HW_SEAL_NONE) {
+		say("[keys] seal = none: links are in clear; whoever is on the network can read "
+		    "and forge what goes over them");
+		return 0;
+	}
+	int rc = load_keys(a, error);
+	if (rc != 0)
+		return rc;
+	a->crypto = hw_crypto_new(node_crypto_slots(n), error);
+	if (a->crypto == NULL)
+		return -ENOTSUP;
+	n->crypto = a->crypto;
+	memcpy(n->secret, a->keys.secret, sizeof n->secret);
+	memcpy(n->psk, a->keys.psk, sizeof n->psk);
+	say("links are sealed; %s lists %u keys", a->config.key_file, a->keys.count);
+	return 0;
+}
+
+/* A file that cannot be read changes nothing: the keys of before stay listed. */
+static void
+reload_keys(struct appliance *a)
+{
+	struct hw_error error = {0};
+
+	if (a->config.seal == HW_SEAL_NONE)
+		return;
+	if (load_keys(a, &error) != 0) {
+		say("%s. The keys of before stay listed", error.text);
+		return;
+	}
+	if (memcmp(a->keys.secret, a->plan.node.secret, sizeof a->keys.secret) != 0)
+		say("%s has another secret: this node uses it from its next start on",
+		    a->config.key_file);
+	say("%s lists %u keys now", a->config.key_file, a->keys.count);
+	if (give_keys(a) != 0)
+		say("no memory for them: the keys of before stay listed");
+}
+
+static void
+watch_keys(struct appliance *a, const struct loop_snapshot *snapshot)
+{
+	const struct node_status *now = &snapshot->node;
+	char endpoint[STATUS_ENDPOINT_BYTES], key[HW_KEY_TEXT_BYTES];
+
+	if (atomic_exchange(&reload_wanted, false))
+		reload_keys(a);
+	if (now->dropped_key == a->keys_said || snapshot->now_ns < a->keys_say_ns)
+		return;
+	a->keys_said = now->dropped_key;
+	a->keys_say_ns = snapshot->now_ns + SAY_NS;
+	status_endpoint(&now->unlisted_from, endpoint);
+	hw_key_text(now->unlisted, key);
+	say("%s asked with the key %s, which is not listed for what it wants. To allow it: "
+	    "synodctl key add, then SIGHUP",
+	    endpoint, key);
 }
 
 /* What a person wants to read later: changes, told by the control thread. */
@@ -241,6 +334,7 @@ watch(void *context, const struct loop_snapshot *now)
 		say("no room for the log: %s. Free space in %s", strerror(now->log.space_error),
 		    a->config.directory);
 	watch_versions(a, now);
+	watch_keys(a, now);
 	if (now->frame_drop[FRAMES_DROP_CONFLICT] != old->frame_drop[FRAMES_DROP_CONFLICT])
 		say("another host claims this node's IPv4 address");
 	a->seen = *now;
@@ -336,7 +430,9 @@ run(struct appliance *a, bool format, struct hw_error *error)
 
 	CPU_ZERO(&cpus);
 	(void)sched_getaffinity(0, sizeof cpus, &cpus);
-	int rc = open_machine(a, &cpus, format, error);
+	int rc = open_seal(a, error);
+	if (rc == 0)
+		rc = open_machine(a, &cpus, format, error);
 	if (rc != 0) {
 		if (a->log)
 			hw_log_close(a->log);
@@ -352,6 +448,8 @@ run(struct appliance *a, bool format, struct hw_error *error)
 					       .log_in_memory = a->plan.log.memory,
 					       .hugepages = a->plan.machine.hugepages},
 			error);
+	if (rc == 0 && a->crypto != NULL && give_keys(a) != 0)
+		rc = hw_error_set(error, -ENOMEM, "no memory for the list of keys");
 	if (rc == 0)
 		rc = start_control(a, &cpus, error);
 	if (rc == 0) {

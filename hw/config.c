@@ -74,6 +74,8 @@ static const struct key keys[] = {
 	 "1048576", NULL},
 	{"groups", "payload_bytes_max", KIND_BYTES64, AT(payload_bytes_max), false, MIB, 512 * MIB,
 	 "64 MiB", NULL},
+	{"keys", "seal", KIND_CHOICE, AT(seal), false, 0, 0, "on", "on none"},
+	{"keys", "file", KIND_TEXT, AT(key_file), false, 1, TEXT_MAX, "/etc/synod/keys", NULL},
 	{"control", "socket", KIND_TEXT, AT(socket), false, 1, 107, "/run/synod/control", NULL},
 };
 
@@ -394,9 +396,10 @@ take_section(struct parser *p, char *line)
 		snprintf(p->section, sizeof p->section, "%s", line + 1);
 		return 0;
 	}
-	return refuse(p, NULL,
-		      "unknown section; there are: node appliance port log memory groups control",
-		      line + 1);
+	return refuse(
+		p, NULL,
+		"unknown section; there are: node appliance port log memory groups keys control",
+		line + 1);
 }
 
 static int

@@ -46,6 +46,11 @@ enum hw_hugepages {
 	HW_HUGEPAGES_OFF = 1,
 };
 
+enum hw_seal {
+	HW_SEAL_ON = 0,
+	HW_SEAL_NONE = 1, /* in clear */
+};
+
 struct hw_config_node {
 	uint32_t id;
 	struct endpoint address;
@@ -101,6 +106,9 @@ struct hw_config {
 	uint32_t members_max;       /* of one group */
 	uint64_t index_hashes_max;  /* of one group */
 	uint64_t payload_bytes_max; /* of one transaction; with durability = disk only */
+	/* [keys] */
+	uint32_t seal; /* enum hw_seal */
+	char key_file[HW_CONFIG_TEXT_BYTES];
 	/* [control] */
 	char socket[HW_CONFIG_TEXT_BYTES];
 };

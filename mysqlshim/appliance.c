@@ -3,7 +3,10 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "hw/keys.h"
 
 #define ITEM_CHARS_MAX 300
 #define BLANKS         " \t\r\n"
@@ -19,7 +22,7 @@ refuse(char *text, size_t capacity, const char *item, const char *why)
 {
 	snprintf(text, capacity,
 		 "synod.appliance: '%s' %s. Set it to the nodes of the appliance: "
-		 "'host:port, host:port, host:port'.",
+		 "'host:port=PUBLICKEY, host:port=PUBLICKEY, ...'.",
 		 item, why);
 	return false;
 }
@@ -41,6 +44,19 @@ next_item(const char **list, struct item *item)
 	memcpy(item->text, at, chars);
 	item->text[chars] = '\0';
 	return true;
+}
+
+/* What stands behind '=', which is cut off the rest. False: it is no key. */
+static bool
+cut_key(struct appliance *a, struct item *item)
+{
+	char *equals = strchr(item->text, '=');
+
+	if (!equals)
+		return true;
+	*equals = '\0';
+	a->sealed = true;
+	return hw_key_read(equals + 1, strlen(equals + 1), a->key[a->node_count]);
 }
 
 /* "host:port" or "[address]:port". */
@@ -94,16 +110,21 @@ appliance_parse(struct appliance *a, const char *list, char *text, size_t capaci
 {
 	struct item item;
 
-	a->node_count = 0;
+	memset(a, 0, sizeof *a);
 	while (next_item(&list, &item)) {
 		struct endpoint *endpoint = &a->node[a->node_count];
 
 		if (a->node_count == NODE_NODES_MAX)
 			return refuse(text, capacity, item.text, "is one node too many");
-		if (strchr(item.text, '='))
+		bool keyed = strchr(item.text, '=') != NULL;
+		if (a->node_count > 0 && keyed != a->sealed)
 			return refuse(text, capacity, item.text,
-				      "has a public key, and sealed links come with a later "
-				      "release of Synod");
+				      "differs from the others: either all nodes have a public "
+				      "key or none");
+		if (!cut_key(a, &item))
+			return refuse(text, capacity, item.text,
+				      "has no public key behind '=': it has 44 characters, as "
+				      "synodctl key show prints them on that node");
 		if (!split(&item))
 			return refuse(text, capacity, item.text, "is no 'host:port'");
 		if (!resolve(&item, endpoint) || endpoint->port == 0)
@@ -116,4 +137,30 @@ appliance_parse(struct appliance *a, const char *list, char *text, size_t capaci
 	if (a->node_count == 0)
 		return refuse(text, capacity, "", "names no node");
 	return true;
+}
+
+bool
+appliance_unlock(struct appliance *a, const char *key_file, char *text, size_t capacity)
+{
+	struct hw_keys *keys = malloc(sizeof *keys);
+	struct hw_error error = {.text = "no memory"};
+	bool good = false;
+
+	if (!key_file || key_file[0] == '\0')
+		snprintf(text, capacity,
+			 "synod.appliance names public keys, and synod.key_file no file. Make "
+			 "this server's key with synodctl key new FILE, list it on the nodes with "
+			 "synodctl key add, and set synod.key_file to FILE.");
+	else if (keys && hw_keys_load(keys, key_file, &error) == 0)
+		good = true;
+	else
+		snprintf(text, capacity, "synod.key_file: %s.", error.text);
+	if (good) {
+		memcpy(a->secret, keys->secret, sizeof a->secret);
+		memcpy(a->psk, keys->psk, sizeof a->psk);
+	}
+	if (keys)
+		explicit_bzero(keys, sizeof *keys);
+	free(keys);
+	return good;
 }

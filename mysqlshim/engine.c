@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "hw/crypto.h"
 
 #define DATAGRAM_BYTES    1400
 #define RECEIVE_BYTES     2048
@@ -44,6 +45,7 @@ enum wish {
 };
 
 struct engine {
+	struct crypto *crypto; /* sealed links */
 	struct engine_options options;
 	struct commit *commits;
 	pthread_t thread;
@@ -420,7 +422,7 @@ untake_snapshot(void *context, uint64_t sequence)
 /* ---- start and stop ---- */
 
 static struct member_config
-member_config_of(const struct engine_options *o)
+member_config_of(const struct engine_options *o, const struct crypto *crypto)
 {
 	struct member_config c = {
 		.node_count = o->appliance.node_count,
@@ -438,6 +440,10 @@ member_config_of(const struct engine_options *o)
 	};
 
 	memcpy(c.endpoint, o->appliance.node, sizeof c.endpoint);
+	c.crypto = crypto;
+	memcpy(c.secret, o->appliance.secret, sizeof c.secret);
+	memcpy(c.psk, o->appliance.psk, sizeof c.psk);
+	memcpy(c.node_key, o->appliance.key, sizeof c.node_key);
 	memcpy(c.server_uuid, o->server_uuid, UUID_BYTES);
 	return c;
 }
@@ -470,6 +476,7 @@ engine_free(struct engine *e)
 	pthread_mutex_destroy(&e->lock);
 	if (e->member)
 		munmap(e->member, e->member_bytes);
+	hw_crypto_free(e->crypto);
 	free(e->waiting);
 	free(e);
 }
@@ -477,7 +484,9 @@ engine_free(struct engine *e)
 static int
 allocate(struct engine *e)
 {
-	struct member_config config = member_config_of(&e->options);
+	if (e->options.appliance.sealed && !(e->crypto = hw_crypto_new(MEMBER_CRYPTO_SLOTS, NULL)))
+		return -ENOTSUP;
+	struct member_config config = member_config_of(&e->options, e->crypto);
 	struct commit_engine hooks = {.context = e,
 				      .take = take_snapshot,
 				      .untake = untake_snapshot,

@@ -291,6 +291,15 @@ refused(const struct membership *m, enum member_refusal refusal, char *text, siz
 		return explain(text, capacity,
 			       "group_replication_gtid_assignment_block_size is not the group's.",
 			       "Set it to the value that the other members have.");
+	case MEMBER_REFUSED_KEY:
+		return explain(text, capacity,
+			       "This server's key may not open the group that "
+			       "group_replication_group_name gives.",
+			       "On the nodes, list the key for that group: synodctl key add.");
+	case MEMBER_REFUSED_SEAL:
+		return explain(text, capacity, "The appliance's nodes take sealed links only.",
+			       "Write their public keys into synod.appliance: "
+			       "'host:port=PUBLICKEY, ...'.");
 	case MEMBER_REFUSED_INCARNATION:
 	case MEMBER_REFUSED_NONE:
 		break;
@@ -314,8 +323,11 @@ not_joined(const struct membership *m, int error, enum member_refusal refusal, c
 		snprintf(words, sizeof words,
 			 "No node of the appliance (%s) answered in %u s, or none of them leads. "
 			 "Check that a majority of the nodes runs (synodctl status), and that "
-			 "UDP to these addresses passes.",
-			 m->options.nodes, (unsigned)(JOIN_TIMEOUT_NS / 1000000000u));
+			 "UDP to these addresses passes%s.",
+			 m->options.nodes, (unsigned)(JOIN_TIMEOUT_NS / 1000000000u),
+			 m->options.appliance.sealed
+				 ? ", and that their key files list this server's key"
+				 : "");
 	} else {
 		snprintf(words, sizeof words, "The engine cannot start: %s.", strerror(-error));
 	}

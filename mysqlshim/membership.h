@@ -41,7 +41,7 @@ struct membership_options {
 	struct shim_words words;
 	struct shim_server server;
 	struct appliance appliance;
-	char nodes[512]; /* synod.appliance, for messages */
+	char nodes[768]; /* synod.appliance, for messages */
 	uint8_t server_uuid[UUID_BYTES];
 	uint8_t group_uuid[UUID_BYTES];
 	bool bootstrap;

@@ -82,7 +82,7 @@ const struct shim_words server_words = {write_log, write_log_two, client_error};
 
 /* The server hands us a copy of the new value and frees the old one itself. */
 static void
-appliance_update(MYSQL_THD, SYS_VAR *, void *target, const void *save)
+text_update(MYSQL_THD, SYS_VAR *, void *target, const void *save)
 {
 	*static_cast<const char **>(target) = *static_cast<const char *const *>(save);
 }
@@ -98,11 +98,20 @@ appliance_register(void)
 	if (!service.is_valid())
 		return true;
 	check.def_val = empty;
-	return service->register_variable(
-		       "synod", "appliance", PLUGIN_VAR_STR | PLUGIN_VAR_MEMALLOC,
-		       "The nodes of the appliance that serves this server's group, as "
-		       "'host:port=PUBLICKEY, ...'. Empty: the engine runs in this server.",
-		       nullptr, appliance_update, &check, &shim_variables.appliance) != 0;
+	if (service->register_variable(
+		    "synod", "appliance", PLUGIN_VAR_STR | PLUGIN_VAR_MEMALLOC,
+		    "The nodes of the appliance that serves this server's group, as "
+		    "'host:port=PUBLICKEY, ...'. Empty: the engine runs in this server.",
+		    nullptr, text_update, &check, &shim_variables.appliance) != 0)
+		return true;
+	if (service->register_variable(
+		    "synod", "key_file", PLUGIN_VAR_STR | PLUGIN_VAR_MEMALLOC,
+		    "The file that holds this server's own key, made by synodctl key new. It is "
+		    "needed where synod.appliance names public keys.",
+		    nullptr, text_update, &check, &shim_variables.key_file) == 0)
+		return false;
+	service->unregister_variable("synod", "appliance");
+	return true;
 }
 
 static void
@@ -111,9 +120,12 @@ appliance_unregister(void)
 	my_service<SERVICE_TYPE(component_sys_variable_unregister)> service(
 		"component_sys_variable_unregister", reg_srv);
 
-	if (service.is_valid())
+	if (service.is_valid()) {
 		service->unregister_variable("synod", "appliance");
+		service->unregister_variable("synod", "key_file");
+	}
 	shim_variables.appliance = nullptr;
+	shim_variables.key_file = nullptr;
 }
 
 bool
@@ -124,7 +136,7 @@ server_services_init(void)
 	if (!appliance_register())
 		return false;
 	write_log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS,
-		  "The variable synod.appliance could not be registered.");
+		  "The variables synod.appliance and synod.key_file could not be registered.");
 	deinit_logging_service_for_plugin(&reg_srv, &log_bi, &log_bs);
 	return true;
 }

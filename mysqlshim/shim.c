@@ -116,10 +116,18 @@ begin(struct shim *shim, struct membership_options *o, const struct shim_start_r
 		shim->words.log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS, request->text);
 		return SHIM_START_FAILED;
 	}
-	shim->words.log(SHIM_LEVEL_WARNING, SHIM_LOG_OWN_WORDS,
-			"Links to the appliance are in clear: whoever is on the network between "
-			"this server and the nodes can read and forge transactions. Sealed links "
-			"come with a later release of Synod.");
+	if (o->appliance.sealed && !appliance_unlock(&o->appliance, shim_variables.key_file,
+						     request->text, request->capacity)) {
+		shim->words.log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS, request->text);
+		return SHIM_START_FAILED;
+	}
+	if (!o->appliance.sealed)
+		shim->words.log(
+			SHIM_LEVEL_WARNING, SHIM_LOG_OWN_WORDS,
+			"Links to the appliance are in clear: whoever is on the network "
+			"between this server and the nodes can read and forge transactions. "
+			"To seal them, write the nodes' public keys into synod.appliance: "
+			"'host:port=PUBLICKEY, ...'.");
 	enum shim_start result = membership_start(o, &membership, request->text, request->capacity);
 	if (result != SHIM_START_OK)
 		return result;

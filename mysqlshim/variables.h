@@ -51,6 +51,7 @@ struct shim_variables {
 	char *communication_debug_options;
 	char *advertise_recovery_endpoints;
 	char *view_change_uuid;
+	char *key_file;  /* synod.key_file: this server's key, of sealed links */
 	char *appliance; /* synod.appliance: "host:port=PUBLICKEY, ..."; empty = embedded */
 	unsigned long poll_spin_loops;
 	unsigned long member_expel_timeout;

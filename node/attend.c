@@ -58,6 +58,60 @@ node_attend_open(struct node *n, int session, const struct wire_identity *peer)
 	*s = (struct node_session){.stage = SESSION_OPEN};
 	node_feed_open(n, session);
 	memcpy(s->server_uuid, peer->uuid, UUID_BYTES);
+	memcpy(s->key, peer->key, CRYPTO_KEY_BYTES);
+}
+
+static bool
+key_opens(const struct node_key *k, const uint8_t *group)
+{
+	for (uint32_t i = 0; i < k->group_count; i++)
+		if (memcmp(k->group[i], group, UUID_BYTES) == 0)
+			return true;
+	return k->group_count == 0;
+}
+
+/* In clear nobody shows a key, and any group may be opened. */
+static bool
+may_open(const struct node *n, const struct node_session *s, const uint8_t *group)
+{
+	static const uint8_t any[UUID_BYTES];
+
+	for (uint32_t i = 0; i < n->key_count; i++) {
+		const struct node_key *k = &n->key[i];
+		bool whose = memcmp(k->uuid, any, UUID_BYTES) == 0 ||
+			     memcmp(k->uuid, s->server_uuid, UUID_BYTES) == 0;
+		if (!k->node && whose && memcmp(k->key, s->key, CRYPTO_KEY_BYTES) == 0 &&
+		    key_opens(k, group))
+			return true;
+	}
+	return n->config.crypto == NULL;
+}
+
+/* A session whose key is gone, wire/ closes; one that lost its group, this. */
+void
+node_attend_keys(struct node *n, const struct node_key *keys, uint32_t count)
+{
+	struct wire_key known[NODE_KEYS_MAX];
+
+	must(n->started && count <= NODE_KEYS_MAX);
+	n->key_count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		n->key[i] = keys[i];
+		known[i] = (struct wire_key){.kind = keys[i].node ? WIRE_NODE : WIRE_MEMBER};
+		memcpy(known[i].key, keys[i].key, sizeof known[i].key);
+		memcpy(known[i].uuid, keys[i].uuid, sizeof known[i].uuid);
+	}
+	wire_keys(n->wire, known, count);
+	for (uint32_t i = 0; i < n->session_count; i++) {
+		const struct node_session *s = &n->session[i];
+		static const uint8_t none[UUID_BYTES];
+		bool named = memcmp(s->group_uuid, none, UUID_BYTES) != 0;
+		if (s->stage == SESSION_NONE || s->stage == SESSION_NODE || !named ||
+		    may_open(n, s, s->group_uuid))
+			continue;
+		wire_close(n->wire, (int)i);
+		node_attend_close(n, (int)i);
+	}
 }
 
 void
@@ -172,8 +226,13 @@ join(struct node *n, int session, const struct protocol_message *m)
 	if (memcmp(s->group_uuid, m->uuid, UUID_BYTES) != 0 ||
 	    memcmp(s->nonce, e.join.nonce, NONCE_BYTES) != 0)
 		another_start(n, session);
-	memcpy(s->group_uuid, m->uuid, UUID_BYTES);
 	memcpy(s->nonce, e.join.nonce, NONCE_BYTES);
+	if (!may_open(n, s, m->uuid)) {
+		n->dropped_group++;
+		say_joined(n, session, MEMBER_REFUSED_KEY, 0, 0);
+		return;
+	}
+	memcpy(s->group_uuid, m->uuid, UUID_BYTES);
 	if (!node_group_leads(n, g ? g : &n->group[0])) {
 		say_group(n, session);
 		return;
@@ -525,7 +584,11 @@ node_attend_message(struct node *n, int session, const struct frame *frame, cons
 	switch (m.kind) {
 	case PROTOCOL_OPEN:
 		another_start(n, session);
-		memcpy(s->group_uuid, m.uuid, UUID_BYTES);
+		/* Of a group that its key does not open it does not learn whether there
+		 * is one: it hears who leads the appliance, and JOIN is refused. */
+		memset(s->group_uuid, 0, UUID_BYTES);
+		if (may_open(n, s, m.uuid))
+			memcpy(s->group_uuid, m.uuid, UUID_BYTES);
 		if (s->stage == SESSION_OPEN)
 			set_stage(n, s, SESSION_GROUP);
 		say_group(n, session);

@@ -216,6 +216,7 @@ struct node_session {
 	enum session_stage stage;
 	uint8_t node; /* SESSION_NODE */
 	uint8_t server_uuid[UUID_BYTES];
+	uint8_t key[CRYPTO_KEY_BYTES];
 	uint8_t group_uuid[UUID_BYTES];
 	uint32_t group; /* 0: not known yet */
 	uint8_t nonce[NONCE_BYTES];
@@ -313,6 +314,9 @@ struct node {
 	struct node_group *group;
 	struct node_session *session;
 	uint32_t session_count;
+	uint32_t key_count;
+	uint64_t dropped_group; /* OPEN and JOIN of a group that the key may not open */
+	struct node_key key[NODE_KEYS_MAX];
 	uint32_t attached_count; /* sessions in SESSION_ATTACHED */
 	struct node_read read[NODE_READS_MAX];
 	uint32_t reads_open;
@@ -408,6 +412,7 @@ void node_search_forget(struct node *n, int session);
 
 /* attend.c */
 void node_attend_refuse(struct node *n, int session, uint8_t reason);
+void node_attend_keys(struct node *n, const struct node_key *keys, uint32_t count);
 void node_attend_open(struct node *n, int session, const struct wire_identity *peer);
 void node_attend_message(struct node *n, int session, const struct frame *frame,
 			 const uint8_t *data, uint32_t bytes);

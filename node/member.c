@@ -32,6 +32,9 @@ wire_config_of(const struct member_config *c)
 		w.stream_send_bytes[i] = c->stream_bytes;
 		w.stream_receive_bytes[i] = c->stream_bytes;
 	}
+	w.crypto = c->crypto;
+	memcpy(w.secret, c->secret, sizeof w.secret);
+	memcpy(w.psk, c->psk, sizeof w.psk);
 	memcpy(w.self.uuid, c->server_uuid, WIRE_UUID_BYTES);
 	memcpy(w.self.epoch, c->epoch, EPOCH_BYTES);
 	return w;
@@ -169,7 +172,9 @@ member_reconnect(struct member *m, uint8_t node)
 	detached(m);
 	m->target = node;
 	m->hint = node;
-	m->session = wire_connect(m->wire, &m->config.endpoint[node], NULL, m->now_ns);
+	struct wire_identity who = {.kind = WIRE_ANY};
+	memcpy(who.key, m->config.node_key[node], sizeof who.key);
+	m->session = wire_connect(m->wire, &m->config.endpoint[node], &who, m->now_ns);
 	must(m->session >= 0);
 	m->retry_ns = m->now_ns + 4 * m->config.retry_ns;
 }
@@ -426,18 +431,21 @@ on_message(struct member *m, const struct wire_event *event)
 static void
 on_refused(struct member *m, enum wire_reason reason)
 {
+	static const enum member_refusal refusals[WIRE_REASON_LAST + 1] = {
+		[WIRE_REASON_VERSION] = MEMBER_REFUSED_VERSION,
+		[WIRE_REASON_EPOCH] = MEMBER_REFUSED_EPOCH,
+		[WIRE_REASON_SEAL] = MEMBER_REFUSED_SEAL,
+	};
 	uint32_t bit = 1u << m->target;
 	bool again = m->refused_by & bit;
 
-	if (reason != WIRE_REASON_VERSION && reason != WIRE_REASON_EPOCH)
+	if (refusals[reason] == MEMBER_REFUSED_NONE)
 		return;
 	m->refused_by |= bit;
 	if (again && m->incarnation == 0) {
 		end(m);
 		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_STARTED,
-						       .refusal = reason == WIRE_REASON_VERSION
-									  ? MEMBER_REFUSED_VERSION
-									  : MEMBER_REFUSED_EPOCH});
+						       .refusal = refusals[reason]});
 		return;
 	}
 	member_reconnect(m, next_node(m));

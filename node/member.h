@@ -53,6 +53,9 @@
 #include "certify/gtid.h"
 #include "node/node.h"
 #include "node/snapshot.h"
+#include "wire/wire.h"
+
+#define MEMBER_CRYPTO_SLOTS WIRE_SLOTS(2)
 
 struct member;
 
@@ -72,6 +75,12 @@ struct member_config {
 	uint32_t stream_bytes;
 	uint64_t session_dead_ns;
 	uint64_t retry_ns;
+	/* Sealed: a table of MEMBER_CRYPTO_SLOTS, the server's secret, and the public key
+	 * of each node. NULL: in clear. */
+	const struct crypto *crypto;
+	uint8_t secret[CRYPTO_KEY_BYTES];
+	uint8_t psk[CRYPTO_KEY_BYTES];
+	uint8_t node_key[NODE_NODES_MAX][CRYPTO_KEY_BYTES];
 	uint64_t progress_ns; /* how often progress is reported while it changes */
 };
 
@@ -154,6 +163,8 @@ enum member_refusal {
 	MEMBER_REFUSED_FULL = 7,        /* members_max, or groups_max */
 	MEMBER_REFUSED_BLOCK_SIZE = 8,
 	MEMBER_REFUSED_INCARNATION = 9, /* another START of the same server_uuid came first */
+	MEMBER_REFUSED_KEY = 10,        /* its key may not open this group */
+	MEMBER_REFUSED_SEAL = 11,       /* the nodes want sealed sessions */
 };
 
 enum member_output_kind {

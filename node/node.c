@@ -27,9 +27,19 @@ wire_config_of(const struct node_config *c)
 		w.stream_send_bytes[i] = c->stream_bytes;
 		w.stream_receive_bytes[i] = c->stream_bytes;
 	}
+	w.crypto = c->crypto;
+	w.keys_max = NODE_KEYS_MAX;
+	memcpy(w.secret, c->secret, sizeof w.secret);
+	memcpy(w.psk, c->psk, sizeof w.psk);
 	memcpy(w.self.uuid, c->uuid[c->self], WIRE_UUID_BYTES);
 	memcpy(w.self.epoch, c->epoch, EPOCH_BYTES);
 	return w;
+}
+
+uint32_t
+node_crypto_slots(const struct node_config *config)
+{
+	return WIRE_SLOTS(sessions_max(config));
 }
 
 static struct pool_config
@@ -556,6 +566,9 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 		return;
 	case NODE_IN_START:
 		start(n, in);
+		break;
+	case NODE_IN_KEYS:
+		node_attend_keys(n, in->keys, in->key_count);
 		break;
 	case NODE_IN_PACKET:
 		wire_receive(n->wire, &in->from, in->data, in->bytes, in->now_ns);

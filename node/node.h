@@ -37,15 +37,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/crypto.h"
 #include "base/endpoint.h"
 #include "base/frame.h"
 #include "paxos/paxos.h"
 
-#define NODE_NODES_MAX   7
-#define NODE_GROUPS_MAX  64
-#define NODE_MEMBERS_MAX 64
+#define NODE_NODES_MAX      7
+#define NODE_GROUPS_MAX     64
+#define NODE_MEMBERS_MAX    64
+#define NODE_KEYS_MAX       256
+#define NODE_KEY_GROUPS_MAX 8
 
 struct node;
+
+/* A public key that may open sessions, of whom, and which groups. */
+struct node_key {
+	uint8_t key[CRYPTO_KEY_BYTES];
+	bool node;            /* a node's; else a server's */
+	uint8_t uuid[16];     /* of that node or server; zeros: of any */
+	uint32_t group_count; /* 0: any group */
+	uint8_t group[NODE_KEY_GROUPS_MAX][16];
+};
 
 struct node_config {
 	uint8_t self;       /* 0..node_count-1 */
@@ -82,7 +94,12 @@ struct node_config {
 	uint64_t tail_trust_ns;
 	uint64_t session_dead_ns; /* silence after which a session is closed */
 	uint64_t gc_ns;           /* how often the GC horizon may move */
-	uint64_t expel_ns;        /* a member without a session for so long is expelled */
+	/* Sealed sessions: a table with node_crypto_slots() slots, and the node's own
+	 * secret; whom it knows comes with NODE_IN_KEYS. NULL: in clear. */
+	const struct crypto *crypto;
+	uint8_t secret[CRYPTO_KEY_BYTES];
+	uint8_t psk[CRYPTO_KEY_BYTES];
+	uint64_t expel_ns; /* a member without a session for so long is expelled */
 };
 
 enum node_input_kind {
@@ -95,6 +112,7 @@ enum node_input_kind {
 	NODE_IN_RANDOM =
 		7, /* data, bytes: entropy; at start 64 bytes at least, then now and then */
 	NODE_IN_TICK = 8,
+	NODE_IN_KEYS = 9, /* keys, key_count: all that are listed now, and no others */
 };
 
 struct node_input {
@@ -106,6 +124,8 @@ struct node_input {
 	uint64_t lsn;
 	uint64_t process;
 	enum paxos_tail tail;
+	const struct node_key *keys;
+	uint32_t key_count; /* at most NODE_KEYS_MAX */
 	bool more; /* another input of the same burst follows: proposals may still be batched */
 };
 
@@ -140,6 +160,9 @@ struct node_sink {
 };
 
 size_t node_size(const struct node_config *config);
+
+/* How many slots `crypto` needs: no more than sessions there can be. */
+uint32_t node_crypto_slots(const struct node_config *config);
 
 /* `memory` is node_size() bytes, 64-byte aligned; what is in it does not matter. */
 struct node *node_init(void *memory, const struct node_config *config);
@@ -177,6 +200,13 @@ struct node_status {
 	uint64_t dropped_chunks; /* repeated, out of order, or of no payload that is wanted */
 	uint32_t payloads_open;  /* being received, or whole and not decided */
 	uint64_t datagrams_dropped;
+	uint64_t dropped_forged; /* of these: sealed by no key of ours or the peer's */
+	uint64_t dropped_key;    /* by a key that is not listed, or not for that */
+	uint64_t dropped_clear;  /* in clear */
+	uint64_t dropped_load;   /* handshakes beyond their rate */
+	uint64_t rekeys;
+	uint8_t unlisted[CRYPTO_KEY_BYTES]; /* the last of dropped_key, and where it was */
+	struct endpoint unlisted_from;
 	uint64_t other_versions; /* handshakes with ends of another protocol version */
 	uint32_t other_version;  /* of the last of them, and where it was */
 	struct endpoint other_version_from;

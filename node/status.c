@@ -32,6 +32,13 @@ node_status(const struct node *n, struct node_status *status)
 				    w->drop_old + w->drop_window + w->drop_ack + w->drop_handshake +
 				    w->drop_reply_queue + w->drop_refusal + w->drop_forged +
 				    w->drop_clear + w->drop_generation + w->drop_key + w->drop_load;
+	status->dropped_forged = w->drop_forged;
+	status->dropped_key = w->drop_key + n->dropped_group;
+	status->dropped_clear = w->drop_clear;
+	status->dropped_load = w->drop_load;
+	status->rekeys = w->rekeys;
+	memcpy(status->unlisted, w->unlisted, sizeof status->unlisted);
+	status->unlisted_from = w->unlisted_from;
 	status->retransmitted = w->segments_resent;
 	status->other_versions = w->other_versions;
 	status->other_version = w->other_version;

@@ -34,6 +34,9 @@ pool_bytes = 64 MiB
 [groups]
 groups_max = 4
 index_hashes_max = {index_hashes_max}
+[keys]
+seal = {seal}
+file = {folder}/keys{number}
 [control]
 socket = {folder}/control{number}
 """
@@ -43,13 +46,14 @@ class Appliance:
     def __init__(self, net, synodd, synodctl, durability='disk', within=None, tell=True,
                  **limits):
         self.settings = {'durability': durability, 'eal': EAL, 'log_bytes_max': '64 MiB',
-                         'index_hashes_max': 65536, **limits}
+                         'index_hashes_max': 65536, 'seal': 'none', **limits}
         self.within = within
         self.tell = tell
         self.net = net
         self.synodd = synodd
         self.synodctl = synodctl
         self.process = [None, None, None]
+        self.keys = []
         self.folder = None
 
     def __enter__(self):
@@ -58,6 +62,8 @@ class Appliance:
             with open(self.config(number), 'w', encoding='ascii') as file:
                 file.write(CONFIG.format(id=number + 1, number=number, folder=self.folder,
                                          **self.settings))
+        if self.settings['seal'] == 'on':
+            self.make_keys()
         return self
 
     def __exit__(self, kind, *_):
@@ -69,6 +75,28 @@ class Appliance:
             for number in range(3):
                 print(f'--- node {number} said', self.said(number), sep='\n', flush=True)
         shutil.rmtree(self.folder)
+
+    def key_command(self, *words):
+        return subprocess.run([self.synodctl, 'key', *map(str, words)], check=True, capture_output=True,
+                              text=True).stdout.strip()
+
+    def key_file(self, number):
+        return f'{self.folder}/keys{number}'
+
+    def make_keys(self):
+        """A key for each node, listed at the others."""
+        self.keys = [self.key_command('new', self.key_file(number)) for number in range(3)]
+        for number in range(3):
+            for other in range(3):
+                if other != number:
+                    self.key_command('add', self.key_file(number), self.keys[other], 'node', other + 1)
+
+    def list_server(self, key, uuid='any', groups='any'):
+        """Lists a server's key at all nodes; those that run read it within a second."""
+        for number in range(3):
+            self.key_command('add', self.key_file(number), key, 'server', uuid, 'group', groups)
+            if self.process[number] and self.process[number].poll() is None:
+                self.process[number].send_signal(signal.SIGHUP)
 
     def config(self, number):
         return f'{self.folder}/node{number}.conf'

@@ -2,6 +2,8 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "mysqlshim/appliance.h"
 #include "mysqlshim/gtid_text.h"
@@ -77,6 +79,34 @@ Test(mysqlshim_texts, a_gtid_and_a_uuid_there_and_back)
 	cr_assert_not(uuid_parse(gtid.source.uuid, "3e11fa47-71ca-11e1-9e33-c80aa942956x"));
 }
 
+#define KEY "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+
+Test(mysqlshim_texts, the_keys_of_an_appliance)
+{
+	char text[512], path[] = "/tmp/synod-key-XXXXXX";
+	struct appliance a;
+
+	cr_assert(
+		appliance_parse(&a, "10.0.0.1:1=" KEY ",[2001:db8::3]:2=" KEY, text, sizeof text));
+	cr_assert(a.sealed);
+	for (int i = 0; i < 2; i++)
+		for (int k = 0; k < CRYPTO_KEY_BYTES; k++)
+			cr_assert_eq(a.key[i][k], k + 1);
+	cr_assert_not(appliance_unlock(&a, "", text, sizeof text));
+	cr_assert(strstr(text, "synodctl key new"));
+	int fd = mkstemp(path);
+	cr_assert_eq(write(fd, "secret = " KEY "\n", 9 + 44 + 1), 54);
+	close(fd);
+	cr_assert(appliance_unlock(&a, path, text, sizeof text), "%s", text);
+	cr_assert_eq(a.secret[31], 32);
+	chmod(path, 0644);
+	cr_assert_not(appliance_unlock(&a, path, text, sizeof text));
+	cr_assert(strstr(text, "chmod 600"), "%s", text);
+	unlink(path);
+	cr_assert(appliance_parse(&a, "10.0.0.1:1", text, sizeof text));
+	cr_assert_not(a.sealed);
+}
+
 Test(mysqlshim_texts, the_nodes_of_an_appliance)
 {
 	struct appliance a;
@@ -101,6 +131,9 @@ Test(mysqlshim_texts, the_nodes_of_an_appliance)
 					  "[]:1",
 					  "10.0.0.1:1,10.0.0.1:1",
 					  "10.0.0.1:1=key",
+					  "10.0.0.1:1=" KEY "x",
+					  "10.0.0.1:1=" KEY ", 10.0.0.2:1",
+					  "10.0.0.1:1, 10.0.0.2:1=" KEY,
 					  "a b:1"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		cr_assert_not(appliance_parse(&a, bad[i], text, sizeof text), "%s", bad[i]);

@@ -1,0 +1,240 @@
+/* synodctl key: makes and edits the key files of nodes and servers. See hw/keys.h. */
+#include "dpdk/key_command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hw/crypto.h"
+#include "hw/keys.h"
+
+#define TEXT_BYTES_MAX (256 * 1024)
+#define LINE_BYTES     1024
+
+static const char usage[] =
+	"usage: synodctl key new FILE                        make a key file; prints its public "
+	"key\n"
+	"       synodctl key show FILE                       its public key, and whom it lists\n"
+	"       synodctl key add FILE KEY node ID            list another node\n"
+	"       synodctl key add FILE KEY server UUID|any [group UUID,...|any]\n"
+	"                                                    list a server, for these groups only\n"
+	"       synodctl key remove FILE KEY                 list it no more\n"
+	"\n"
+	"A running synodd reads its file again when it gets SIGHUP.\n";
+
+static int
+complain(const char *what)
+{
+	fprintf(stderr, "synodctl: %s\n", what);
+	return 1;
+}
+
+static void
+public_text(const uint8_t *secret, char text[HW_KEY_TEXT_BYTES])
+{
+	struct crypto *crypto = hw_crypto_new(1, NULL);
+	uint8_t public[CRYPTO_KEY_BYTES] = {0};
+
+	if (crypto != NULL)
+		crypto->public_key(crypto->context, secret, public);
+	hw_crypto_free(crypto);
+	hw_key_text(public, text);
+}
+
+/* The whole text in one go: on the disk before it has the name, so that a crash
+ * leaves the old file or the new one. */
+static int
+replace(const char *path, const char *text)
+{
+	char beside[LINE_BYTES];
+	size_t n = strlen(text);
+
+	if ((size_t)snprintf(beside, sizeof beside, "%s.new", path) >= sizeof beside)
+		return complain("the path of the key file is too long");
+	unlink(beside);
+	int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool good = fd >= 0 && write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
+	good = fd >= 0 && close(fd) == 0 && good;
+	if (good && rename(beside, path) == 0)
+		return 0;
+	fprintf(stderr, "synodctl: %s: %s\n", beside, strerror(errno));
+	unlink(beside);
+	return 1;
+}
+
+static int
+make(const char *path)
+{
+	char text[LINE_BYTES], own[HW_KEY_TEXT_BYTES], public[HW_KEY_TEXT_BYTES];
+	uint8_t secret[CRYPTO_KEY_BYTES];
+	struct hw_error error;
+
+	if (access(path, F_OK) == 0)
+		return complain("that file is there already: a key is made once; move it away to "
+				"make another");
+	if (hw_random(secret, sizeof secret, &error) != 0)
+		return complain(error.text);
+	hw_key_text(secret, own);
+	public_text(secret, public);
+	snprintf(text, sizeof text, "# Synod keys; public key %s\nsecret = %s\n", public, own);
+	if (replace(path, text) != 0)
+		return 1;
+	printf("%s\n", public);
+	return 0;
+}
+
+static void
+print_uuid(const uint8_t *u)
+{
+	for (int i = 0; i < HW_UUID_BYTES; i++)
+		printf("%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", u[i]);
+}
+
+static void
+print_peer(const struct hw_key *k)
+{
+	static const uint8_t any[HW_UUID_BYTES];
+	char text[HW_KEY_TEXT_BYTES];
+
+	hw_key_text(k->key, text);
+	printf("%s  ", text);
+	if (k->kind == HW_KEY_NODE) {
+		printf("node %u\n", k->node);
+		return;
+	}
+	printf("server ");
+	if (memcmp(k->uuid, any, sizeof any) == 0)
+		printf("any");
+	else
+		print_uuid(k->uuid);
+	printf("  group %s", k->group_count == 0 ? "any" : "");
+	for (uint32_t i = 0; i < k->group_count; i++) {
+		printf("%s", i > 0 ? "," : "");
+		print_uuid(k->group[i]);
+	}
+	printf("\n");
+}
+
+static struct hw_keys keys; /* one, and large */
+
+static int
+load(const char *path)
+{
+	struct hw_error error;
+
+	return hw_keys_load(&keys, path, &error) == 0 ? 0 : complain(error.text);
+}
+
+static int
+show(const char *path)
+{
+	char text[HW_KEY_TEXT_BYTES];
+
+	if (load(path) != 0)
+		return 1;
+	public_text(keys.secret, text);
+	printf("%s\n", text);
+	for (uint32_t i = 0; i < keys.count; i++)
+		print_peer(&keys.peer[i]);
+	return 0;
+}
+
+/* The file's text, which load() found good. */
+static char *
+text_of(const char *path)
+{
+	char *text = calloc(1, TEXT_BYTES_MAX + LINE_BYTES);
+	FILE *file = fopen(path, "re");
+
+	if (text != NULL && file != NULL)
+		text[fread(text, 1, TEXT_BYTES_MAX, file)] = '\0';
+	if (file != NULL)
+		fclose(file);
+	return text;
+}
+
+/* What would be written must be what synodd can read: refused before it is written. */
+static int
+write_checked(const char *path, char *text)
+{
+	struct hw_error error;
+	int code = 1;
+
+	if (hw_keys_parse(&keys, path, text, &error) != 0)
+		complain(error.text);
+	else
+		code = replace(path, text);
+	free(text);
+	return code;
+}
+
+static int
+add(const char *path, int words, char **word)
+{
+	char *text = load(path) == 0 ? text_of(path) : NULL;
+
+	if (text == NULL)
+		return 1;
+	size_t n = strlen(text);
+	if (n > 0 && text[n - 1] != '\n')
+		text[n++] = '\n';
+	n += (size_t)snprintf(text + n, LINE_BYTES, "peer =");
+	for (int i = 0; i < words; i++)
+		n += (size_t)snprintf(text + n, LINE_BYTES / 8, " %s", word[i]);
+	if (words == 3 && strcmp(word[1], "server") == 0)
+		n += (size_t)snprintf(text + n, LINE_BYTES / 8, " group any");
+	snprintf(text + n, 2, "\n");
+	return write_checked(path, text);
+}
+
+/* Every line that lists the key goes; the others stay as they are. */
+static int
+drop(const char *path, const char *key)
+{
+	char *text = load(path) == 0 ? text_of(path) : NULL, *to = text;
+	bool any = false;
+
+	if (text == NULL)
+		return 1;
+	for (const char *at = text; *at != '\0';) {
+		size_t n = strcspn(at, "\n");
+		n += at[n] == '\n';
+		const char *found = memmem(at, n, key, strlen(key));
+		bool lists = found != NULL && at[strspn(at, " \t")] == 'p';
+		any = any || lists;
+		if (!lists) {
+			memmove(to, at, n);
+			to += n;
+		}
+		at += n;
+	}
+	*to = '\0';
+	if (any)
+		return write_checked(path, text);
+	free(text);
+	return complain("that key is not listed there: synodctl key show prints those that are");
+}
+
+int
+key_command(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[0] : "";
+	uint8_t key[CRYPTO_KEY_BYTES];
+
+	if (strcmp(what, "new") == 0 && argc == 2)
+		return make(argv[1]);
+	if (strcmp(what, "show") == 0 && argc == 2)
+		return show(argv[1]);
+	bool named = argc > 2 && hw_key_read(argv[2], strlen(argv[2]), key);
+	if (strcmp(what, "add") == 0 && argc >= 5 && argc <= 7 && argc != 6 && named)
+		return add(argv[1], argc - 2, argv + 2);
+	if (strcmp(what, "remove") == 0 && argc == 3 && named)
+		return drop(argv[1], argv[2]);
+	if ((strcmp(what, "add") == 0 || strcmp(what, "remove") == 0) && argc > 2 && !named)
+		complain("that is no public key: 44 characters, as synodctl key show prints it");
+	fputs(usage, stderr);
+	return 2;
+}
