@@ -87,6 +87,20 @@ text_update(MYSQL_THD, SYS_VAR *, void *target, const void *save)
 	*static_cast<const char **>(target) = *static_cast<const char *const *>(save);
 }
 
+static void
+appliance_unregister(void)
+{
+	my_service<SERVICE_TYPE(component_sys_variable_unregister)> service(
+		"component_sys_variable_unregister", reg_srv);
+
+	if (service.is_valid()) {
+		service->unregister_variable("synod", "appliance");
+		service->unregister_variable("synod", "key_file");
+	}
+	shim_variables.appliance = nullptr;
+	shim_variables.key_file = nullptr;
+}
+
 static bool
 appliance_register(void)
 {
@@ -110,22 +124,8 @@ appliance_register(void)
 		    "needed where synod.appliance names public keys.",
 		    nullptr, text_update, &check, &shim_variables.key_file) == 0)
 		return false;
-	service->unregister_variable("synod", "appliance");
+	appliance_unregister();
 	return true;
-}
-
-static void
-appliance_unregister(void)
-{
-	my_service<SERVICE_TYPE(component_sys_variable_unregister)> service(
-		"component_sys_variable_unregister", reg_srv);
-
-	if (service.is_valid()) {
-		service->unregister_variable("synod", "appliance");
-		service->unregister_variable("synod", "key_file");
-	}
-	shim_variables.appliance = nullptr;
-	shim_variables.key_file = nullptr;
 }
 
 bool

@@ -25,7 +25,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../dev
 from appliance import Appliance  # noqa: E402
 from netns import Bridge  # noqa: E402
 from client import Client  # noqa: E402
-from servers import CACHE, Servers, SqlError  # noqa: E402
+from servers import CACHE, Servers, SqlError, owned_by_mysql  # noqa: E402
 
 GROUP = 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa'
 NODES = '10.77.0.1:4000, 10.77.0.2:4000, 10.77.0.3:4000'
@@ -56,11 +56,12 @@ def wait_until(condition, what, within_s):
 
 
 class Cluster:
-    def __init__(self, name, programs, count=3, stock=False, started=None, logs=None):
+    def __init__(self, name, programs, count=3, stock=False, started=None, logs=None, sealed=True):
         """`started(process)` hears of each process; after a failure `logs` is the folder for the logs, else the
         ends of them are printed."""
         self.logs = logs
         self.name, self.programs, self.count, self.stock = name, programs, count, stock
+        self.sealed = sealed and not stock
         self.started = started or (lambda process: None)
         self.stack = contextlib.ExitStack()
         self.net = Bridge(3 + count)
@@ -89,7 +90,8 @@ class Cluster:
         if not self.stock:
             self.appliance = self.stack.enter_context(
                 Appliance(self.net, self.programs.synodd, self.programs.synodctl, within=CACHE,
-                          tell=not self.logs, log_bytes_max='512 MiB', index_hashes_max=1048576))
+                          tell=not self.logs, log_bytes_max='512 MiB', index_hashes_max=1048576,
+                          seal='on' if self.sealed else 'none'))
         self.pool = Servers(self.name, plugin=None if self.stock else self.programs.plugin, port=PORT - 1,
                             run=lambda number, command, **options: self.space(number).run(command, **options))
 
@@ -168,11 +170,22 @@ class Cluster:
                 ','.join(f'{self.address(n)}:33061' for n in range(1, self.count + 1)),
                 '--loose-group_replication_ssl_mode=DISABLED', '--loose-group_replication_recovery_get_public_key=ON',
                 '--loose-group_replication_ip_allowlist=10.77.0.0/24'] if self.stock
-               else [f'--loose-synod.appliance={NODES}'])
+               else self.links(number))
         return ['--plugin-load-add=group_replication.so', '--bind-address=*', f'--port={PORT}', f'--report-port={PORT}',
                 f'--report-host={self.address(number)}', '--skip-name-resolve', '--replica-parallel-workers=16',
                 f'--loose-group_replication_group_name={GROUP}', '--loose-group_replication_single_primary_mode=OFF',
                 '--loose-group_replication_start_on_boot=OFF', *own]
+
+    def links(self, number):
+        """How server `number` finds the nodes: sealed, with a key of its own that they list."""
+        if not self.sealed:
+            return [f'--loose-synod.appliance={NODES}']
+        inside, path = f'{self.pool.inside}/key{number}', f'{self.pool.path}/key{number}'
+        if not os.path.exists(path):
+            self.appliance.list_server(self.appliance.key_command('new', path))
+            owned_by_mysql(self.pool.root, path)
+        nodes = ','.join(f'{node}={key}' for node, key in zip(NODES.split(','), self.appliance.keys))
+        return [f'--loose-synod.appliance={nodes}', f'--loose-synod.key_file={inside}']
 
     def on_all(self, work, what):
         with ThreadPoolExecutor(max(1, len(what))) as threads:
