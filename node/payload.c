@@ -381,10 +381,9 @@ fetch_needed(struct node *n, struct node_group *g, struct node_payload *p,
 	p->number = g->payload_count + 1;
 	p->holders = spread->holders;
 	p->available = p->total;
-	if (p->source == NODE_FROM_MEMBER || !(p->holders >> p->source & 1)) {
+	if (p->source == NODE_FROM_MEMBER || !(p->holders >> p->source & 1))
 		p->source = n->config.self;
-		p->asked = p->held;
-	}
+	p->asked = p->held; /* who has settled it since gives it by its number only */
 }
 
 const struct node_payload *
