@@ -42,25 +42,15 @@ rekey_end(struct wire *w, struct session *s)
 	memset(&s->seal, 0, sizeof s->seal);
 }
 
+/* `peer` is the responder's key where we begin, else NULL. */
 static void
-rekey_noise(struct wire *w, const struct session *s, struct noise *n, bool initiator)
+rekey_noise(struct wire *w, const struct session *s, struct noise *n, const uint8_t *peer)
 {
-	uint8_t prologue[sizeof rekey_label + NOISE_KEY_BYTES], ephemeral[NOISE_KEY_BYTES];
+	uint8_t prologue[sizeof rekey_label + NOISE_KEY_BYTES];
 
 	memcpy(prologue, rekey_label, sizeof rekey_label);
 	memcpy(prologue + sizeof rekey_label, s->seal.hash, NOISE_KEY_BYTES);
-	seal_draw(w, ephemeral);
-	noise_init(n, &(struct noise_config){
-			      .crypto = w->config.crypto,
-			      .pattern = NOISE_IKPSK2,
-			      .initiator = initiator,
-			      .prologue = {prologue, sizeof prologue},
-			      .own_secret = w->config.secret,
-			      .own_public = w->config.self.key,
-			      .ephemeral_secret = ephemeral,
-			      .peer_static = initiator ? s->peer.key : NULL,
-			      .psk = w->config.psk,
-		      });
+	seal_noise(w, n, (struct crypto_slice){prologue, sizeof prologue}, peer);
 }
 
 /* The next message of a handshake without payload; false: the peer's key is none. */
@@ -128,7 +118,7 @@ rekey_tick(struct wire *w, struct session *s)
 		seal->retire_ns = UINT64_MAX;
 	}
 	if (may_start(s) && start_ns(w, s) <= w->now_ns) {
-		rekey_noise(w, s, &seal->noise, true);
+		rekey_noise(w, s, &seal->noise, s->peer.key);
 		seal->under_way =
 			write_message(w, s, &seal->noise, next_generation(seal->send_generation));
 	}
@@ -190,7 +180,7 @@ take_proposal(struct wire *w, struct session *s, const struct wire_item *item)
 		s->repeat_due |= REPEAT_REKEY; /* told twice: so is the answer */
 		return;
 	}
-	rekey_noise(w, s, &n, false);
+	rekey_noise(w, s, &n, NULL);
 	if (item->bytes != noise_overhead(&n) ||
 	    !noise_read(&n, (struct crypto_slice){item->data, item->bytes}, NULL) ||
 	    memcmp(n.peer_static, s->peer.key, WIRE_KEY_BYTES) != 0 ||

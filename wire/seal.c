@@ -58,7 +58,7 @@ seal_mix(struct wire *w, const uint8_t *bytes, size_t n)
 
 /* The pool goes on by another way than what is given out: who learns one can
  * compute neither the other nor anything drawn before. */
-void
+static void
 seal_draw(struct wire *w, uint8_t out[NOISE_KEY_BYTES])
 {
 	static const uint8_t give = 1, go_on = 2;
@@ -153,25 +153,33 @@ seal_address_free(struct wire *w, const struct endpoint *from)
 		      ADDRESS_BURST);
 }
 
-static void
-handshake_noise(struct wire *w, struct noise *n, const uint8_t *peer)
+void
+seal_noise(struct wire *w, struct noise *n, struct crypto_slice prologue, const uint8_t *peer)
 {
-	uint8_t prologue[PROLOGUE_BYTES], ephemeral[NOISE_KEY_BYTES];
+	uint8_t ephemeral[NOISE_KEY_BYTES];
 
-	memcpy(prologue, prologue_label, sizeof prologue_label);
-	bytes_put_u32(prologue + sizeof prologue_label, w->config.self.version);
 	seal_draw(w, ephemeral);
 	noise_init(n, &(struct noise_config){
 			      .crypto = w->config.crypto,
 			      .pattern = NOISE_IKPSK2,
 			      .initiator = peer != NULL,
-			      .prologue = {prologue, sizeof prologue},
+			      .prologue = prologue,
 			      .own_secret = w->config.secret,
 			      .own_public = w->config.self.key,
 			      .ephemeral_secret = ephemeral,
 			      .peer_static = peer,
 			      .psk = w->config.psk,
 		      });
+}
+
+static void
+handshake_noise(struct wire *w, struct noise *n, const uint8_t *peer)
+{
+	uint8_t prologue[PROLOGUE_BYTES];
+
+	memcpy(prologue, prologue_label, sizeof prologue_label);
+	bytes_put_u32(prologue + sizeof prologue_label, w->config.self.version);
+	seal_noise(w, n, (struct crypto_slice){prologue, sizeof prologue}, peer);
 }
 
 /* The key to try now: the expected one, or each listed one that could be the

@@ -241,7 +241,9 @@ sealed(const struct wire *w)
 
 void seal_start(struct wire *w);
 void seal_mix(struct wire *w, const uint8_t *bytes, size_t n);
-void seal_draw(struct wire *w, uint8_t out[NOISE_KEY_BYTES]);
+/* The handshake of a session or of its next keys; `peer` is the responder's key for who
+ * begins, else NULL. */
+void seal_noise(struct wire *w, struct noise *n, struct crypto_slice prologue, const uint8_t *peer);
 /* The tag of a handshake's datagram whose header and body stand there. */
 void seal_put_mac(const uint8_t mac[NOISE_KEY_BYTES], uint8_t *data, size_t bytes);
 bool seal_mac_fits(const uint8_t mac[NOISE_KEY_BYTES], const struct datagram *d);
