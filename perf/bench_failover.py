@@ -9,18 +9,10 @@ is the time after the kill until the survivors commit at half the rate that they
 rounds, and the least and most of them.
 """
 import argparse
-import os
-import platform
-import statistics
-import subprocess
-import sys
 import time
 
-TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..')
-sys.path.append(os.path.join(TOP, 'tests/mysql'))
-
-from client import Load, create_tables  # noqa: E402
-from cluster import Cluster, Programs  # noqa: E402
+import groups
+from client import Load
 
 BEFORE_S, WINDOW_S = 3, 0.25
 VICTIM = 3
@@ -74,29 +66,12 @@ class Kill:
         return {'commits/s before': before, 'silence ms': 1e3 * max(b - a for a, b in zip(moments, moments[1:])),
                 'pause ms': 1e3 * max((latency for _, latency in after), default=end - began), 'half ms': 1e3 * half}
 
-    def report(self):
-        for what in self.rounds[0]:
-            values = [each[what] for each in self.rounds]
-            print(f'{self.name:24} {what:18} {statistics.median(values):10.0f} [{min(values):.0f} {max(values):.0f}]')
-
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('programs', nargs=3)
-    parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--clients', type=int, default=4, help='on each server')
     parser.add_argument('--after', type=float, default=30, help='seconds of load behind each kill')
-    options = parser.parse_args()
-    commit = subprocess.run(['git', '-C', TOP, 'describe', '--always', '--dirty', '--abbrev=12'], capture_output=True,
-                            text=True, check=False).stdout.strip()
-    print(f'commit {commit}   {platform.release()}   {os.cpu_count()} cores   load {os.getloadavg()[0]:.1f}   '
-          f'{options.clients} clients on each of 3 servers, {options.rounds} rounds, {options.after:.0f} s behind each kill')
-    programs = Programs(*map(os.path.abspath, options.programs))
-    with Cluster('ours', programs) as ours, Cluster('stock', programs, stock=True) as stock:
-        for cluster in (ours, stock):
-            cluster.start_group()
-            create_tables(cluster.servers[0])
-            cluster.wait_equal()
+    options = groups.options(parser)
+    with groups.both(options, f'rounds, {options.after:.0f} s behind each kill') as (ours, stock):
         kills = [Kill('synod, leader node', ours, None), Kill('synod, a server', ours, VICTIM),
                  Kill('stock GR, a server', stock, VICTIM)]
         for number in range(options.rounds):
@@ -104,8 +79,8 @@ def main():
                 kill.one_round(options)
                 print(f'# round {number + 1} {kill.name}: ' + '  '.join(f'{what} {value:.0f}' for what, value in
                                                                        kill.rounds[-1].items()), flush=True)
-        for kill in kills:
-            kill.report()
+    for kill in kills:
+        groups.report(kill.name, kill.rounds)
 
 
 main()
