@@ -15,6 +15,7 @@ order after success, with SIGKILL after a failure or an interrupt.
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import time
 from collections import namedtuple
@@ -31,6 +32,7 @@ GROUP = 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa'
 NODES = '10.77.0.1:4000, 10.77.0.2:4000, 10.77.0.3:4000'
 PORT = 3306
 START_S, EQUAL_S = 60, 60
+INTERRUPTS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 MEMBERS = ('SELECT MEMBER_HOST, MEMBER_STATE, MEMBER_ID FROM performance_schema.replication_group_members '
            'ORDER BY MEMBER_HOST')
 TABLES = ("SELECT CONCAT('`', TABLE_SCHEMA, '`.`', TABLE_NAME, '`') FROM information_schema.TABLES WHERE TABLE_SCHEMA "
@@ -53,6 +55,20 @@ def wait_until(condition, what, within_s):
         if time.monotonic() - began > within_s:
             raise AssertionError(f'not within {within_s} s: {what() if callable(what) else what}')
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def held_signals():
+    """What came in between is told at the end, to the handler that was there before."""
+    came = []
+    handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 class Cluster:
@@ -188,8 +204,11 @@ class Cluster:
         return [f'--loose-synod.appliance={nodes}', f'--loose-synod.key_file={inside}']
 
     def on_all(self, work, what):
+        """The pool waits for its threads, but not for one in whose start an interrupt came: that would go on alone."""
         with ThreadPoolExecutor(max(1, len(what))) as threads:
-            return list(threads.map(work, what))
+            with held_signals():
+                futures = [threads.submit(work, one) for one in what]
+            return [future.result() for future in futures]
 
     # Nodes.
 

@@ -82,7 +82,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         book = f'{folder}/ledger.json'
         several_at_once(book)
-        interrupted(book, root)
+        for _ in range(4):  # it comes at another moment each time
+            interrupted(book, root)
         killed(book, root)
         whole(book, root)
 
