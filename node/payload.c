@@ -323,6 +323,17 @@ node_payload_applied(struct node *n, struct node_group *g, const struct group_ef
 	}
 }
 
+/* Of the accepted payload whose entry is `index`; 0: memory does not know it. */
+static uint64_t
+number_of(const struct node *n, const struct node_group *g, uint64_t index)
+{
+	for (uint32_t i = 0; i < node_payloads_max(&n->config); i++) {
+		if (g->payload[i].index == index)
+			return g->payload[i].number;
+	}
+	return 0;
+}
+
 /* Replay is over: an end that was noted and not logged is noted again. */
 void
 node_payload_start(struct node *n)
@@ -331,11 +342,15 @@ node_payload_start(struct node *n)
 		struct node_payload *p = &n->payload[i];
 		const struct node_group *g;
 
-		if (!p->used || p->index != 0)
+		if (!p->used)
 			continue;
 		g = node_group_by_number(n, p->group);
-		if (!node_payload_may_come(g, p->incarnation, p->sequence))
-			p->gone = true;
+		if (p->index == 0) {
+			p->gone |= !node_payload_may_come(g, p->incarnation, p->sequence);
+		} else if (p->number == 0 && !node_payload_needed(n, p)) {
+			p->number = number_of(n, g, p->index);
+			p->gone = p->number == 0;
+		}
 	}
 }
 
@@ -453,7 +468,8 @@ end_accepted(struct node *n, struct node_payload *p)
 	must(place->index == p->index);
 	bool right = place->spread.bytes == p->total && place->incarnation == p->incarnation &&
 		     place->sequence == p->sequence && place->spread.chunk_bytes == p->chunk_bytes;
-	if (!right || (p->held == p->total && place->spread.digest != p->digest))
+	bool known = place->link.lsn != 0; /* it was offered before its entry was known again */
+	if (!right || known || (p->held == p->total && place->spread.digest != p->digest))
 		settle(n, p, 0);
 	else if (p->held == p->total)
 		settle(n, p, p->index);

@@ -167,8 +167,7 @@ serve(struct node *n, uint8_t node, const struct node_want *want)
 		read.lsn = p->lsn[want->offset / p->chunk_bytes];
 		return node_read_begin(n, &read, spread_chunk_record_bytes(bytes));
 	}
-	if (p || list_of(n, g, cursor, want->number, &link) != HISTORY_HERE ||
-	    link.lsn > n->lsn_durable)
+	if (list_of(n, g, cursor, want->number, &link) != HISTORY_HERE || link.lsn > n->lsn_durable)
 		return false;
 	read.lsn = link.lsn;
 	return node_read_begin(n, &read, link.bytes);

@@ -18,8 +18,8 @@
  *     equal rows, and so nothing that was acknowledged is lost
  *  9. nothing is refused for a conflict that was none
  * 10. no process asks for its next tick at once for ever (run.c)
- * 11. when a slot that names a payload which was spread is first delivered, a majority
- *     of the disks holds that payload; and of an accepted one at rest (large.c)
+ * 11. of a payload that was spread and is accepted, a majority of the disks holds all when a
+ *     slot that names it is first delivered, and at rest (large.c)
  */
 #include <stdlib.h>
 

@@ -419,8 +419,10 @@ struct check_payload {
 	uint64_t incarnation;
 	uint64_t sequence;
 	uint64_t total;
-	bool ordered;    /* an entry that names it was delivered */
-	uint32_t number; /* transaction + 1, when its first chunk was seen */
+	bool ordered;             /* an entry that names it was delivered */
+	bool scarce;              /* it was, while no majority of the disks held it */
+	uint32_t number;          /* transaction + 1, when its first chunk was seen */
+	bool kept[SIM_NODES_MAX]; /* where it lies is on disk: a second copy may come and go */
 	uint64_t held[SIM_NODES_MAX];
 	uint64_t next[SIM_NODES_MAX]; /* the offset that comes next */
 };
