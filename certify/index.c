@@ -63,11 +63,7 @@ struct certify_index {
 	uint64_t bound[INDEX_GENERATIONS]; /* ascending; bound[0] <= horizon */
 	uint64_t count[INDEX_GENERATIONS];
 
-	/* The sweep: slots below `sweep_at` hold nothing at or below `sweep_round`
-	 * in this round; all of them nothing at or below `swept`. */
-	uint64_t sweep_at;
-	uint64_t sweep_round;
-	uint64_t swept;
+	uint64_t sweep_at; /* where the sweep goes on; it rests while nothing is dead */
 
 	struct slot *slot;
 };
@@ -105,10 +101,11 @@ index_init(void *mem, uint32_t hashes_max)
 void
 index_limit(struct certify_index *x, uint32_t hashes_max)
 {
-	must(x->occupied == 0 && x->swept == x->bound[0]);
+	must(x->occupied == 0);
 	must(hashes_max > 0 && hashes_max <= x->hashes_max);
 	x->hashes_max = hashes_max;
 	x->slots = slots_of(hashes_max);
+	x->sweep_at = 0;
 }
 
 /* Where a hash would like to be. The multiplication spreads hashes that are
@@ -270,22 +267,15 @@ remove_slot(struct certify_index *x, uint64_t hole)
 bool
 index_sweep(struct certify_index *x, uint32_t budget_slots)
 {
-	for (; budget_slots > 0; budget_slots--) {
-		if (x->swept == x->bound[0])
-			return false;
-		if (x->sweep_at == 0)
-			x->sweep_round = x->bound[0];
+	must(x->occupied >= x->counted);
+	for (; budget_slots > 0 && x->occupied > x->counted; budget_slots--) {
 		uint64_t last = x->slot[x->sweep_at].last;
-		if (last != 0 && last <= x->bound[0]) {
-			/* Another may have moved in: look here again. */
-			remove_slot(x, x->sweep_at);
-			continue;
-		}
-		x->sweep_at = next_slot(x, x->sweep_at);
-		if (x->sweep_at == 0)
-			x->swept = x->sweep_round;
+		if (last != 0 && last <= x->bound[0])
+			remove_slot(x, x->sweep_at); /* another may move in: look again */
+		else
+			x->sweep_at = next_slot(x, x->sweep_at);
 	}
-	return x->swept != x->bound[0];
+	return x->occupied > x->counted;
 }
 
 static void
@@ -456,7 +446,7 @@ index_image_bytes(const struct certify_index *x)
 void
 index_encode(struct certify_index *x, struct writer *w)
 {
-	while (index_sweep(x, UINT32_MAX)) /* one or two rounds */
+	while (index_sweep(x, UINT32_MAX))
 		;
 	writer_u32(w, x->hashes_max);
 	writer_u64(w, x->horizon);
@@ -495,7 +485,6 @@ decode_generations(struct certify_index *x, struct reader *r)
 	}
 	if (x->generations > 1 && x->bound[1] <= x->horizon)
 		return false;
-	x->swept = x->bound[0];
 	return !r->bad && x->bound[0] <= x->horizon;
 }
 
