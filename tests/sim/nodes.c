@@ -54,6 +54,7 @@ sim_node_setup(struct sim *s, uint8_t node)
 		n->memory_bytes = bytes;
 	}
 	memset(n->read, 0, sizeof n->read);
+	n->reads_used = 0;
 	n->starts = 0;
 	n->restart_ns = 0;
 	n->process = (struct sim_process){.life = n->process.life + 1};
@@ -72,6 +73,7 @@ sim_node_start(struct sim *s, uint8_t node)
 	sim_soil(n->memory, node_size(&n->config));
 	memset(n->delivered, 0, sizeof n->delivered);
 	memset(n->read, 0, sizeof n->read);
+	n->reads_used = 0;
 	*p = (struct sim_process){
 		.up = true,
 		.replaying = true,
@@ -122,6 +124,7 @@ node_reads(struct sim *s, uint8_t node, const struct node_output *out)
 			continue;
 		n->read[i] = (struct sim_read){.used = true, .lsn = out->lsn};
 		n->read[i].bytes = out->bytes;
+		n->reads_used++;
 		if (!n->process.replaying)
 			sim_push(s, random_between(&s->random, 20 * US, 300 * US), EVENT_READ, node,
 				 i);
@@ -143,6 +146,7 @@ sim_node_read_done(struct sim *s, uint8_t node, uint32_t slot)
 		return;
 	}
 	n->read[slot].used = false;
+	n->reads_used--;
 	struct node_input in = {.kind = NODE_IN_READ_DONE, .lsn = read.lsn, .data = data};
 	in.bytes = data != NULL ? read.bytes : 0;
 	sim_node_feed(s, node, &in);
@@ -154,13 +158,14 @@ sim_node_replay_reads(struct sim *s, uint8_t node)
 {
 	struct sim_node *n = &s->node[node];
 
-	for (uint32_t i = 0; i < SIM_READS_MAX && !s->failed; i++) {
+	for (uint32_t i = 0; n->reads_used > 0 && i < SIM_READS_MAX && !s->failed; i++) {
 		struct sim_read read = n->read[i];
 		struct node_input in = {.kind = NODE_IN_READ_DONE, .lsn = read.lsn};
 
 		if (!read.used)
 			continue;
 		n->read[i].used = false;
+		n->reads_used--;
 		in.data = disk_find(&n->disk, read.lsn, read.bytes);
 		in.bytes = in.data != NULL ? read.bytes : 0;
 		sim_node_feed(s, node, &in);

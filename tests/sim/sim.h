@@ -234,6 +234,7 @@ struct sim_node {
 	struct node_config config;
 	struct sim_disk disk;
 	struct sim_read read[SIM_READS_MAX];
+	uint32_t reads_used;
 	uint64_t starts;
 	uint64_t delivered[SIM_GROUP_NUMBERS]; /* of this life: last slot, 0 none */
 	uint64_t restart_ns;                   /* 0: none is planned */
