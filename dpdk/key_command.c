@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "hw/crypto.h"
@@ -44,6 +45,25 @@ public_text(const uint8_t *secret, char text[HW_KEY_TEXT_BYTES])
 	hw_key_text(public, text);
 }
 
+/* One at a time in the file's folder, until the process ends: two that read the same
+ * file would each write it without what the other adds, and share one file.new. The
+ * file itself is no lock: it is another one after each. */
+static int
+take_turn(const char *path)
+{
+	char folder[LINE_BYTES];
+	const char *slash = strrchr(path, '/');
+	int chars = slash == path ? 1 : slash ? (int)(slash - path) : 0;
+
+	if (snprintf(folder, sizeof folder, "%.*s", chars, path) >= (int)sizeof folder)
+		return complain("the path of the key file is too long");
+	int fd = open(chars > 0 ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+		return 0;
+	fprintf(stderr, "synodctl: the folder of %s: %s\n", path, strerror(errno));
+	return 1;
+}
+
 /* The whole text in one go: on the disk before it has the name, so that a crash
  * leaves the old file or the new one. */
 static int
@@ -72,6 +92,8 @@ make(const char *path)
 	uint8_t secret[CRYPTO_KEY_BYTES];
 	struct hw_error error;
 
+	if (take_turn(path) != 0)
+		return 1;
 	if (access(path, F_OK) == 0)
 		return complain("that file is there already: a key is made once; move it away to "
 				"make another");
@@ -142,10 +164,12 @@ show(const char *path)
 	return 0;
 }
 
-/* The file's text, which load() found good. */
+/* The text to change, if the file is good; NULL was told. */
 static char *
 text_of(const char *path)
 {
+	if (take_turn(path) != 0 || load(path) != 0)
+		return NULL;
 	char *text = calloc(1, TEXT_BYTES_MAX + LINE_BYTES);
 	FILE *file = fopen(path, "re");
 
@@ -174,7 +198,7 @@ write_checked(const char *path, char *text)
 static int
 add(const char *path, int words, char **word)
 {
-	char *text = load(path) == 0 ? text_of(path) : NULL;
+	char *text = text_of(path);
 
 	if (text == NULL)
 		return 1;
@@ -194,7 +218,7 @@ add(const char *path, int words, char **word)
 static int
 drop(const char *path, const char *key)
 {
-	char *text = load(path) == 0 ? text_of(path) : NULL, *to = text;
+	char *text = text_of(path), *to = text;
 	bool any = false;
 
 	if (text == NULL)

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 
 EAL = '--no-pci --no-huge --no-shconf --no-telemetry -m 64 --vdev net_af_packet0,iface=port0'
@@ -55,7 +54,6 @@ class Appliance:
         self.synodctl = synodctl
         self.process = [None, None, None]
         self.keys = []
-        self.listing = threading.Lock()
         self.folder = None
 
     def __enter__(self):
@@ -96,8 +94,7 @@ class Appliance:
     def list_server(self, key, uuid='any', groups='any'):
         """Lists a server's key at all nodes; those that run read it within a second."""
         for number in range(3):
-            with self.listing:
-                self.key_command('add', self.key_file(number), key, 'server', uuid, 'group', groups)
+            self.key_command('add', self.key_file(number), key, 'server', uuid, 'group', groups)
             if self.process[number] and self.process[number].poll() is None:
                 self.process[number].send_signal(signal.SIGHUP)
 
