@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
-#include "node/spread.h"
+#include "node/internal.h"
 #include "tests/sim/payload.h"
 #include "tests/sim/sim.h"
 
@@ -40,6 +40,7 @@ large_reset(struct sim *s)
 			give_back(&s->tx[i]);
 	}
 	s->payload_count = 0;
+	memset(s->group_number, 0, sizeof s->group_number);
 }
 
 void
@@ -117,14 +118,25 @@ payload_at(struct sim *s, uint32_t group, uint64_t incarnation, uint64_t sequenc
 	return p;
 }
 
+/* Two groups know the same incarnations and sequences: their uuid tells which is which. */
+static void
+note_group(struct sim *s, const struct frame *frame, const uint8_t *uuid)
+{
+	for (uint32_t i = 0; i < SIM_GROUPS_MAX; i++) {
+		if (memcmp(s->group_uuid[i], uuid, UUID_BYTES) == 0)
+			s->group_number[i] = frame->group;
+	}
+}
+
 /* Whose payload it is; UINT32_MAX: nobody's. */
 static uint32_t
-transaction_of(const struct sim *s, uint64_t incarnation, uint64_t sequence)
+transaction_of(const struct sim *s, uint32_t group, uint64_t incarnation, uint64_t sequence)
 {
 	for (uint32_t i = s->tx_count; i > 0; i--) {
 		const struct sim_tx *tx = &s->tx[i - 1];
 
-		if (tx->submitted && tx->incarnation == incarnation && tx->sequence == sequence)
+		if (tx->submitted && s->group_number[tx->group] == group &&
+		    tx->incarnation == incarnation && tx->sequence == sequence)
 			return i - 1;
 	}
 	return UINT32_MAX;
@@ -140,6 +152,8 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	struct spread_settled e;
 
 	data += FRAME_HEADER_BYTES;
+	if (frame->kind == NODE_RECORD_GROUP)
+		note_group(s, frame, data);
 	if (frame->kind == NODE_RECORD_SETTLED) {
 		if (!spread_settled_decode(&e, data, bytes)) {
 			sim_fail(s, "node %u logs an end that does not decode", node);
@@ -173,7 +187,7 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 		p->held[node] = p->next[node];
 	p->total = c.total;
 	if (c.offset == 0)
-		p->number = transaction_of(s, c.incarnation, c.sequence) + 1;
+		p->number = transaction_of(s, frame->group, c.incarnation, c.sequence) + 1;
 }
 
 static uint32_t
@@ -211,7 +225,7 @@ large_delivered(struct sim *s, const struct node_output *out)
 		if (!p->ordered && entry_hash_count(&e.submit) != e.submit.hash_count)
 			s->totals.write_sets++;
 		p->ordered = true;
-		p->number = transaction_of(s, p->incarnation, p->sequence) + 1;
+		p->number = transaction_of(s, p->group, p->incarnation, p->sequence) + 1;
 		sim_trace(s, "sequence %llu of %llu is ordered; %llu bytes on %u disks",
 			  (unsigned long long)p->sequence, (unsigned long long)p->incarnation,
 			  (unsigned long long)p->total, holders(s, p));

@@ -510,7 +510,8 @@ struct sim {
 	uint32_t returned[SIM_RETURNED_MAX]; /* transactions that came back by the applier */
 	uint32_t returned_count;
 	uint64_t group_uuid[SIM_GROUPS_MAX][2];
-	bool group_begun[SIM_GROUPS_MAX]; /* some START has succeeded */
+	uint32_t group_number[SIM_GROUPS_MAX]; /* by which the nodes know it; 0: not seen */
+	bool group_begun[SIM_GROUPS_MAX];      /* some START has succeeded */
 	struct check_group check[SIM_GROUP_NUMBERS];
 	struct check_payload payload[SIM_PAYLOADS_MAX];
 	uint32_t payload_count;
