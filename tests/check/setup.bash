@@ -6,7 +6,7 @@
 
 packages="meson ninja-build gcc g++ pkg-config libcriterion-dev libxxhash-dev liburing-dev libhwloc-dev libdpdk-dev
 	dpdk libssl-dev debootstrap sysbench iproute2 strace clang-format libclang-rt-14-dev clang python3
-	python3-mysqldb git"
+	python3-mysqldb git spin"
 started=$SECONDS
 child=""
 
