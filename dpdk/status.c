@@ -229,7 +229,13 @@ drops_of(const struct loop_snapshot *s)
 	put(node, "forged", s->node.dropped_forged);
 	put(node, "key_not_listed", s->node.dropped_key);
 	put(node, "in_clear", s->node.dropped_clear);
+	put(node, "key_not_for_group", s->node.turned_away.count);
 	put(node, "handshakes_beyond_rate", s->node.dropped_load);
+	put(node, "handshakes_stale", s->node.dropped_handshake);
+	put(node, "replayed", s->node.dropped_replayed);
+	put(node, "of_no_session", s->node.dropped_unknown);
+	put(node, "keys_retired", s->node.dropped_retired);
+	put(node, "malformed", s->node.dropped_malformed);
 	(void)json_object_set_new(drops, "received_frames", frames);
 	(void)json_object_set_new(drops, "sending", sending);
 	(void)json_object_set_new(drops, "node", node);

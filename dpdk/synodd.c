@@ -52,6 +52,8 @@ struct appliance {
 	struct node_key node_keys[NODE_KEYS_MAX];
 	uint64_t keys_said; /* of dropped_key, told up to here */
 	uint64_t keys_say_ns;
+	uint64_t turned_away_said; /* as keys_said */
+	uint64_t turned_away_say_ns;
 	uint64_t versions_said; /* of other_versions, told up to here */
 	uint64_t versions_say_ns;
 };
@@ -280,6 +282,24 @@ reload_keys(struct appliance *a)
 }
 
 static void
+watch_groups(struct appliance *a, const struct loop_snapshot *snapshot)
+{
+	const struct node_turned_away *now = &snapshot->node.turned_away;
+	char endpoint[STATUS_ENDPOINT_BYTES], key[HW_KEY_TEXT_BYTES], group[STATUS_UUID_BYTES];
+
+	if (now->count == a->turned_away_said || snapshot->now_ns < a->turned_away_say_ns)
+		return;
+	a->turned_away_said = now->count;
+	a->turned_away_say_ns = snapshot->now_ns + SAY_NS;
+	status_endpoint(&now->from, endpoint);
+	hw_key_text(now->key, key);
+	status_uuid(now->group, group);
+	say("%s asked for the group %s with the key %s, which %s does not list for that group. To "
+	    "allow it: synodctl key add with that group, then SIGHUP",
+	    endpoint, group, key, a->config.key_file);
+}
+
+static void
 watch_keys(struct appliance *a, const struct loop_snapshot *snapshot)
 {
 	const struct node_status *now = &snapshot->node;
@@ -287,6 +307,7 @@ watch_keys(struct appliance *a, const struct loop_snapshot *snapshot)
 
 	if (atomic_exchange(&reload_wanted, false))
 		reload_keys(a);
+	watch_groups(a, snapshot);
 	if (now->dropped_key == a->keys_said || snapshot->now_ns < a->keys_say_ns)
 		return;
 	a->keys_said = now->dropped_key;

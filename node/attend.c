@@ -87,7 +87,8 @@ may_open(const struct node *n, const struct node_session *s, const uint8_t *grou
 	return n->config.crypto == NULL;
 }
 
-/* A session whose key is gone, wire/ closes; one that lost its group, this. */
+/* A session whose key is gone, wire/ closes; this, one that lost its group, and one that
+ * has none: it may have been turned away, and only OPEN asks again. */
 void
 node_attend_keys(struct node *n, const struct node_key *keys, uint32_t count)
 {
@@ -106,8 +107,8 @@ node_attend_keys(struct node *n, const struct node_key *keys, uint32_t count)
 		const struct node_session *s = &n->session[i];
 		static const uint8_t none[UUID_BYTES];
 		bool named = memcmp(s->group_uuid, none, UUID_BYTES) != 0;
-		if (s->stage == SESSION_NONE || s->stage == SESSION_NODE || !named ||
-		    may_open(n, s, s->group_uuid))
+		if (s->stage == SESSION_NONE || s->stage == SESSION_NODE ||
+		    (named && may_open(n, s, s->group_uuid)))
 			continue;
 		wire_close(n->wire, (int)i);
 		node_attend_close(n, (int)i);
@@ -212,6 +213,19 @@ another_start(struct node *n, int session)
 }
 
 static void
+turn_away(struct node *n, int session, const uint8_t *group)
+{
+	struct wire_session_status link;
+
+	wire_session_status(n->wire, session, &link);
+	n->turned_away.count++;
+	n->turned_away.from = link.endpoint;
+	memcpy(n->turned_away.key, n->session[session].key, CRYPTO_KEY_BYTES);
+	memcpy(n->turned_away.group, group, UUID_BYTES);
+	say_joined(n, session, MEMBER_REFUSED_KEY, 0, 0);
+}
+
+static void
 join(struct node *n, int session, const struct protocol_message *m)
 {
 	struct node_session *s = &n->session[session];
@@ -228,8 +242,7 @@ join(struct node *n, int session, const struct protocol_message *m)
 		another_start(n, session);
 	memcpy(s->nonce, e.join.nonce, NONCE_BYTES);
 	if (!may_open(n, s, m->uuid)) {
-		n->dropped_group++;
-		say_joined(n, session, MEMBER_REFUSED_KEY, 0, 0);
+		turn_away(n, session, m->uuid);
 		return;
 	}
 	memcpy(s->group_uuid, m->uuid, UUID_BYTES);

@@ -315,7 +315,7 @@ struct node {
 	struct node_session *session;
 	uint32_t session_count;
 	uint32_t key_count;
-	uint64_t dropped_group; /* OPEN and JOIN of a group that the key may not open */
+	struct node_turned_away turned_away;
 	struct node_key key[NODE_KEYS_MAX];
 	uint32_t attached_count; /* sessions in SESSION_ATTACHED */
 	struct node_read read[NODE_READS_MAX];

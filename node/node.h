@@ -169,6 +169,15 @@ struct node *node_init(void *memory, const struct node_config *config);
 
 void node_step(struct node *node, const struct node_input *in, const struct node_sink *sink);
 
+/* Members that asked for a group which their key may not open; of the last of them the
+ * key, the group, and where it was. */
+struct node_turned_away {
+	uint64_t count;
+	uint8_t key[CRYPTO_KEY_BYTES];
+	uint8_t group[16];
+	struct endpoint from;
+};
+
 /* What `synodctl status` shows; counters only ever rise. */
 struct node_group_status {
 	uint32_t group;
@@ -200,10 +209,16 @@ struct node_status {
 	uint64_t dropped_chunks; /* repeated, out of order, or of no payload that is wanted */
 	uint32_t payloads_open;  /* being received, or whole and not decided */
 	uint64_t datagrams_dropped;
-	uint64_t dropped_forged; /* of these: sealed by no key of ours or the peer's */
-	uint64_t dropped_key;    /* by a key that is not listed, or not for that */
-	uint64_t dropped_clear;  /* in clear */
-	uint64_t dropped_load;   /* handshakes beyond their rate */
+	uint64_t dropped_forged;    /* of these: sealed by no key of ours or the peer's */
+	uint64_t dropped_key;       /* by a key that is not listed, or not for that end */
+	uint64_t dropped_clear;     /* in clear */
+	uint64_t dropped_load;      /* handshakes beyond their rate */
+	uint64_t dropped_replayed;  /* taken before, or too old to know */
+	uint64_t dropped_unknown;   /* of no session */
+	uint64_t dropped_retired;   /* under keys that are not held any more, or yet */
+	uint64_t dropped_malformed; /* or damaged, or of no size that a datagram has */
+	uint64_t dropped_handshake; /* answers to nothing, or stale */
+	struct node_turned_away turned_away;
 	uint64_t rekeys;
 	uint8_t unlisted[CRYPTO_KEY_BYTES]; /* the last of dropped_key, and where it was */
 	struct endpoint unlisted_from;

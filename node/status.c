@@ -33,9 +33,15 @@ node_status(const struct node *n, struct node_status *status)
 				    w->drop_reply_queue + w->drop_refusal + w->drop_forged +
 				    w->drop_clear + w->drop_generation + w->drop_key + w->drop_load;
 	status->dropped_forged = w->drop_forged;
-	status->dropped_key = w->drop_key + n->dropped_group;
+	status->dropped_key = w->drop_key;
 	status->dropped_clear = w->drop_clear;
 	status->dropped_load = w->drop_load;
+	status->dropped_replayed = w->drop_duplicate + w->drop_old;
+	status->dropped_unknown = w->drop_unknown;
+	status->dropped_retired = w->drop_generation;
+	status->dropped_malformed = w->drop_size + w->drop_checksum + w->drop_malformed;
+	status->dropped_handshake = w->drop_handshake;
+	status->turned_away = n->turned_away;
 	status->rekeys = w->rekeys;
 	memcpy(status->unlisted, w->unlisted, sizeof status->unlisted);
 	status->unlisted_from = w->unlisted_from;

@@ -37,9 +37,9 @@ def ready(appliance):
     return all(said) and all(one['node']['voting'] for one in said)
 
 
-def join(net, build, memory, number, **options):
-    member = Member(net.spaces[2 + number], f'{build}/tests/device/member_load', memory, number,
-                    clients=8, hot_rows=0, think_us=0, commit_us=0, **options)
+def join(net, build, appliance, memory, number, **options):
+    member = Member(net.spaces[2 + number], f'{build}/tests/device/member_load', appliance, number,
+                    folder=memory, clients=8, hot_rows=0, think_us=0, commit_us=0, **options)
     member.start()
     if not member.started():
         sys.exit(f'bench_catchup: member {number} was refused')
@@ -54,14 +54,14 @@ def measure(build, count):
     """Transactions and values per second."""
     with Bridge(5) as net, \
             Appliance(net, f'{build}/dpdk/synodd', f'{build}/dpdk/synodctl', within=os.getcwd(),
-                      log_bytes_max='2 GiB') as appliance, \
+                      log_bytes_max='2 GiB', seal='none') as appliance, \
             tempfile.TemporaryDirectory(dir='/dev/shm') as memory:
         net.spaces[3].give_address('10.77.0.11/24')
         net.spaces[4].give_address('10.77.0.12/24')
         for number in range(3):
             appliance.start(number, '--format')
         wait_until(lambda: ready(appliance), 'the nodes agree')
-        first = join(net, build, memory, 1, bootstrap=1)
+        first = join(net, build, appliance, memory, 1, bootstrap=1)
         wait_until(lambda: first.stats()['online'] == 1, 'the member is ONLINE')
         first.ask('go')
         while first.stats()['commit'] < count:
@@ -69,7 +69,7 @@ def measure(build, count):
         first.ask('halt')
         total = executed(first)
         values = appliance.status(leader_of(appliance))['groups'][-1]['delivered_slot']
-        second = join(net, build, memory, 2, bootstrap=0)
+        second = join(net, build, appliance, memory, 2, bootstrap=0)
         wait_until(lambda: executed(second) >= total // 10, 'a tenth')
         began, at = time.monotonic(), executed(second)
         wait_until(lambda: executed(second) == total, 'all of it')

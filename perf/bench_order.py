@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Order latency and throughput: three synodd over af_packet on one bridge, and a member.
 
-bench_order.py BUILD [--smallest]      as root; the logs lie below the working directory
+bench_order.py BUILD [--seal] [--smallest]      as root; the logs lie below the working directory
 
 A member (tests/device/member_load) submits transactions of 4 rows and 200 bytes, 1, 8 and 64
 outstanding, and waits for its verdicts; nothing conflicts, nobody applies. In memory (durability =
@@ -14,6 +14,9 @@ rounds are printed, with the least and the most. Nodes, member and disk are one 
 measured is the code and the scheduler, and three logs that share one disk. The CPU time that the
 three nodes together spend on an order hardly depends on what else runs there; with few orders it
 holds the spinning between them.
+
+With --seal each point is measured twice in a round, in clear and sealed, which of them first taking
+turns; for each point follows what sealing adds, round by round. Without it links are in clear.
 """
 import os
 import statistics
@@ -30,6 +33,7 @@ from load import Member, errors
 from netns import Bridge
 
 OUTSTANDING = (1, 8, 64)
+SEALS = {'none': 'order', 'on': 'order sealed'}
 ECHO, ECHO_PORT = '10.77.0.20', 7000
 DATAGRAM_BYTES, WRITE_BYTES = 400, 4096
 
@@ -58,17 +62,18 @@ def cpu_us(processes):
     return ticks * 1e6 / os.sysconf('SC_CLK_TCK')
 
 
-def measure(net, build, durability, outstanding, run_s):
+def measure(net, build, point, run_s):
     """Microseconds and orders per second of one point."""
+    durability, outstanding, seal = point
     with Appliance(net, f'{build}/dpdk/synodd', f'{build}/dpdk/synodctl', durability=durability,
-                   within=os.getcwd(), log_bytes_max='2 GiB',
-                   index_hashes_max=1048576) as appliance, \
+                   within=os.getcwd(), log_bytes_max='2 GiB', index_hashes_max=1048576,
+                   seal=seal) as appliance, \
             tempfile.TemporaryDirectory(dir='/dev/shm') as memory:
         for number in range(3):
             appliance.start(number, '--format')
         wait_until(lambda: ready(appliance), 'the nodes agree')
-        member = Member(net.spaces[3], f'{build}/tests/device/member_load', memory, 1,
-                        bootstrap=1, clients=outstanding, hot_rows=0, think_us=0, commit_us=0)
+        member = Member(net.spaces[3], f'{build}/tests/device/member_load', appliance, 1,
+                        folder=memory, bootstrap=1, clients=outstanding, hot_rows=0, think_us=0, commit_us=0)
         member.start()
         if not member.started():
             sys.exit('bench_order: the member was refused')
@@ -120,23 +125,39 @@ def show(what, rows):
     print(line, flush=True)
 
 
+def added(clear, sealed):
+    """Pairs of one round: what else ran then, both had."""
+    line = '    sealing adds'
+    for name in ('p50', 'p99', 'cpu'):
+        percent = [100 * (s[name] / c[name] - 1) for c, s in zip(clear, sealed)]
+        line += f'  {name} {statistics.median(percent):+.0f} [{min(percent):+.0f} {max(percent):+.0f}] %'
+    print(line, flush=True)
+
+
 def main():
     build = os.path.abspath(sys.argv[1])
     smallest = '--smallest' in sys.argv
     rounds, run_s, count = (1, 0.5, 200) if smallest else (5, 3, 5000)
+    seals = ['none', 'on'] if '--seal' in sys.argv else ['none']
     points = [(durability, n) for durability in ('memory', 'disk') for n in OUTSTANDING]
-    rows = {point: [] for point in [*points, 'echo', 'write']}
+    rows = {(*point, seal): [] for point in points for seal in seals}
+    rows.update(echo=[], write=[])
     subprocess.run([f'{build}/perf/order_floor', 'header', 'bench_order'], check=True)
     with Bridge(5) as net:
         net.spaces[3].give_address('10.77.0.11/24')
-        for _ in range(rounds):
+        for number in range(rounds):
             rows['echo'].append(echo_floor(net, build, count))
             rows['write'].append(floor(net.spaces[3], build, 'write', os.getcwd(), WRITE_BYTES,
                                        count))
             for point in points:
-                rows[point].append(measure(net, build, *point, run_s))
+                for seal in seals[::-1] if number % 2 else seals:
+                    rows[*point, seal].append(measure(net, build, (*point, seal), run_s))
     for durability, outstanding in points:
-        show(f'order, {durability}, {outstanding} outstanding', rows[durability, outstanding])
+        for seal in seals:
+            show(f'{SEALS[seal]}, {durability}, {outstanding} outstanding',
+                 rows[durability, outstanding, seal])
+        if len(seals) > 1:
+            added(*(rows[durability, outstanding, seal] for seal in seals))
     show(f'floor: echo of {DATAGRAM_BYTES} bytes', rows['echo'])
     show(f'floor: bare write of {WRITE_BYTES} bytes', rows['write'])
     print(f'# {rounds} rounds of {run_s} s each; median over them, [least most]')

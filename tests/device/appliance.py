@@ -1,6 +1,6 @@
 """Three synodd on one bridge, one namespace each, for device tests.
 
-    with Bridge(3) as net, Appliance(net, SYNODD, SYNODCTL) as appliance:
+    with Bridge(3) as net, Appliance(net, SYNODD, SYNODCTL) as appliance:   # sealed; or seal='none'
         appliance.start(0)
         appliance.status(0)['groups'][0]['leader']
 
@@ -46,13 +46,14 @@ class Appliance:
     def __init__(self, net, synodd, synodctl, durability='disk', within=None, tell=True,
                  **limits):
         self.settings = {'durability': durability, 'eal': EAL, 'log_bytes_max': '64 MiB',
-                         'index_hashes_max': 65536, 'seal': 'none', **limits}
+                         'index_hashes_max': 65536, 'seal': 'on', **limits}
         self.within = within
         self.tell = tell
         self.net = net
         self.synodd = synodd
         self.synodctl = synodctl
         self.process = [None, None, None]
+        self.sealed = self.settings['seal'] == 'on'
         self.keys = []
         self.folder = None
 
@@ -62,7 +63,7 @@ class Appliance:
             with open(self.config(number), 'w', encoding='ascii') as file:
                 file.write(CONFIG.format(id=number + 1, number=number, folder=self.folder,
                                          **self.settings))
-        if self.settings['seal'] == 'on':
+        if self.sealed:
             self.make_keys()
         return self
 

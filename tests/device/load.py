@@ -1,6 +1,6 @@
 """Members under load: member_load processes in namespaces of their own, and what their files say.
 
-    member = Member(space, MEMBER_LOAD, folder, 1, bootstrap=1, clients=8)
+    member = Member(space, MEMBER_LOAD, appliance, 1, bootstrap=1, clients=8)
     member.start(); member.started(); member.ask('go'); ...; member.stats()['commit']
 """
 import collections
@@ -16,23 +16,34 @@ Line = collections.namedtuple('Line', 'letter index gno row seen id hash')
 
 
 class Member:
-    """One server's life after the other, on one state file."""
+    """One server's life after the other, on one state file and with one key, if the nodes want keys."""
 
-    def __init__(self, space, program, folder, number, **options):
+    def __init__(self, space, program, appliance, number, folder=None, **options):
         self.space = space
         self.program = program
+        self.appliance = appliance
         self.number = number
-        self.state = f'{folder}/member{number}'
-        self.options = options
+        self.state = f'{folder or appliance.folder}/member{number}'
+        self.options = {'nodes': NODES, **options}
+        if appliance.sealed:
+            self.options = {**self.options, **self.links()}
         self.process = None
         self.refusal = None
         self.killed = False
         self.read = []  # its file so far: it only grows
         self.read_to = 0
 
+    def links(self):
+        """A key of its own that the nodes list, and the nodes' keys."""
+        path = f'{self.appliance.folder}/member_key{self.number}'
+        uuid = f'{self.number:02x}000000-0000-0000-0000-000000000000'
+        self.appliance.list_server(self.appliance.key_command('new', path), uuid)
+        nodes = ','.join(f'{node}={key}' for node, key in zip(NODES.split(','), self.appliance.keys))
+        return {'nodes': nodes, 'key_file': path}
+
     def start(self, **options):
         """Starts the process; started() waits for its answer, so that several start at once."""
-        words = {'nodes': NODES, **self.options, **options, 'uuid': self.number,
+        words = {**self.options, **options, 'uuid': self.number,
                  'port': 3306 + self.number, 'state': self.state}
         self.process = self.space.run([self.program, *(f'{k}={v}' for k, v in words.items())],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

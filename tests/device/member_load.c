@@ -6,6 +6,7 @@
  * a table of hot rows, a set of executed GTIDs, and an applier that is always ready.
  *
  *     nodes=10.77.0.1:4000,...  group=NAME  uuid=1  port=3306  state=FILE  bootstrap=1
+ *     key_file=FILE, which seals: nodes=10.77.0.1:4000=PUBLICKEY,...
  *     clients=8  hot_rows=4  hot_percent=20  hashes=4  payload=200  think_us=0
  *     commit_us=500  block_size=1000  dead_ms=200  start_s=30  large=0  large_kib=1024
  *     large_hashes=0
@@ -41,6 +42,8 @@
 #include "base/hash.h"
 #include "base/must.h"
 #include "certify/gtid.h"
+#include "hw/crypto.h"
+#include "hw/keys.h"
 #include "node/member.h"
 #include "perf/counters.h"
 
@@ -73,7 +76,7 @@
 #define SECOND_NS         1000000000u
 
 struct options {
-	const char *nodes, *group, *state;
+	const char *nodes, *group, *state, *key_file;
 	long uuid, port, bootstrap, clients, hot_rows, hot_percent, hashes, payload, think_us;
 	long commit_us, block_size, dead_ms, start_s, large, large_kib, large_hashes;
 };
@@ -149,6 +152,7 @@ struct load {
 static struct options options = {.nodes = "",
 				 .group = "a group of load",
 				 .state = "",
+				 .key_file = "",
 				 .uuid = 1,
 				 .port = 3306,
 				 .clients = 8,
@@ -832,6 +836,7 @@ take_option(char *text)
 	} known[] = {{"nodes", NULL, &options.nodes},
 		     {"group", NULL, &options.group},
 		     {"state", NULL, &options.state},
+		     {"key_file", NULL, &options.key_file},
 		     {"uuid", &options.uuid, NULL},
 		     {"port", &options.port, NULL},
 		     {"bootstrap", &options.bootstrap, NULL},
@@ -868,24 +873,43 @@ take_option(char *text)
 static void
 take_nodes(struct member_config *c)
 {
-	char text[256];
+	char text[1024];
 	char *at = NULL;
 
 	snprintf(text, sizeof text, "%s", options.nodes);
 	for (char *one = strtok_r(text, ",", &at); one; one = strtok_r(NULL, ",", &at)) {
 		struct in_addr address;
-		char *port = strchr(one, ':');
+		char *port = strchr(one, ':'), *key = strchr(one, '=');
 
-		if (!port || c->node_count == NODE_NODES_MAX)
+		if (!port || c->node_count == NODE_NODES_MAX || !key != !*options.key_file)
 			die("nodes");
 		*port++ = '\0';
 		if (inet_pton(AF_INET, one, &address) != 1)
 			die("nodes");
+		if (key && !hw_key_read(key + 1, strlen(key + 1), c->node_key[c->node_count]))
+			die("key of a node");
 		c->endpoint[c->node_count++] = endpoint_from_ipv4(
 			ntohl(address.s_addr), (uint16_t)strtoul(port, NULL, 10));
 	}
 	if (c->node_count == 0)
 		die("nodes");
+}
+
+static void
+take_key(struct member_config *c)
+{
+	static struct hw_keys keys;
+	struct hw_error error;
+
+	if (!*options.key_file)
+		return;
+	if (hw_keys_load(&keys, options.key_file, &error) != 0)
+		die(error.text);
+	memcpy(c->secret, keys.secret, sizeof c->secret);
+	memcpy(c->psk, keys.psk, sizeof c->psk);
+	c->crypto = hw_crypto_new(MEMBER_CRYPTO_SLOTS, &error);
+	if (!c->crypto)
+		die(error.text);
 }
 
 static void
@@ -906,6 +930,7 @@ make_member(struct load *l)
 	struct sockaddr_in any = {.sin_family = AF_INET};
 
 	take_nodes(&c);
+	take_key(&c);
 	bytes_put_u64(c.server_uuid, (uint64_t)options.uuid);
 	size_t size = (member_size(&c) + 63) / 64 * 64;
 	void *memory = aligned_alloc(64, size);

@@ -33,7 +33,7 @@ def main():
         members = []
         for number in (1, 2):
             net.spaces[2 + number].give_address(f'10.77.0.{10 + number}/24')
-            members.append(Member(net.spaces[2 + number], load, appliance.folder, number,
+            members.append(Member(net.spaces[2 + number], load, appliance, number,
                                   clients=CLIENTS, hot_rows=0, commit_us=0, think_us=0,
                                   large=1000, large_kib=256))
         first, second = members

@@ -97,7 +97,7 @@ def main():
             space.give_address(f'10.77.0.{11 + i}/24')
 
         def make(number, **options):
-            return Member(net.spaces[2 + number], program, appliance.folder, number,
+            return Member(net.spaces[2 + number], program, appliance, number,
                           **{'clients': 4, 'hot_rows': 4, 'hot_percent': 25, 'think_us': 20000,
                              'large': 50, 'large_kib': LARGE_KIB,
                              'large_hashes': LARGE_HASHES, **options})

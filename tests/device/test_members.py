@@ -230,7 +230,7 @@ def main():
             space.give_address(f'10.77.0.{11 + i}/24')
 
         def make(number):
-            return Member(net.spaces[2 + number], program, appliance.folder, number,
+            return Member(net.spaces[2 + number], program, appliance, number,
                           clients=CLIENTS, hot_rows=4, hot_percent=25, think_us=THINK_US)
         members = [make(1 + i) for i in range(MEMBERS)]
         for number in range(3):

@@ -5,9 +5,10 @@ test_refused.py SYNODD SYNODCTL PLUGIN
 import sys
 
 from cluster import GROUP, NODES, Cluster, wait_until
-from servers import SqlError
+from servers import SqlError, owned_by_mysql
 
 OTHER_GROUP = 'cccccccc-cccc-cccc-cccc-cccccccccccc'
+KEYS_GROUP = 'dddddddd-dddd-dddd-dddd-dddddddddddd'
 
 
 def refused(server, sql, code, *words):
@@ -39,6 +40,33 @@ def in_clear(server):
     server.query(f"SET GLOBAL synod.appliance = '{right}'")
 
 
+def key_of_one_group(cluster):
+    """A server whose key the nodes list for one group opens that one, and not the group there is."""
+    two, appliance = cluster.pool.server[2], cluster.appliance
+    right, path = two.value('SELECT @@GLOBAL.synod.key_file'), f'{cluster.pool.path}/key_of_one'
+
+    def counted():
+        return sum(appliance.status(number)['drops']['node']['key_not_for_group'] for number in range(3))
+    before = [appliance.said(number).count('keys now') for number in range(3)]
+    appliance.list_server(appliance.key_command('new', path), groups=KEYS_GROUP)
+    owned_by_mysql(cluster.pool.root, path)
+    wait_until(lambda: all(appliance.said(n).count('keys now') > before[n] for n in range(3)),
+               'the nodes have read their key files', 20)
+    assert counted() == 0
+    refused(two, f"SET GLOBAL synod.key_file = '{cluster.pool.inside}/key_of_one'; START GROUP_REPLICATION", 3663,
+            'key may not open the group', 'synodctl key add')
+    wait_until(lambda: counted() > 0, 'synodctl status counts it', 20)
+    wait_until(lambda: any(f'asked for the group {GROUP}' in appliance.said(n) for n in range(3)), 'a node says so', 20)
+    two.query(f"SET GLOBAL group_replication_group_name = '{KEYS_GROUP}'; "
+              'SET GLOBAL group_replication_bootstrap_group = ON; START GROUP_REPLICATION; '
+              'SET GLOBAL group_replication_bootstrap_group = OFF')
+    wait_until(lambda: cluster.members(2)[0][1] == 'ONLINE', 'with that key its own group is opened', 20)
+    wait_until(lambda: {GROUP, KEYS_GROUP} <= {group['uuid'] for group in appliance.status(0)['groups']}, 'two groups', 20)
+    two.query('STOP GROUP_REPLICATION; SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF; '
+              f"RESET BINARY LOGS AND GTIDS; SET GLOBAL group_replication_group_name = '{GROUP}'; "
+              f"SET GLOBAL synod.key_file = '{right}'")
+
+
 def starts(cluster):
     one, two = (cluster.pool.server[n] for n in (1, 2))
     refused(one, 'START GROUP_REPLICATION', 3663, 'no group of the name', 'bootstrap_group=ON')
@@ -46,6 +74,7 @@ def starts(cluster):
     cluster.bootstrap(1)
     wait_until(lambda: cluster.members(1)[0][1] == 'ONLINE', 'the first member is ONLINE', 20)
     refused(one, 'START GROUP_REPLICATION', 3093)
+    key_of_one_group(cluster)
     refused(two, 'SET GLOBAL group_replication_bootstrap_group = ON; START GROUP_REPLICATION', 3663, 'has members')
     two.query('SET GLOBAL group_replication_bootstrap_group = OFF')
     two.query('CREATE DATABASE astray')
