@@ -194,6 +194,7 @@ port_of(const struct loop_snapshot *s, const struct status_facts *facts)
 	put(port, "datagrams_sent", s->udp.sent);
 	put(port, "retransmitted", s->node.retransmitted);
 	put(port, "rekeys", s->node.rekeys);
+	put(port, "cookies_sent", s->node.cookies_sent);
 	put(port, "arp_answered", s->arp_answered);
 	put(port, "echo_answered", s->echo_answered);
 	put(port, "turns", s->loop.turns);

@@ -219,6 +219,7 @@ struct node_status {
 	uint64_t dropped_malformed; /* or damaged, or of no size that a datagram has */
 	uint64_t dropped_handshake; /* answers to nothing, or stale */
 	struct node_turned_away turned_away;
+	uint64_t cookies_sent;
 	uint64_t rekeys;
 	uint8_t unlisted[CRYPTO_KEY_BYTES]; /* the last of dropped_key, and where it was */
 	struct endpoint unlisted_from;

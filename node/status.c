@@ -42,6 +42,7 @@ node_status(const struct node *n, struct node_status *status)
 	status->dropped_malformed = w->drop_size + w->drop_checksum + w->drop_malformed;
 	status->dropped_handshake = w->drop_handshake;
 	status->turned_away = n->turned_away;
+	status->cookies_sent = w->cookies_sent;
 	status->rekeys = w->rekeys;
 	memcpy(status->unlisted, w->unlisted, sizeof status->unlisted);
 	status->unlisted_from = w->unlisted_from;

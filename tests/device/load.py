@@ -4,6 +4,7 @@
     member.start(); member.started(); member.ask('go'); ...; member.stats()['commit']
 """
 import collections
+import os
 import subprocess
 import time
 
@@ -37,7 +38,8 @@ class Member:
         """A key of its own that the nodes list, and the nodes' keys."""
         path = f'{self.appliance.folder}/member_key{self.number}'
         uuid = f'{self.number:02x}000000-0000-0000-0000-000000000000'
-        self.appliance.list_server(self.appliance.key_command('new', path), uuid)
+        if not os.path.exists(path):
+            self.appliance.list_server(self.appliance.key_command('new', path), uuid)
         nodes = ','.join(f'{node}={key}' for node, key in zip(NODES.split(','), self.appliance.keys))
         return {'nodes': nodes, 'key_file': path}
 

@@ -9,7 +9,7 @@
  *     key_file=FILE, which seals: nodes=10.77.0.1:4000=PUBLICKEY,...
  *     clients=8  hot_rows=4  hot_percent=20  hashes=4  payload=200  think_us=0
  *     commit_us=500  block_size=1000  dead_ms=200  start_s=30  large=0  large_kib=1024
- *     large_hashes=0
+ *     large_hashes=0  text=WORDS (of which the payloads are made; else of random bytes)
  *
  * Large      one in `large` transactions (0: none) has a payload of large_kib, and
  *            large_hashes more in its write set.
@@ -76,7 +76,7 @@
 #define SECOND_NS         1000000000u
 
 struct options {
-	const char *nodes, *group, *state, *key_file;
+	const char *nodes, *group, *state, *key_file, *text;
 	long uuid, port, bootstrap, clients, hot_rows, hot_percent, hashes, payload, think_us;
 	long commit_us, block_size, dead_ms, start_s, large, large_kib, large_hashes;
 };
@@ -153,6 +153,7 @@ static struct options options = {.nodes = "",
 				 .group = "a group of load",
 				 .state = "",
 				 .key_file = "",
+				 .text = "",
 				 .uuid = 1,
 				 .port = 3306,
 				 .clients = 8,
@@ -550,8 +551,10 @@ client_begin(struct load *l, struct client *c)
 		c->t.row = (uint32_t)(dice(l) % (uint64_t)options.hot_rows);
 		c->hashes[0] = c->t.row + 1;
 	}
+	size_t chars = strlen(options.text);
 	for (long i = PAYLOAD_MIN; i < options.payload; i++)
-		c->payload[i] = (uint8_t)dice(l);
+		c->payload[i] =
+			chars > 0 ? (uint8_t)options.text[(size_t)i % chars] : (uint8_t)dice(l);
 	c->stage = CLIENT_LOCKING;
 }
 
@@ -837,6 +840,7 @@ take_option(char *text)
 		     {"group", NULL, &options.group},
 		     {"state", NULL, &options.state},
 		     {"key_file", NULL, &options.key_file},
+		     {"text", NULL, &options.text},
 		     {"uuid", &options.uuid, NULL},
 		     {"port", &options.port, NULL},
 		     {"bootstrap", &options.bootstrap, NULL},

@@ -6,6 +6,10 @@
  *         it within a second: "opened", "refused REASON" (enum wire_reason), "silence".
  *     stranger listen VERSION NUMBER PORT
  *         answers handshakes as node NUMBER of this version until its input ends.
+ *     stranger reset ADDRESS:PORT HEX ...
+ *         HEX is a header that somebody recorded, of a session of the end that has this
+ *         address: closes it by a datagram in clear, a million counters later, which an
+ *         end in clear takes for its peer's. Prints "sent COUNT".
  *     stranger noise SEED COUNT ADDRESS:PORT...
  *         sends datagrams of every kind of wrong: random bytes, well-formed headers and
  *         checksums around random bodies, hellos that are cut or changed in a byte.
@@ -28,6 +32,7 @@
 #define RECEIVE_BYTES  2048
 #define TARGETS_MAX    8
 #define NOISE_PAUSE_US 300
+#define LATER          1000000
 
 static uint64_t
 clock_ns(void)
@@ -249,6 +254,44 @@ make_noise(uint64_t seed, uint64_t count, int argc, char **argv)
 	return 0;
 }
 
+/* ---- resets ---- */
+
+static void
+take_header(const char *hex, struct datagram *d)
+{
+	uint8_t data[DATAGRAM_FRAME_BYTES] = {0};
+
+	if (strlen(hex) != 2 * DATAGRAM_HEADER_BYTES)
+		die("header");
+	for (int i = 0; i < DATAGRAM_HEADER_BYTES; i++) {
+		char two[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+		data[i] = (uint8_t)strtoul(two, NULL, 16);
+	}
+	if (datagram_parse(d, data, sizeof data) != DATAGRAM_WHOLE)
+		die("header");
+}
+
+static int
+reset(int argc, char **argv)
+{
+	int fd = open_socket(0);
+
+	for (int i = 0; i + 1 < argc; i += 2) {
+		struct endpoint to = endpoint_of(argv[i]);
+		uint8_t data[DATAGRAM_BYTES];
+		struct datagram d;
+
+		take_header(argv[i + 1], &d);
+		struct writer body = writer_over(data + DATAGRAM_HEADER_BYTES, 64);
+		d.counter += LATER;
+		d.generation = 0;
+		item_put_close(&body, WIRE_REASON_PEER);
+		send_to(fd, &to, data, datagram_seal(&d, data, body.bytes));
+	}
+	printf("sent %d\n", argc / 2);
+	return 0;
+}
+
 static uint64_t
 number(const char *text)
 {
@@ -263,6 +306,8 @@ main(int argc, char **argv)
 	if (argc == 5 && strcmp(argv[1], "listen") == 0)
 		return listen_as((uint32_t)number(argv[2]), (uint32_t)number(argv[3]),
 				 (uint16_t)number(argv[4]));
+	if (argc > 3 && strcmp(argv[1], "reset") == 0)
+		return reset(argc - 2, argv + 2);
 	if (argc > 4 && strcmp(argv[1], "noise") == 0)
 		return make_noise(number(argv[2]), number(argv[3]), argc - 4, argv + 4);
 	die("arguments: see the top of tests/device/stranger.c");
