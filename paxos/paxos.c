@@ -332,6 +332,12 @@ paxos_is_voting(const struct paxos_replica *r)
 	return r->voting && !r->failed;
 }
 
+enum paxos_tail
+paxos_doubt(const struct paxos_replica *r)
+{
+	return r->doubt > PAXOS_TAIL_CLEAN ? r->doubt : PAXOS_TAIL_CLEAN;
+}
+
 bool
 paxos_is_leader(const struct paxos_replica *r)
 {

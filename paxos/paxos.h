@@ -120,6 +120,9 @@ enum paxos_tail {
 	PAXOS_TAIL_CLEAN = 1,  /* orderly stop, or a log that was just formatted */
 	PAXOS_TAIL_CUT = 2,    /* unclean stop; at most the last batch is missing */
 	PAXOS_TAIL_ROTTEN = 3, /* more may be missing: never trusted by time alone */
+	/* Acknowledged records are missing. As ROTTEN, and until it knows again what the
+	 * others know, nobody takes its silence about a value for knowledge. */
+	PAXOS_TAIL_MISSING = 4,
 };
 
 enum paxos_input_kind {
@@ -203,6 +206,8 @@ bool paxos_can_propose(const struct paxos_replica *replica);
 /* False until the end of a cut log is settled, and after a write error. */
 bool paxos_is_voting(const struct paxos_replica *replica);
 bool paxos_is_leader(const struct paxos_replica *replica);
+/* About its own log, until the others have settled it; CLEAN: none. */
+enum paxos_tail paxos_doubt(const struct paxos_replica *replica);
 uint8_t paxos_leader(const struct paxos_replica *replica); /* or PAXOS_NO_VOTER */
 uint64_t paxos_delivered(const struct paxos_replica *replica);
 const struct paxos_stats *paxos_stats(const struct paxos_replica *replica);

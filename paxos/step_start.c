@@ -46,7 +46,7 @@ replay_value(struct paxos_replica *r, const struct paxos_message *m, uint64_t ls
 static enum paxos_tail
 tail_of(uint32_t number)
 {
-	if (number == PAXOS_TAIL_CLEAN || number == PAXOS_TAIL_CUT)
+	if (number == PAXOS_TAIL_CLEAN || number == PAXOS_TAIL_CUT || number == PAXOS_TAIL_MISSING)
 		return (enum paxos_tail)number;
 	return PAXOS_TAIL_ROTTEN;
 }
@@ -192,11 +192,13 @@ recover_ask(struct paxos_replica *r)
 }
 
 /* What we know, to a voter that cannot be sure of what it knew. One that is
- * itself recovering answers too: after a full outage nobody else is there. */
+ * itself recovering answers too: after a full outage nobody else is there. Not so one
+ * that lacks acknowledged records: two whose disks lost the same value would assure
+ * each other that there was none, and the third, which never had it, would agree. */
 void
 step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 {
-	if (m->nonce == 0 || m->from == 0) {
+	if (m->nonce == 0 || m->from == 0 || r->doubt == PAXOS_TAIL_MISSING) {
 		r->stats.stale++;
 		return;
 	}

@@ -536,6 +536,63 @@ Test(paxos_trace, a_cut_tail_is_trusted_after_its_time_and_a_rotten_one_never)
 	cr_assert(!votes_alone(PAXOS_TAIL_ROTTEN, 900 * MS));
 }
 
+/* A hole took everything from a voter's log, its promise and its START too. Until the one
+ * to whom it promised answers, it accepts nothing that it had promised not to. */
+Test(paxos_trace, a_promise_in_a_hole_is_asked_for)
+{
+	struct cluster_config untraced = three;
+	untraced.trace = false;
+	struct cluster *c = started(&untraced);
+	cluster_cut(c, 0, 1);
+	cluster_cut(c, 0, 2);
+	cluster_run(c, 500 * MS);
+	cr_assert(paxos_is_leader(cluster_replica(c, 1)));
+	uint64_t promised = paxos_promised(cluster_replica(c, 2), 1);
+	cr_assert_gt(promised, 0);
+	cluster_crash_lying(c, 2, CLUSTER_RECORDS_MAX);
+	cluster_heal(c);
+	cluster_cut(c, 0, 1);
+	cluster_cut(c, 1, 2);
+	cluster_restart(c, 2, PAXOS_TAIL_MISSING);
+	cluster_submit(c, 0, 0xcd); /* in ballot 0 */
+	cluster_run(c, 900 * MS);
+	cr_assert(!paxos_is_voting(cluster_replica(c, 2)));
+	cr_assert_eq(paxos_doubt(cluster_replica(c, 2)), PAXOS_TAIL_MISSING);
+	cr_assert_eq(cluster_delivered(c, 0), 0);
+	cluster_heal(c);
+	cluster_run(c, 900 * MS);
+	cr_assert(paxos_is_voting(cluster_replica(c, 2)));
+	cr_assert_eq(paxos_doubt(cluster_replica(c, 2)), PAXOS_TAIL_CLEAN);
+	cr_assert_geq(paxos_promised(cluster_replica(c, 2), 1), promised);
+	cr_assert(cluster_failure(c) == NULL, "%s", cluster_failure(c));
+	cluster_free(c);
+}
+
+/* A majority decided a value, and the disks of exactly these two lost it. Were each to
+ * take the other's word, the slot would be free, and the third agree to another value. */
+Test(paxos_trace, two_that_lack_the_same_do_not_assure_each_other)
+{
+	struct cluster_config untraced = three;
+	untraced.trace = false;
+	struct cluster *c = started(&untraced);
+	cluster_cut(c, 0, 2);
+	cluster_cut(c, 1, 2);
+	cluster_submit(c, 0, 0xab);
+	cluster_run(c, 1 * MS);
+	cr_assert_eq(cluster_delivered(c, 1), 1);
+	for (uint8_t n = 0; n < 2; n++)
+		cluster_crash_lying(c, n, CLUSTER_RECORDS_MAX);
+	cluster_heal(c);
+	for (uint8_t n = 0; n < 2; n++)
+		cluster_restart(c, n, PAXOS_TAIL_MISSING);
+	cluster_run(c, 900 * MS);
+	for (uint8_t n = 0; n < 2; n++)
+		cr_assert(!paxos_is_voting(cluster_replica(c, n)));
+	cr_assert_eq(cluster_leader(c), -1);
+	cr_assert(cluster_failure(c) == NULL, "%s", cluster_failure(c));
+	cluster_free(c);
+}
+
 /* A leader whose log failed leads no more, and what it had accepted does not
  * count; the others go on. */
 Test(paxos_trace, a_failed_log)
