@@ -6,8 +6,9 @@
  * empty batch written. That batch ends the calm of an orderly stop before anybody can
  * be told anything: else a disk that lost all that followed would look clean.
  *
- * After rot nothing is wiped and writing goes on in a new segment. The evidence stays
- * where it is, so a crash before the caller has acted on the report repeats it.
+ * Rot is left as it is, so a crash before the caller has acted on the report repeats it.
+ * Where it may have taken the end of the log, nothing is wiped there, and writing goes on
+ * in a new segment.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -190,8 +191,11 @@ judge(struct hw_log *log, const struct log_scan *scan)
 {
 	struct log_verdict verdict = log_scan_verdict(scan);
 
+	if (log->unreadable_blocks == 0)
+		return verdict;
 	/* An unreadable block may have been the last acknowledged batch. */
-	if (log->unreadable_blocks > 0 && verdict.tail != LOG_TAIL_ROT) {
+	verdict.end = LOG_TAIL_ROT;
+	if (verdict.tail != LOG_TAIL_ROT) {
 		verdict.tail = LOG_TAIL_ROT;
 		verdict.rot_first_lsn = verdict.end_lsn;
 		verdict.rot_end_lsn = LOG_LSN_UNKNOWN;
@@ -228,7 +232,7 @@ recover(struct hw_log *log, struct recovery *recovery, struct log_verdict *verdi
 	log->durable_lsn = verdict->end_lsn;
 	log->next_ordinal = verdict->next_ordinal;
 	atomic_store(&log->next_generation, last + 1);
-	if (verdict->tail == LOG_TAIL_ROT)
+	if (verdict->end == LOG_TAIL_ROT)
 		log->new_segment_wanted = true;
 	else
 		code = wipe_tail(log, recovery->image);
@@ -279,7 +283,8 @@ hw_log_scan(struct hw_log *log, hw_log_record_fn *record, void *context,
 	struct recovery recovery = {.record = record, .context = context};
 
 	must(!log->scanned);
-	*verdict = (struct log_verdict){.tail = LOG_TAIL_NEW, .next_ordinal = 1};
+	*verdict = (struct log_verdict){
+		.tail = LOG_TAIL_NEW, .end = LOG_TAIL_CLEAN, .next_ordinal = 1};
 	log->scanned = true;
 	if (log->options.memory)
 		return 0;

@@ -197,6 +197,7 @@ note_rot(struct log_scan *scan, uint64_t end_lsn)
 		/* A range that was open when noted is closed by what follows. */
 		scan->rot_end_lsn = end_lsn;
 	}
+	scan->open = end_lsn == LOG_LSN_UNKNOWN;
 	scan->rot_count++;
 }
 
@@ -256,6 +257,7 @@ log_scan_next(struct log_scan *scan, struct log_batch *batch, const uint8_t **re
 		scan->next_lsn = batch->first_lsn + batch->record_bytes;
 		scan->next_ordinal = batch->ordinal + 1;
 		scan->clean = (batch->flags & LOG_BATCH_CLEAN) != 0;
+		scan->open = false; /* its LSN says whether anything is missing before it */
 		scan->position += log_batch_disk_bytes(batch->record_bytes);
 		scan->end = scan->position;
 		return true;
@@ -268,6 +270,7 @@ log_scan_verdict(const struct log_scan *scan)
 {
 	struct log_verdict verdict = {
 		.tail = scan->clean ? LOG_TAIL_CLEAN : LOG_TAIL_CUT,
+		.end = scan->clean ? LOG_TAIL_CLEAN : LOG_TAIL_CUT,
 		.end_lsn = scan->next_lsn,
 		.next_ordinal = scan->next_ordinal,
 	};
@@ -276,6 +279,8 @@ log_scan_verdict(const struct log_scan *scan)
 		verdict.rot_first_lsn = scan->rot_first_lsn;
 		verdict.rot_end_lsn = scan->rot_end_lsn;
 		verdict.rot_count = scan->rot_count;
+		if (scan->open)
+			verdict.end = LOG_TAIL_ROT;
 	}
 	return verdict;
 }

@@ -148,6 +148,9 @@ enum log_tail {
 
 struct log_verdict {
 	enum log_tail tail;
+	/* How the log ends, whatever is missing before: CLEAN, CUT, or ROT where acknowledged
+	 * bytes behind the last record may be missing. */
+	enum log_tail end;
 	uint64_t end_lsn;      /* the next record's */
 	uint64_t next_ordinal; /* the next batch's */
 	/* ROT: the smallest range that holds every missing record.
@@ -160,6 +163,7 @@ struct log_verdict {
 struct log_scan {
 	bool started;
 	bool clean; /* the last valid batch was an orderly stop's */
+	bool open;  /* something was lost behind it */
 	uint64_t next_lsn;
 	uint64_t next_ordinal;
 	uint64_t rot_first_lsn;

@@ -320,6 +320,7 @@ Test(hw_uring_log, rot_in_the_middle_is_reported_at_every_open)
 	for (int i = 0; i < 2; i++) {
 		cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
 		cr_assert_eq(d.verdict.tail, LOG_TAIL_ROT);
+		cr_assert_eq(d.verdict.end, LOG_TAIL_CUT);
 		cr_assert_eq(d.verdict.rot_first_lsn, 1064);
 		cr_assert_eq(d.verdict.rot_end_lsn, 2 * 1064);
 		cr_assert_eq(d.records, 4 + (uint64_t)i);

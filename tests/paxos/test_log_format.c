@@ -231,6 +231,7 @@ Test(paxos_log_format, rot_in_the_middle_is_reported_with_its_range)
 	cr_assert_eq(verdict.rot_first_lsn, first);
 	cr_assert_eq(verdict.rot_end_lsn, end);
 	cr_assert_eq(verdict.rot_count, 1);
+	cr_assert_eq(verdict.end, LOG_TAIL_CUT, "the end is as good as without it");
 	cr_assert_eq(verdict.end_lsn, disk.lsn, "what stands behind the rot is delivered");
 	cr_assert_eq(count, 2);
 }
@@ -336,6 +337,7 @@ Test(paxos_log_format, misplaced_batch_is_rot)
 	cr_assert_eq(verdict.tail, LOG_TAIL_ROT, "an older batch over the last one");
 	cr_assert_eq(verdict.rot_first_lsn, second_lsn);
 	cr_assert_eq(verdict.rot_end_lsn, LOG_LSN_UNKNOWN);
+	cr_assert_eq(verdict.end, LOG_TAIL_ROT, "what was behind it may be gone too");
 }
 
 Test(paxos_log_format, a_batch_of_another_file_is_not_valid_here)
