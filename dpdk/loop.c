@@ -491,18 +491,11 @@ replay_read(struct loop *loop, struct loop_read read)
 	read_answered(loop, read, whole ? loop->read_buffer[0] : NULL);
 }
 
-/* A record that does not follow its predecessor is not given to the node: what is
- * missing was acknowledged, and a replica without it would contradict itself. */
 static void
 replay(void *context, const struct frame *frame, const uint8_t *data)
 {
 	struct loop *loop = context;
 
-	if (frame->lsn != loop->replayed_lsn)
-		loop->replay_broken = true;
-	if (loop->replay_broken)
-		return;
-	loop->replayed_lsn += frame->frame_bytes;
 	loop->stats.replayed++;
 	if (frame->incarnation > loop->process)
 		loop->process = frame->incarnation;
@@ -510,7 +503,7 @@ replay(void *context, const struct frame *frame, const uint8_t *data)
 			   .kind = NODE_IN_RECORD,
 			   .data = data,
 			   .bytes = frame->frame_bytes,
-			   .lsn = loop->replayed_lsn,
+			   .lsn = frame->lsn + frame->frame_bytes,
 		   });
 	while (loop->reads_given != loop->reads_asked)
 		replay_read(loop, loop->read[loop->reads_given++ % LOOP_READS_MAX]);
@@ -524,19 +517,18 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 
 	if (rc != 0)
 		return rc;
-	if (loop->replay_broken || verdict.end_lsn != loop->replayed_lsn)
+	if (verdict.tail == LOG_TAIL_ROT && loop->options.node->node_count == 1)
 		return hw_error_set(
 			error, -EILSEQ,
 			"the log lacks records from LSN %lu on (its disk lost what it "
-			"had acknowledged): this node cannot vote with it. Move the log "
-			"directory away and replace the node by a new one",
-			loop->replayed_lsn);
+			"had acknowledged), and there is no other node that has them. "
+			"Put back what the disk had, or move the log directory away and "
+			"begin a new appliance",
+			verdict.rot_first_lsn);
 	loop->durable_lsn = verdict.end_lsn;
-	*tail = verdict.tail == LOG_TAIL_CLEAN ? PAXOS_TAIL_CLEAN
-		: verdict.tail == LOG_TAIL_ROT ? PAXOS_TAIL_ROTTEN
-					       : PAXOS_TAIL_CUT;
-	if (hw_log_identity(loop->options.log).formatted_now)
-		*tail = PAXOS_TAIL_CLEAN;
+	*tail = verdict.end == LOG_TAIL_CLEAN ? PAXOS_TAIL_CLEAN
+		: verdict.end == LOG_TAIL_ROT ? PAXOS_TAIL_MISSING
+					      : PAXOS_TAIL_CUT;
 	/* A log in memory is always empty at start, and mostly not because the node is
 	 * new: it votes only once others have told it what it may have promised. */
 	if (loop->options.log_in_memory && loop->options.node->node_count > 1)
@@ -586,6 +578,7 @@ start_node(struct loop *loop, enum paxos_tail tail, struct hw_error *error)
 			   .kind = NODE_IN_START,
 			   .tail = tail,
 			   .process = loop->process,
+			   .lsn = loop->durable_lsn,
 			   .data = entropy,
 			   .bytes = sizeof entropy,
 		   });

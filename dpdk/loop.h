@@ -106,8 +106,6 @@ struct loop {
 	struct node_sink sink;
 	uint64_t now_ns;
 	uint64_t process; /* the highest in the log, then this one's */
-	uint64_t replayed_lsn;
-	bool replay_broken; /* a record is missing between two others */
 	uint64_t durable_lsn;
 	uint64_t timer_ns;
 	uint64_t entropy_ns; /* when the node gets some more */

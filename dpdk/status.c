@@ -78,6 +78,7 @@ node_of(const struct loop_snapshot *s, const struct status_facts *facts)
 	put(node, "process", s->node.process);
 	put(node, "protocol", PROTOCOL_VERSION);
 	put_bool(node, "voting", s->node.voting);
+	put_bool(node, "repairing", s->node.repairing);
 	put_text(node, "profile", facts->profile == LOOP_DEDICATED ? "dedicated" : "shared");
 	put(node, "uptime_s", (s->now_ns - facts->started_ns) / NANOSECONDS);
 	put(node, "values_free", s->node.values_free);
@@ -176,6 +177,7 @@ log_of(const struct loop_snapshot *s, const struct status_facts *facts)
 	put(log, "waited", s->loop.log_waited);
 	put(log, "unreadable", s->loop.unreadable);
 	put(log, "replayed", s->loop.replayed);
+	put(log, "lost_bytes", s->node.lost_bytes);
 	put_error(log, "space_error", s->log.space_error);
 	put_error(log, "write_error", s->log.write_error);
 	return log;

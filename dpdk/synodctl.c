@@ -194,6 +194,11 @@ print_log(const json_t *status)
 	       " bytes  %" PRId64 " batches\n",
 	       text(log, "mode"), number(log, "durable_lsn"), number(log, "next_lsn"),
 	       number(log, "live_bytes"), number(log, "bytes_max"), number(log, "batches"));
+	if (number(log, "lost_bytes") > 0)
+		printf("  THE DISK LOST RECORDS: %" PRId64 " bytes %s from the other nodes\n",
+		       number(log, "lost_bytes"),
+		       is_true(json_object_get(status, "node"), "repairing") ? "are fetched"
+									     : "came again");
 	if (json_is_string(space))
 		printf("  NO ROOM: %s\n", json_string_value(space));
 	if (json_is_string(write))

@@ -48,6 +48,7 @@ struct appliance {
 	struct control control;
 	struct loop_snapshot seen; /* the watch's: what it has told already */
 	bool watched;
+	bool repairing; /* the log has a hole that is not closed yet */
 	struct hw_keys keys;
 	struct node_key node_keys[NODE_KEYS_MAX];
 	uint64_t keys_said; /* of dropped_key, told up to here */
@@ -319,6 +320,30 @@ watch_keys(struct appliance *a, const struct loop_snapshot *snapshot)
 	    endpoint, key);
 }
 
+/* The disk gave back less than it had taken: told before the loop runs, for a small hole is
+ * closed before the first look at it. */
+static void
+say_hole(struct appliance *a)
+{
+	struct node_status now;
+
+	node_status(a->loop.node, &now);
+	a->repairing = now.repairing;
+	if (a->repairing)
+		say("the disk lost records that it had acknowledged: the log in %s has a hole from "
+		    "LSN %lu on. What this node no longer has is fetched from the others; it votes "
+		    "when it knows what each of them knows, so start all of them. Check the disk",
+		    a->config.directory, now.lost_lsn);
+}
+
+static void
+watch_hole(struct appliance *a, const struct loop_snapshot *now)
+{
+	if (a->repairing && !now->node.repairing)
+		say("what the disk had lost is here again");
+	a->repairing = now->node.repairing;
+}
+
 /* What a person wants to read later: changes, told by the control thread. */
 static void
 watch(void *context, const struct loop_snapshot *now)
@@ -331,6 +356,7 @@ watch(void *context, const struct loop_snapshot *now)
 		if (up != ((old->node.link_up >> i & 1) != 0))
 			say("node %u %s", i, up ? "is connected" : "is lost");
 	}
+	watch_hole(a, now);
 	if (!a->watched || now->node.voting != old->node.voting)
 		say("this node %s", now->node.voting ? "votes" : "does not vote");
 	for (uint8_t i = 0; i < a->plan.node.node_count; i++)
@@ -471,8 +497,10 @@ run(struct appliance *a, bool format, struct hw_error *error)
 			error);
 	if (rc == 0 && a->crypto != NULL && give_keys(a) != 0)
 		rc = hw_error_set(error, -ENOMEM, "no memory for the list of keys");
-	if (rc == 0)
+	if (rc == 0) {
+		say_hole(a);
 		rc = start_control(a, &cpus, error);
+	}
 	if (rc == 0) {
 		atomic_store(&loop_there, true);
 		say("node %u of %u runs as process %lu, %lu records replayed", a->plan.node.self,

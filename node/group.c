@@ -98,6 +98,7 @@ node_group_create(struct node *n, uint32_t number, const uint8_t *uuid)
 
 	g->used = true;
 	g->number = number;
+	g->holed = n->holed;
 	memcpy(g->uuid, uuid, UUID_BYTES);
 	g->leader = PAXOS_NO_VOTER;
 	g->replica_timer_ns = UINT64_MAX;
@@ -138,7 +139,7 @@ node_group_start(struct node *n, struct node_group *g)
 				 .kind = PAXOS_IN_START,
 				 .process = n->process,
 				 .nonce = hash_fold(n->nonce, g->number),
-				 .tail = n->tail,
+				 .tail = g->holed ? PAXOS_TAIL_MISSING : n->tail,
 			 });
 	for (uint8_t i = 0; i < n->config.node_count; i++)
 		if (n->link_up >> i & 1)
@@ -427,6 +428,8 @@ node_group_record(struct node *n, const struct frame *frame, const uint8_t *data
 	must(value_copy(n, &in.message, value));
 	if (frame->kind == PAXOS_ACCEPT || frame->kind == PAXOS_LEARNED)
 		note_place(n, g, in.message.slot, frame->frame_bytes);
+	if (frame->kind == PAXOS_RECORD_START)
+		g->holed = false; /* it has the doubt in it */
 	node_group_paxos(n, g, &in);
 	node_group_apply(n, g, UINT32_MAX);
 }

@@ -32,6 +32,7 @@
 #define NODE_APPLY_HASHES     2048 /* certified per step and group, see DESIGN section 6 */
 #define NODE_FEED_BURST       64   /* entries fed to one member per step */
 #define NODE_RECORD_GROUP     60   /* log record: group `frame.group` exists, body is its uuid */
+#define NODE_RECORD_HOLE      64   /* log record: what lies from LSN (u64) up to it is void */
 #define NODE_ENTRY_HEAD_BYTES 4    /* in a value: u32 bytes of the entry that follows */
 #define NODE_NO_SESSION       (-1)
 #define NODE_LIST_WINDOW      32 /* positions of chunks that a feed keeps */
@@ -157,6 +158,7 @@ struct node_group {
 	bool used;
 	uint8_t leader;    /* or PAXOS_NO_VOTER */
 	bool held;         /* the replica was told so in its last step */
+	bool holed;        /* records of it are missing, and no START says so yet */
 	bool applying;     /* an entry of slot applied_slot + 1 is half done */
 	bool submits_held; /* no room: members' credits stop them */
 	uint32_t apply_offset;
@@ -335,6 +337,10 @@ struct node {
 
 	bool started;
 	bool log_failed;
+	bool holed;        /* the log has, or had, a hole */
+	bool hole_open;    /* replay has met one, and no record that says where to go on */
+	uint64_t hole_lsn; /* where the last one began */
+	uint64_t lost_bytes;
 	bool diverged;       /* the rest of this process says and takes nothing */
 	uint32_t differing;  /* a bit per node that computed another result */
 	bool hold_proposals; /* the input said that more of its burst follow */

@@ -287,6 +287,74 @@ read_done(struct node *n, const struct node_input *in)
 	}
 }
 
+/*
+ * ---- holes ----
+ *
+ * The disk lost records, or they rotted, and the log has others behind them:
+ *
+ *     [ replayed ][ missing ][ void ][ HOLE ][ replayed ]
+ *                 ^ hole_lsn
+ *
+ * What lies behind a hole cannot be replayed. A record leans on those before it: a mark
+ * of delivery means the values accepted last, which the hole may hold; a chunk follows the
+ * one before. So the process that finds a hole begins as if the log had ended there, in
+ * doubt (PAXOS_TAIL_MISSING), and learns the rest from the others. Its first record,
+ * HOLE, says so to later replays: up to it, nothing counts. One that a hole swallowed
+ * says nothing: then all behind the new hole is void, too.
+ *
+ * The doubt stands in each group's START behind HOLE. Until it does, `holed` of the group
+ * keeps it; a group without any START, because it was created in what is void, has it too.
+ */
+
+static void
+hole_begins(struct node *n)
+{
+	if (!n->hole_open)
+		n->hole_lsn = n->lsn_next;
+	n->hole_open = true;
+}
+
+static void
+hole_known(struct node *n, uint64_t end_lsn)
+{
+	must(end_lsn >= n->hole_lsn);
+	n->lost_bytes += end_lsn - n->hole_lsn;
+	n->hole_open = false;
+	n->holed = true;
+	for (uint32_t i = 0; i < n->group_count; i++)
+		n->group[i].holed = true;
+}
+
+static void
+hole_record(struct node *n, const struct frame *frame, const uint8_t *data)
+{
+	must(frame->frame_bytes == FRAME_HEADER_BYTES + 8);
+	uint64_t first = bytes_get_u64(data + FRAME_HEADER_BYTES);
+	must(first <= frame->lsn);
+	if (!n->hole_open)
+		n->hole_lsn = frame->lsn;
+	else if (first != n->hole_lsn)
+		return; /* of an older hole, and void itself */
+	hole_known(n, frame->lsn);
+}
+
+/* Replay is over, and the log ends here. */
+static void
+hole_at_start(struct node *n, const struct node_input *in)
+{
+	must(in->lsn >= n->lsn_next);
+	if (in->lsn > n->lsn_next || (in->tail == PAXOS_TAIL_MISSING && !n->hole_open))
+		hole_begins(n);
+	n->lsn_next = in->lsn;
+	n->lsn_durable = in->lsn;
+	if (!n->hole_open)
+		return;
+	must(n->config.node_count > 1);
+	bytes_put_u64(n->scratch + FRAME_HEADER_BYTES, n->hole_lsn);
+	hole_known(n, n->lsn_next);
+	node_log(n, n->scratch, FRAME_HEADER_BYTES + 8, NODE_RECORD_HOLE, 0);
+}
+
 static void
 start(struct node *n, const struct node_input *in)
 {
@@ -298,6 +366,7 @@ start(struct node *n, const struct node_input *in)
 	n->process = in->process;
 	n->tail = in->tail;
 	n->nonce = bytes_get_u64(in->data);
+	hole_at_start(n, in);
 	w.self.process = n->process;
 	n->wire = wire_init(n->wire, &w);
 	wire_random(n->wire, in->data + 8, in->bytes - 8);
@@ -333,10 +402,16 @@ record(struct node *n, const struct node_input *in)
 	must(n->reads_open == 0);
 	must(frame_decode(&frame, in->data, in->bytes));
 	must(frame.frame_bytes == in->bytes);
-	must(frame.lsn == n->lsn_next);
-	n->lsn_next += in->bytes;
-	n->lsn_durable = n->lsn_next;
-	must(n->lsn_next == in->lsn);
+	must(frame.lsn >= n->lsn_next);
+	must(in->lsn == frame.lsn + in->bytes);
+	if (frame.lsn > n->lsn_next)
+		hole_begins(n);
+	n->lsn_next = in->lsn;
+	n->lsn_durable = in->lsn;
+	if (frame.kind == NODE_RECORD_HOLE)
+		hole_record(n, &frame, in->data);
+	if (n->hole_open || frame.kind == NODE_RECORD_HOLE)
+		return;
 	if (frame.kind == NODE_RECORD_CHUNK || frame.kind == NODE_RECORD_SETTLED) {
 		node_payload_record(n, &frame, in->data);
 		apply_all(n);

@@ -16,10 +16,12 @@
  * Durability  NODE_OUT_LOG gives a record and the LSN behind it. NODE_OUT_SEND
  *             names `after_lsn`, and is emitted only when NODE_IN_DURABLE has
  *             reached it: the driver merely checks (must) what it knows itself.
- * Replay      after node_init(), NODE_IN_RECORD for every record of the log in
- *             order, then NODE_IN_START, then anything. A record may make the node
- *             read an earlier one: every NODE_OUT_READ of a step, and of the steps
- *             that answer it, is answered before the next record is given.
+ * Replay      after node_init(), NODE_IN_RECORD for every record that the log still
+ *             has, in order, then NODE_IN_START, then anything. A record may make the
+ *             node read an earlier one: every NODE_OUT_READ of a step, and of the steps
+ *             that answer it, is answered before the next record is given. Records
+ *             that are missing the node notices by their LSNs; it needs other nodes
+ *             then, so a node that is alone must not be started.
  * Units       nanoseconds of any monotonic origin; LSNs are bytes since the log
  *             was formatted.
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool
@@ -103,8 +105,9 @@ struct node_config {
 };
 
 enum node_input_kind {
-	NODE_IN_RECORD = 1,     /* data, bytes: a record of the log; lsn = its end */
-	NODE_IN_START = 2,      /* tail, process: number of this process, higher than any before */
+	NODE_IN_RECORD = 1, /* data, bytes: a record of the log; lsn = its end */
+	/* tail, process: number of this process, higher than any before; lsn: the log's end */
+	NODE_IN_START = 2,
 	NODE_IN_PACKET = 3,     /* from, data, bytes */
 	NODE_IN_DURABLE = 4,    /* lsn: every byte below it is on disk */
 	NODE_IN_LOG_FAILED = 5, /* the log takes no more: voting ends */
@@ -195,8 +198,11 @@ struct node_group_status {
 struct node_status {
 	uint8_t self;
 	uint64_t process;
-	bool voting;        /* false after a write error, or while a cut tail is settled */
-	uint32_t differing; /* a bit per node that computed another result than this one */
+	bool voting;         /* false after a write error, or while a cut tail is settled */
+	uint32_t differing;  /* a bit per node that computed another result than this one */
+	bool repairing;      /* the log lacks what it had; the other nodes are asked for it */
+	uint64_t lost_lsn;   /* where the last hole begins */
+	uint64_t lost_bytes; /* of all holes, each to where writing went on behind it */
 	uint64_t lsn_next;
 	uint64_t lsn_durable;
 	uint32_t link_up; /* a bit per node */

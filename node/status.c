@@ -13,6 +13,8 @@ node_status(const struct node *n, struct node_status *status)
 		.process = n->process,
 		.voting = n->started && !n->log_failed,
 		.differing = n->differing,
+		.lost_lsn = n->hole_lsn,
+		.lost_bytes = n->lost_bytes,
 		.lsn_next = n->lsn_next,
 		.lsn_durable = n->lsn_durable,
 		.link_up = n->link_up,
@@ -50,8 +52,10 @@ node_status(const struct node *n, struct node_status *status)
 	status->other_versions = w->other_versions;
 	status->other_version = w->other_version;
 	status->other_version_from = w->other_version_from;
-	for (uint32_t i = 0; i < n->group_count; i++)
+	for (uint32_t i = 0; i < n->group_count; i++) {
 		status->voting &= paxos_is_voting(n->group[i].replica);
+		status->repairing |= paxos_doubt(n->group[i].replica) == PAXOS_TAIL_MISSING;
+	}
 }
 
 bool

@@ -134,6 +134,7 @@ begin(struct bench *b, uint64_t process)
 	give(b, (struct node_input){.kind = NODE_IN_START,
 				    .process = process,
 				    .tail = PAXOS_TAIL_CLEAN,
+				    .lsn = b->node->lsn_next,
 				    .data = (const uint8_t[64]){5},
 				    .bytes = 64});
 	b->group = node_group_by_number(b->node, 1);

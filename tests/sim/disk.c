@@ -5,7 +5,7 @@
  * gathers in the next one. A write takes time; when it is reported, it is on the
  * disk for good. A crash finds the batch under way in any state: gone, whole, cut at
  * a sector, or with sectors missing in between, and whole without ever having been
- * reported. The disk of one node may besides lie. The bytes are paxos/log_format's,
+ * reported. The disk of one node may besides lie, or rot. The bytes are paxos/log_format's,
  * and its scan judges what is left.
  */
 #include <stdlib.h>
@@ -275,7 +275,8 @@ disk_lies(struct sim *s, uint8_t node)
 		if (last->position / SIM_SEGMENT_BYTES != d->segment)
 			break; /* an earlier segment is closed, and was read back */
 		image_clear(d, from);
-		d->durable_lsn = last->lsn;
+		/* Not where it began: what lies before it may have rotted. */
+		d->durable_lsn = last[-1].lsn + last[-1].bytes;
 		d->place_count--;
 	}
 	/* What is written there from now on is seen anew. */
@@ -284,6 +285,31 @@ disk_lies(struct sim *s, uint8_t node)
 	sim_trace(s, "disk %u: it lied, the log ends at @%llu", node,
 		  (unsigned long long)d->durable_lsn);
 	return true;
+}
+
+/* One disk in some runs rots while its node is down: batches that were acknowledged, with
+ * others behind them, so that it can be told from a torn write. */
+static void
+disk_rots(struct sim *s, uint8_t node)
+{
+	struct sim_disk *d = &s->node[node].disk;
+
+	if (node != s->rotten || d->place_count < 2 || !random_chance(&s->random, 800000))
+		return;
+	for (uint64_t i = random_between(&s->random, 1, 2); i > 0; i--) {
+		uint32_t last = d->place_count - 1;
+		uint32_t reach = random_chance(&s->random, 500000) && last > 12 ? 12 : last;
+		uint32_t back = (uint32_t)random_between(&s->random, 1, reach);
+		const struct sim_batch_place *place = &d->place[last - back];
+		size_t first = place->position - LOG_BATCH_HEADER_BYTES;
+		size_t bytes = LOG_BATCH_HEADER_BYTES + place->bytes;
+
+		d->image[first + random_below(&s->random, bytes)] ^=
+			(uint8_t)random_between(&s->random, 1, 255);
+		s->totals.rotten++;
+		sim_trace(s, "disk %u: what lies at @%llu rots", node,
+			  (unsigned long long)place->lsn);
+	}
 }
 
 /* What the power left of the batch under way. */
@@ -298,6 +324,7 @@ disk_crash(struct sim *s, uint8_t node)
 	d->pending_bytes = 0;
 	d->pending_count = 0;
 	bool lied = disk_lies(s, node);
+	disk_rots(s, node);
 	if (!d->writing)
 		return;
 	d->writing = false;
@@ -415,9 +442,9 @@ disk_recover(struct sim *s, uint8_t node)
 	d->durable_lsn = verdict.end_lsn;
 	if (end == LOG_BLOCK_BYTES)
 		segment_prepare(d);
-	if (verdict.tail == LOG_TAIL_ROT)
-		return PAXOS_TAIL_ROTTEN;
-	bool clean = verdict.tail == LOG_TAIL_CLEAN || s->node[node].starts == 0;
+	if (verdict.end == LOG_TAIL_ROT)
+		return PAXOS_TAIL_MISSING;
+	bool clean = verdict.end == LOG_TAIL_CLEAN || s->node[node].starts == 0;
 	return clean ? PAXOS_TAIL_CLEAN : PAXOS_TAIL_CUT;
 }
 

@@ -178,8 +178,8 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	p = payload_at(s, frame->group, c.incarnation, c.sequence);
 	if (p == NULL)
 		return;
-	/* One whose disk lied has forgotten some, and begins again there. */
-	if (c.offset != p->next[node] && node != s->liar)
+	/* One whose disk lied or rotted has forgotten some, and begins again there. */
+	if (c.offset != p->next[node] && node != s->liar && node != s->rotten)
 		sim_fail(s, "node %u logs bytes %llu of a payload, and not %llu", node,
 			 (unsigned long long)c.offset, (unsigned long long)p->next[node]);
 	p->next[node] = c.offset + c.bytes;

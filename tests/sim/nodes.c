@@ -93,6 +93,7 @@ sim_node_start(struct sim *s, uint8_t node)
 	sim_trace(s, "node %u: starts, log @%llu, tail %d", node,
 		  (unsigned long long)n->disk.durable_lsn, tail);
 	struct node_input in = {.kind = NODE_IN_START, .tail = tail, .process = n->starts};
+	in.lsn = n->disk.append_lsn;
 	in.data = entropy;
 	in.bytes = sizeof entropy;
 	sim_node_feed(s, node, &in);

@@ -74,6 +74,11 @@ draw_world(struct sim *s)
 	s->pace = 1u << random_below(r, 3);
 	s->liar =
 		random_chance(r, 300000) ? (uint8_t)random_below(r, s->node_count) : SIM_NODES_MAX;
+	/* Not drawn, so that the runs without it are what they were before it came. */
+	uint64_t rot = hash_fold(s->options.seed, 0x726f74);
+	s->rotten = rot % 4 != 0              ? SIM_NODES_MAX
+		    : s->liar < SIM_NODES_MAX ? s->liar
+					      : (uint8_t)((rot >> 8) % s->node_count);
 	/* Some have no room for the larger write sets, some for a few of them. */
 	s->index_hashes_max = random_chance(r, 300000)   ? 64
 			      : random_chance(r, 200000) ? 256

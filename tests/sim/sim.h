@@ -470,7 +470,7 @@ struct sim_options {
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
-		write_sets, bent;
+		write_sets, bent, rotten;
 	uint64_t node_steps; /* without those that read a log back */
 	uint64_t member_steps;
 };
@@ -521,8 +521,8 @@ struct sim {
 	uint64_t think_ns;
 	uint64_t down_ns;
 	bool short_memory; /* nodes remember little, servers stay away for longer than that */
-	uint8_t liar; /* the node whose disk may forget what it had acknowledged; SIM_NODES_MAX none
-		       */
+	uint8_t liar;      /* whose disk may forget what it had acknowledged; SIM_NODES_MAX none */
+	uint8_t rotten;    /* whose disk rots; the liar's, if there is one: it is one bad disk */
 	struct sim_bent bent;
 	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
 	uint32_t index_hashes_max;
