@@ -85,7 +85,10 @@ byte decided;
 byte crashes;
 bool top_died;
 
-hidden byte b;
+#ifndef SCRATCH
+#define SCRATCH hidden
+#endif
+SCRATCH byte b; /* within a step */
 
 #define majority(set) ((set) == 3 || (set) >= 5)
 #define fresh \
@@ -252,9 +255,9 @@ inline crash(n)
 	forget_role(n);
 	if
 #ifdef NO_RESERVATION
-	:: n == 0 -> role[0].leads = ZERO
+	:: n == 0 && disk[0].promised == NONE -> role[0].leads = ZERO
 #else
-	:: n == 0 && !disk[0].reserved -> role[0].leads = ZERO
+	:: n == 0 && !disk[0].reserved && disk[0].promised == NONE -> role[0].leads = ZERO
 #endif
 	:: else
 	fi
