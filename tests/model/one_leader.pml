@@ -36,15 +36,15 @@
  * vote below a promise that left the voter; where nothing moves any more the slot is decided,
  * unless the process that used the last ballot of the model has died.
  *
- * defect NO_RESERVATION   A restarted voter begins at U; below it its slots are settled by prepare.
- * defect RESERVE_AT_ONCE  A voter keeps U on disk: this process proposes in ballot 0 only below it.
- * defect ADOPT_NOTHING    A takeover proposes the accepted value of the highest ballot it found.
- * defect ADOPT_LOWEST     A takeover proposes the accepted value of the *highest* ballot it found.
- * defect OWN_VOTE_AT_ONCE A replica's own vote is an input too: it counts when the log reports it.
- * defect VOTE_AT_ONCE     Every packet waits for the log position it depends on: an acceptance.
- * defect PROMISE_AT_ONCE  Every packet waits for the log position it depends on: a promise.
- * defect PREPARE_AT_ONCE  A ballot is used by one process: its prepare waits for the own promise.
- * defect ACCEPT_ANYWAY    A promise binds: what is accepted later has no lower ballot.
+ * defect NO_RESERVATION    A restarted voter begins at U; below it its slots are settled by prepare.
+ * defect RESERVE_AT_ONCE   A voter keeps U on disk: this process proposes in ballot 0 only below it.
+ * defect ADOPT_NOTHING     A takeover proposes the accepted value of the highest ballot it found.
+ * defect ADOPT_LOWEST      A takeover proposes the accepted value of the *highest* ballot it found.
+ * defect OWN_VOTE_AT_ONCE  A replica's own vote is an input too: it counts when the log reports it.
+ * defect VOTE_AT_ONCE      Every packet waits for the log position it depends on: an acceptance.
+ * defect PROMISE_AT_ONCE   Every packet waits for the log position it depends on: a promise.
+ * defect PREPARE_AT_ONCE   A ballot is used by one process: its prepare waits for the own promise.
+ * defect ACCEPT_ANYWAY     A promise binds: what is accepted later has no lower ballot.
  */
 #ifndef CRASHES
 #define CRASHES 2

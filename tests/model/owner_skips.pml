@@ -33,14 +33,14 @@
  * Seen besides: a skip that an earlier process of the owner said may be believed for ever. "The
  * process that owns the round" can be read as the voter: the reservation makes them the same.
  *
- * defect SKIP_BELOW_R       A skip is an explicit list of ranges in which its owner never proposed.
- * defect SKIP_NOT_FINAL     Owner skips are final.
- * defect SKIP_FROM_ANYONE   A skip counts only from the process that owns the round.
- * defect SETTLE_WITH_ANY    Only where a takeover found no value it proposes skip, and nothing else.
- * defect ADOPT_NOTHING      A takeover proposes the accepted value of the highest ballot it found.
- * defect NO_RESERVATION     A restarted voter begins at U; below it its slots are settled by prepare.
- * defect RESERVE_AT_ONCE    A voter keeps U on disk: it proposes and skips in ballot 0 only below it.
- * defect RESERVE_JUST_THEN  U is raised long before it is reached: not by the batch that may be lost.
+ * defect SKIP_BELOW_R      A skip is an explicit list of ranges in which its owner never proposed.
+ * defect SKIP_NOT_FINAL    Owner skips are final.
+ * defect SKIP_FROM_ANYONE  A skip counts only from the process that owns the round.
+ * defect SETTLE_WITH_ANY   Only where a takeover found no value it proposes skip, and nothing else.
+ * defect ADOPT_NOTHING     A takeover proposes the accepted value of the highest ballot it found.
+ * defect NO_RESERVATION    A restarted voter begins at U; below it its slots are settled by prepare.
+ * defect RESERVE_AT_ONCE   A voter keeps U on disk: it proposes and skips in ballot 0 only below it.
+ * defect RESERVE_JUST_THEN U is raised long before it is reached: not by the batch that may be lost.
  */
 #ifndef CRASHES
 #define CRASHES 2
