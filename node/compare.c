@@ -58,7 +58,7 @@ compare(struct node *n, const struct node_group *g, uint64_t index)
 		if (!other || other->digest == own->digest)
 			continue;
 		n->differing |= 1u << i;
-		if (n->diverged || !node_group_quorum(n, g, who_said(n, g, index, other->digest)))
+		if (n->diverged || !node_group_quorum(g, who_said(n, g, index, other->digest)))
 			continue;
 		n->diverged = true;
 		node_emit(n, &(struct node_output){.kind = NODE_OUT_DIVERGED,

@@ -14,7 +14,7 @@ static struct paxos_config
 paxos_config_of(const struct node_config *c)
 {
 	return (struct paxos_config){
-		.voter_count = c->node_count,
+		.replica_count = c->node_count,
 		.self = c->self,
 		.leader = c->leader,
 		.horizon = c->horizon,
@@ -149,11 +149,9 @@ node_group_start(struct node *n, struct node_group *g)
 }
 
 bool
-node_group_quorum(const struct node *n, const struct node_group *g, uint32_t nodes)
+node_group_quorum(const struct node_group *g, uint32_t nodes)
 {
-	struct paxos_config paxos = paxos_config_of(&n->config);
-
-	return paxos_quorum(&paxos, g->delivered_slot + 1, nodes);
+	return paxos_quorum(g->replica, paxos_delivered(g->replica) + 1, nodes);
 }
 
 bool

@@ -392,7 +392,7 @@ uint64_t node_group_first_result(const struct node *n, const struct node_group *
 /* Of a slot's value, as far as memory knows; lsn 0: it does not. */
 struct history_link node_group_place(const struct node *n, const struct node_group *g,
 				     uint64_t slot);
-bool node_group_quorum(const struct node *n, const struct node_group *g, uint32_t nodes);
+bool node_group_quorum(const struct node_group *g, uint32_t nodes);
 
 /* history.c */
 void node_history_record(struct node *n, const struct frame *frame, const uint8_t *data);

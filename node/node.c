@@ -227,7 +227,7 @@ value_read(struct node *n, const struct node_read *read, const struct frame *fra
 		.from = read->voter,
 		.slot = read->slot,
 		.found = good,
-		.value = {.handle = PAXOS_NO_VALUE},
+		.value = {.handle = PAXOS_NO_VALUE, .change = m.value.change},
 	};
 	if (good && m.value.bytes > 0) {
 		answer.found = pool_take(n->pool, &answer.value.handle);

@@ -508,5 +508,5 @@ node_payload_may_propose(struct node *n, struct node_group *g, const struct entr
 	return entry_spread_decode(&spread, s->payload, s->payload_bytes) && p && !p->gone &&
 	       p->index == 0 && p->durable == p->total && spread.bytes == p->total &&
 	       spread.chunk_bytes == p->chunk_bytes && spread.digest == p->digest &&
-	       (spread.holders & ~p->holders) == 0 && node_group_quorum(n, g, spread.holders);
+	       (spread.holders & ~p->holders) == 0 && node_group_quorum(g, spread.holders);
 }

@@ -346,7 +346,7 @@ tell_held(struct node *n, const struct node_group *g, struct node_payload *p)
 {
 	int session = node_attend_session_of(n, g, p->incarnation);
 
-	if (p->told || session == NODE_NO_SESSION || !node_group_quorum(n, g, p->holders))
+	if (p->told || session == NODE_NO_SESSION || !node_group_quorum(g, p->holders))
 		return;
 	p->told = true;
 	node_attend_say(n, session, WIRE_CONTROL,

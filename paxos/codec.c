@@ -32,11 +32,11 @@ fields_of(uint8_t kind)
 	case PAXOS_ACCEPT:
 		return F_BALLOT | F_SLOT | F_FROM | F_DELIVERED | F_VALUE;
 	case PAXOS_ACCEPTED:
-		return F_BALLOT | F_FROM | F_TO;
+		return F_BALLOT | F_FROM | F_TO | F_DELIVERED;
 	case PAXOS_REFUSE:
 		return F_BALLOT | F_ACCEPTED;
 	case PAXOS_DECIDED:
-		return F_BALLOT | F_FROM | F_DELIVERED;
+		return F_BALLOT | F_FROM | F_DELIVERED | F_NONCE;
 	case PAXOS_LEARN:
 		return F_FROM | F_TO;
 	case PAXOS_LEARNED:
@@ -74,7 +74,7 @@ fields_used(const struct paxos_message *m)
 	used |= m->low_ballot || m->low_end ? F_LOW : 0;
 	used |= m->nonce ? F_NONCE : 0;
 	used |= m->count ? F_COUNT : 0;
-	used |= m->value.bytes ? F_VALUE : 0;
+	used |= m->value.bytes || m->value.change ? F_VALUE : 0;
 	return used;
 }
 
@@ -94,7 +94,8 @@ paxos_encode(const struct paxos_message *message, uint8_t *out)
 	writer_u64(&w, message->low_ballot);
 	writer_u64(&w, message->low_end);
 	writer_u64(&w, message->nonce);
-	writer_u32(&w, message->count);
+	/* No kind has both. */
+	writer_u32(&w, message->count | message->value.change);
 	writer_u32(&w, message->value.bytes);
 	must(!w.bad);
 	must(w.bytes == PAXOS_FIXED_BYTES);
@@ -116,7 +117,11 @@ paxos_decode(struct paxos_message *message, uint8_t kind, const uint8_t *body, u
 	message->low_ballot = reader_u64(&r);
 	message->low_end = reader_u64(&r);
 	message->nonce = reader_u64(&r);
-	message->count = reader_u32(&r);
+	uint32_t shared = reader_u32(&r);
+	if (fields_of(kind) & F_VALUE)
+		message->value.change = shared;
+	else
+		message->count = shared;
 	message->value.bytes = reader_u32(&r);
 	message->value.handle = PAXOS_NO_VALUE;
 	*value = reader_take(&r, message->value.bytes);

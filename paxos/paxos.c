@@ -18,7 +18,7 @@ _Static_assert((PAXOS_WINDOW_SLOTS & WINDOW_MASK) == 0, "power of two");
 size_t
 paxos_size(const struct paxos_config *config)
 {
-	must(config->voter_count <= PAXOS_VOTERS_MAX);
+	must(config->replica_count <= PAXOS_VOTERS_MAX);
 	return sizeof(struct paxos_replica);
 }
 
@@ -28,10 +28,10 @@ paxos_init(void *memory, const struct paxos_config *config)
 	struct paxos_replica *r = memory;
 
 	must(((uintptr_t)memory & 63) == 0);
-	must(config->voter_count >= 1);
-	must(config->voter_count % 2 == 1);
-	must(config->self < config->voter_count);
-	must(config->leader < config->voter_count);
+	must(config->replica_count >= 1);
+	must(config->self < config->replica_count);
+	must(config->leader < config->replica_count);
+	must(config->voters >> config->replica_count == 0);
 	must(config->horizon >= 10);
 	must(config->horizon <= PAXOS_HORIZON_MAX);
 	must(config->reserve_slots >= 2 * config->horizon);
@@ -39,6 +39,10 @@ paxos_init(void *memory, const struct paxos_config *config)
 	must(config->takeover_ns > 0);
 	memset(r, 0, sizeof *r);
 	r->config = *config;
+	r->now.voters = config->voters ? config->voters : (1u << config->replica_count) - 1;
+	r->now.horizon = config->horizon;
+	r->now.leader = config->leader;
+	must(r->now.voters >> config->leader & 1);
 	r->role = ROLE_FOLLOWER;
 	r->told_leader = PAXOS_NO_VOTER;
 	r->owed_ns = UINT64_MAX;
@@ -63,7 +67,7 @@ void
 emit_send(struct paxos_replica *r, uint8_t to, const struct paxos_message *message,
 	  uint64_t after_lsn)
 {
-	must(to < r->config.voter_count);
+	must(to < r->config.replica_count);
 	must(to != r->config.self);
 	must(after_lsn <= r->lsn);
 	struct paxos_output_item *item = emit(r, PAXOS_OUT_SEND);
@@ -75,7 +79,7 @@ emit_send(struct paxos_replica *r, uint8_t to, const struct paxos_message *messa
 void
 emit_send_all(struct paxos_replica *r, const struct paxos_message *message, uint64_t after_lsn)
 {
-	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
 		if (v != r->config.self)
 			emit_send(r, v, message, after_lsn);
 	}
@@ -129,7 +133,7 @@ failed_may(uint8_t kind)
 static void
 step_message(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 {
-	must(from < r->config.voter_count);
+	must(from < r->config.replica_count);
 	must(from != r->config.self);
 	if (!keeps_value(r, m->kind))
 		emit_release(r, m->value);
@@ -179,6 +183,8 @@ static void
 step_propose(struct paxos_replica *r, struct paxos_value value)
 {
 	must(paxos_can_propose(r));
+	if (value.change != 0)
+		configure_propose(r, &value);
 	accept_propose(r, r->next_slot++, value);
 }
 
@@ -240,9 +246,13 @@ step_rest(struct paxos_replica *r)
 	recover_try(r);
 	prepare_try(r);
 	learn_deliver(r);
+	configure_lead(r);
 	prepare_settle(r);
 	timer_run(r);
 	learn_deliver(r);
+	configure_lead(r);
+	configure_drive(r);
+	configure_settled(r);
 	recover_settle(r);
 	reserve_more(r);
 	learn_tell(r);
@@ -323,7 +333,10 @@ paxos_can_propose(const struct paxos_replica *r)
 		return false;
 	if (r->next_slot >= window_end(r))
 		return false;
-	return own_ballot(r, r->next_slot) != 0 || r->next_slot < r->reserve_durable;
+	uint64_t ballot = own_ballot(r, r->next_slot);
+	if (ballot == 0)
+		return r->next_slot < r->reserve_durable;
+	return ballot_owner(r, ballot) == r->config.self;
 }
 
 bool
@@ -365,14 +378,6 @@ const struct paxos_stats *
 paxos_stats(const struct paxos_replica *r)
 {
 	return &r->stats;
-}
-
-bool
-paxos_quorum(const struct paxos_config *config, uint64_t round, uint32_t voters)
-{
-	must(round > 0);
-	must(voters < 1u << config->voter_count);
-	return 2 * __builtin_popcount(voters) > config->voter_count;
 }
 
 uint64_t

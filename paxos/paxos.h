@@ -16,12 +16,23 @@
  * take over with one prepare for a range of slots. A group's log is a row of
  * slots, from 1 on; a slot's value is opaque.
  *
+ * Voters      change by a value that carries a change: decided in slot r, it is in
+ *             force from r + horizon, for all slots from there on. Nobody proposes
+ *             in a slot before it has delivered the one a horizon below, so
+ *             whoever touches a slot knows its voters. A change that is delivered
+ *             while another is not yet in force is void. Every replica is told
+ *             everything; one that does not vote learns, and one that is to vote
+ *             votes only when it has delivered every slot below its first one.
  * Durability  A promise or an acceptance binds nobody until it is on disk, so
  *             every outgoing message names the log position it depends on
  *             (`after_lsn`), and the own vote counts only when PAXOS_IN_DURABLE
  *             has reported its record. Holding the message back is the caller's
  *             duty; the simulator checks that it does.
- * Ballots     counter << 8 | voter; 0 is the configured leader's own.
+ * Ballots     configuration << 40 | counter << 8 | replica. Counter 0 belongs to the
+ *             leader that the configuration names and needs no prepare: behind a
+ *             change that is the process which proposed it, for as long as it has
+ *             led since. A takeover asks a quorum of every configuration that it
+ *             knows of in its range, in a ballot of the latest.
  * Units       `now_ns` is monotonic nanoseconds, any origin. LSNs are bytes
  *             since the log was formatted; `after_lsn` is the end of a record.
  *             Slots, ballots and voters are ordinals.
@@ -63,12 +74,24 @@ struct paxos_replica;
 struct paxos_value {
 	uint32_t handle;
 	uint32_t bytes;
+	uint32_t change; /* of the configuration, from paxos_change(); 0: none */
+};
+
+/* Who votes, on which slots. */
+struct paxos_configuration {
+	uint64_t number; /* 0: the one that paxos_config names */
+	uint64_t slot;   /* that decided it */
+	uint64_t first;  /* slot from which on it is in force */
+	uint32_t voters; /* a bit each */
+	uint32_t horizon;
+	uint8_t leader; /* owner of its lowest ballot */
 };
 
 struct paxos_config {
-	uint8_t voter_count;    /* 1, 3, 5 or 7 */
-	uint8_t self;           /* voter number of this replica, below voter_count */
-	uint8_t leader;         /* owner of ballot 0 */
+	uint8_t replica_count;  /* 1..PAXOS_VOTERS_MAX; who is no voter learns */
+	uint8_t self;           /* number of this replica, below replica_count */
+	uint8_t leader;         /* owner of ballot 0, a voter */
+	uint32_t voters;        /* a bit each, of configuration 0; 0: all */
 	uint32_t horizon;       /* slots in flight, 10..PAXOS_HORIZON_MAX */
 	uint64_t reserve_slots; /* step of the reservation, >= 2 * horizon */
 	uint64_t takeover_ns;   /* silence of a leader, per rank, before a takeover */
@@ -83,9 +106,10 @@ enum paxos_kind {
 	PAXOS_PROMISE = 2,  /* ballot, from, to, delivered, count and digest of its REPORTs */
 	PAXOS_REPORT = 3,   /* ballot or nonce (answered), slot, accepted (ballot), value */
 	PAXOS_ACCEPT = 4,   /* ballot, slot, delivered and from as in DECIDED, value */
-	PAXOS_ACCEPTED = 5, /* ballot, from, to: votes for slots from..to-1 */
+	PAXOS_ACCEPTED = 5, /* ballot, from, to, delivered: votes for slots from..to-1 */
 	PAXOS_REFUSE = 6,   /* ballot refused, accepted = ballot promised */
-	PAXOS_DECIDED = 7,  /* ballot, delivered: decided up to it, in `ballot` from `from` on */
+	PAXOS_DECIDED = 7,  /* ballot, delivered: decided up to it, in `ballot` from `from` on;
+			     * nonce: the configuration that a majority of its voters reached */
 	PAXOS_LEARN = 8,    /* from, to: please send LEARNED for from..to-1 */
 	PAXOS_LEARNED = 9,  /* slot, value: decided; delivered (record) */
 	PAXOS_RECOVER =
@@ -189,6 +213,7 @@ struct paxos_stats {
 	uint64_t beyond; /* messages for slots past the event horizon */
 	uint64_t resent;
 	uint64_t refused;
+	uint64_t changes_void;
 };
 
 size_t paxos_size(const struct paxos_config *config);
@@ -212,9 +237,24 @@ uint8_t paxos_leader(const struct paxos_replica *replica); /* or PAXOS_NO_VOTER 
 uint64_t paxos_delivered(const struct paxos_replica *replica);
 const struct paxos_stats *paxos_stats(const struct paxos_replica *replica);
 
-/* How many of `voters` (a bit each) are a quorum in this round. One function, so
- * that a reconfiguration changes what counts in exactly one place. */
-bool paxos_quorum(const struct paxos_config *config, uint64_t round, uint32_t voters);
+/* Are these replicas (a bit each) a quorum of the voters of this slot, above `delivered`?
+ * One function, so that a change of the voters changes what counts in one place. */
+bool paxos_quorum(const struct paxos_replica *replica, uint64_t slot, uint32_t replicas);
+
+/* A change to these voters; 0 when there is none, or one that does not exist. The
+ * leader is named by who proposes it, the horizon 10..PAXOS_HORIZON_MAX. */
+uint32_t paxos_change(uint8_t replica_count, uint32_t voters, uint32_t horizon);
+
+/* True when a value with a change may be proposed now, and will not be void unless
+ * this leader is deposed. */
+bool paxos_can_change(const struct paxos_replica *replica);
+
+/* The latest that was delivered, in force or not yet. */
+const struct paxos_configuration *paxos_configuration(const struct paxos_replica *replica);
+
+/* True for one that is no voter, nor will be, when a majority of those who are has
+ * delivered everything that it had a vote on: it may go for good. */
+bool paxos_may_leave(const struct paxos_replica *replica);
 
 /* For checkers, which stand outside: what this replica would have to remember. */
 uint64_t paxos_promised(const struct paxos_replica *replica, uint64_t slot);

@@ -23,6 +23,7 @@
 #define WINDOW_MASK    (PAXOS_WINDOW_SLOTS - 1)
 #define LEARNED_MAX    64         /* per answer */
 #define BALLOT_LEARNED UINT64_MAX /* decided in a ballot that this replica was not told */
+#define BALLOT_NUMBER  40         /* from this bit on, the number of the configuration */
 
 static const struct paxos_value no_value = {.handle = PAXOS_NO_VALUE};
 
@@ -74,6 +75,13 @@ struct paxos_replica {
 	uint64_t promised;
 	uint64_t low_ballot;
 	uint64_t low_end;
+	struct paxos_configuration now;  /* of slot delivered + 1 */
+	struct paxos_configuration next; /* decided and not in force yet; first 0: none */
+	bool changed;                    /* `next` is new, and the leader has not looked at it */
+	uint8_t led_before;              /* who was believed to lead when it came */
+	uint64_t change_slot; /* in which this process proposed a change, and led since; or 0 */
+	uint64_t joined;      /* votes from this slot on only when all below are delivered */
+	uint64_t settled;     /* number of the configuration that a majority has reached */
 	bool started;
 	bool restarted;        /* the log knew an earlier process */
 	bool replayed_value;   /* the log held a value already */
@@ -98,8 +106,10 @@ struct paxos_replica {
 	uint64_t learn_ns;    /* when to ask next */
 	uint64_t learn_asked; /* up to here was asked */
 	uint32_t reads[PAXOS_VOTERS_MAX];
+	uint64_t reached[PAXOS_VOTERS_MAX]; /* what each says it has delivered, to its leader */
 
-	/* Proposer. Its ballot is lead_ballot below lead_end, and 0 from there. */
+	/* Proposer. Its ballot is lead_ballot below lead_end, and from there the lowest
+	 * of the slot's configuration. */
 	enum paxos_role role;
 	uint64_t seen; /* highest ballot heard of; its owner is the leader believed in */
 	uint64_t heard_ns;
@@ -133,12 +143,6 @@ struct paxos_replica {
 	struct paxos_report report[PAXOS_WINDOW_SLOTS];
 };
 
-static inline uint8_t
-ballot_owner(const struct paxos_replica *r, uint64_t ballot)
-{
-	return ballot == 0 ? r->config.leader : (uint8_t)(ballot & 0xff);
-}
-
 static inline uint64_t
 max_u64(uint64_t a, uint64_t b)
 {
@@ -151,6 +155,12 @@ min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static inline uint8_t
+ballot_owner(const struct paxos_replica *r, uint64_t ballot)
+{
+	return ballot == 0 ? r->config.leader : (uint8_t)(ballot & 0xff);
+}
+
 /* The slot's place in the window, or NULL when it is not there. */
 static inline struct paxos_slot *
 window_find(struct paxos_replica *r, uint64_t slot)
@@ -159,17 +169,53 @@ window_find(struct paxos_replica *r, uint64_t slot)
 	return slot != 0 && w->slot == slot ? w : NULL;
 }
 
+/* Of a slot above `delivered`. */
+static inline const struct paxos_configuration *
+configuration_of(const struct paxos_replica *r, uint64_t slot)
+{
+	return r->next.first != 0 && slot >= r->next.first ? &r->next : &r->now;
+}
+
+static inline const struct paxos_configuration *
+configuration_latest(const struct paxos_replica *r)
+{
+	return r->next.first != 0 ? &r->next : &r->now;
+}
+
+/* The ballot of a configuration that needs no prepare. */
+static inline uint64_t
+lowest_ballot(const struct paxos_configuration *c)
+{
+	return c->number == 0 ? 0 : c->number << BALLOT_NUMBER | c->leader;
+}
+
+static inline bool
+may_lead(const struct paxos_replica *r)
+{
+	return configuration_latest(r)->voters >> r->config.self & 1;
+}
+
+/* A slot is open when the one a horizon below it is delivered. What is not yet in force
+ * counts from its own first slot; those below are open, since its change is delivered. */
 static inline uint64_t
 window_end(const struct paxos_replica *r)
 {
-	return r->delivered + r->config.horizon + 1;
+	uint64_t end = r->delivered + configuration_latest(r)->horizon + 1;
+	return r->next.first != 0 ? max_u64(end, r->next.first) : end;
 }
 
-/* Our ballot in a slot, as candidate or leader. */
+/* Our ballot in a slot above `delivered`, as candidate or leader; and in `delivered`. */
 static inline uint64_t
 own_ballot(const struct paxos_replica *r, uint64_t slot)
 {
-	return slot < r->lead_end ? r->lead_ballot : 0;
+	return slot < r->lead_end ? r->lead_ballot : lowest_ballot(configuration_of(r, slot));
+}
+
+/* Is that our ballot from the end of our prepare on? */
+static inline bool
+own_behind(const struct paxos_replica *r, uint64_t ballot)
+{
+	return r->lead_end != PAXOS_SLOT_END && ballot == own_ballot(r, r->lead_end);
 }
 
 static inline uint32_t
@@ -186,6 +232,16 @@ void emit_send_all(struct paxos_replica *r, const struct paxos_message *message,
 uint64_t emit_log(struct paxos_replica *r, const struct paxos_message *record);
 void emit_release(struct paxos_replica *r, struct paxos_value value);
 void emit_read(struct paxos_replica *r, uint64_t slot, uint8_t to);
+
+/* configure.c */
+void configure_delivered(struct paxos_replica *r, const struct paxos_slot *w);
+void configure_lead(struct paxos_replica *r);
+void configure_drive(struct paxos_replica *r);
+void configure_settled(struct paxos_replica *r);
+void configure_propose(struct paxos_replica *r, struct paxos_value *value);
+bool configure_may_vote(const struct paxos_replica *r, uint64_t slot);
+bool configure_quorum_promised(const struct paxos_replica *r, uint32_t replicas);
+uint32_t configure_voters(const struct paxos_replica *r);
 
 /* step_start.c */
 void step_record(struct paxos_replica *r, const struct paxos_input *in);

@@ -51,7 +51,7 @@ accept_send(struct paxos_replica *r, const struct paxos_slot *w, uint32_t voters
 		m.delivered = r->delivered;
 		m.from = confirmed_from(r, w->accepted);
 	}
-	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
 		if (v != r->config.self && (voters >> v & 1))
 			emit_send(r, v, &m, 0);
 	}
@@ -67,6 +67,7 @@ accept_propose(struct paxos_replica *r, uint64_t slot, struct paxos_value value)
 	must(r->role == ROLE_LEADER);
 	must(own_ballot(r, slot) != 0 || slot < r->reserve_durable);
 	must(own_ballot(r, slot) >= promise_of(r, slot));
+	must(own_ballot(r, slot) >> BALLOT_NUMBER >= configuration_of(r, slot)->number);
 	struct paxos_slot *w = accept_store(r, slot, own_ballot(r, slot), value);
 	w->sent_ns = r->now_ns;
 	accept_send(r, w, UINT32_MAX);
@@ -79,7 +80,7 @@ vote(struct paxos_replica *r, struct paxos_slot *w, uint8_t voter)
 	if (w->decided || w->accepted != own_ballot(r, w->slot))
 		return;
 	w->votes |= 1u << voter;
-	if (paxos_quorum(&r->config, w->slot, w->votes)) {
+	if (paxos_quorum(r, w->slot, w->votes)) {
 		w->decided = true;
 		w->counted = true;
 	}
@@ -92,11 +93,12 @@ accept_count_own(struct paxos_replica *r)
 		return;
 	for (uint64_t slot = r->delivered + 1; slot < r->next_slot; slot++) {
 		struct paxos_slot *w = window_find(r, slot);
-		if (w && w->record_end <= r->durable)
+		if (w && w->record_end <= r->durable && configure_may_vote(r, slot))
 			vote(r, w, r->config.self);
 	}
 }
 
+/* Says how far it has delivered, too; and a new voter's first votes stand for all that. */
 static void
 send_accepted(struct paxos_replica *r, uint8_t to, const struct paxos_slot *w)
 {
@@ -104,8 +106,10 @@ send_accepted(struct paxos_replica *r, uint8_t to, const struct paxos_slot *w)
 				  .ballot = w->accepted,
 				  .from = w->slot,
 				  .to = w->slot + 1,
+				  .delivered = r->delivered,
 				  .value = no_value};
-	emit_send(r, to, &m, w->record_end);
+	if (configure_may_vote(r, w->slot))
+		emit_send(r, to, &m, w->slot <= r->joined ? r->lsn : w->record_end);
 }
 
 static void
@@ -127,7 +131,7 @@ accept_try(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 		r->stats.stale++;
 		return false;
 	}
-	if (w && w->accepted == m->ballot) {
+	if (w && w->accepted == m->ballot && m->slot > r->delivered) {
 		/* Once more: the first answer may be lost, or still wait for the disk. */
 		send_accepted(r, from, w);
 		return false;
@@ -145,6 +149,10 @@ accept_try(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 	}
 	if (m->slot >= window_end(r)) {
 		r->stats.beyond++;
+		return false;
+	}
+	if (m->ballot >> BALLOT_NUMBER < configuration_of(r, m->slot)->number) {
+		r->stats.stale++;
 		return false;
 	}
 	if (m->ballot < promise_of(r, m->slot)) {
@@ -179,6 +187,8 @@ step_accepted(struct paxos_replica *r, uint8_t from, const struct paxos_message 
 		r->stats.stale++;
 		return;
 	}
+	if (m->delivered != PAXOS_SLOT_END)
+		r->reached[from] = max_u64(r->reached[from], m->delivered);
 	for (uint64_t slot = max_u64(m->from, r->delivered + 1); slot < end; slot++) {
 		struct paxos_slot *w = window_find(r, slot);
 		if (w && w->accepted == m->ballot)
@@ -199,5 +209,6 @@ step_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 		send_refuse(r, from, m->ballot, promised);
 	else
 		heard_from(r, m->ballot, from);
+	r->settled = max_u64(r->settled, m->nonce);
 	learn_decided(r, from, m);
 }

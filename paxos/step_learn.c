@@ -17,6 +17,7 @@ deliver_one(struct paxos_replica *r, struct paxos_slot *w)
 	if (r->delivered == r->delivered_logged)
 		r->delivered_log_ns = r->now_ns + r->config.retry_ns;
 	r->delivered = w->slot;
+	configure_delivered(r, w);
 	if (!w->counted || w->accepted != own_ballot(r, w->slot))
 		r->confirmed_from = w->slot + 1;
 }
@@ -42,7 +43,7 @@ confirmed_from(const struct paxos_replica *r, uint64_t ballot)
 {
 	if (own_ballot(r, r->delivered) != ballot)
 		return r->delivered + 1;
-	if (ballot == 0 && r->lead_end != PAXOS_SLOT_END)
+	if (r->delivered >= r->lead_end)
 		return max_u64(r->confirmed_from, r->lead_end);
 	return r->confirmed_from;
 }
@@ -76,19 +77,19 @@ learn_known(struct paxos_replica *r, uint8_t from, uint64_t delivered)
 static void
 next_source(struct paxos_replica *r)
 {
-	for (uint32_t i = 0; i < r->config.voter_count; i++) {
-		r->known_from = (uint8_t)((r->known_from + 1) % r->config.voter_count);
+	for (uint32_t i = 0; i < r->config.replica_count; i++) {
+		r->known_from = (uint8_t)((r->known_from + 1) % r->config.replica_count);
 		if (r->known_from != r->config.self && !(r->links_down >> r->known_from & 1))
 			return;
 	}
-	r->known_from = (uint8_t)((r->config.self + 1) % r->config.voter_count);
+	r->known_from = (uint8_t)((r->config.self + 1) % r->config.replica_count);
 }
 
 void
 learn_ask(struct paxos_replica *r)
 {
 	bool again = r->learn_asked > r->delivered;
-	if (r->known <= r->delivered || r->failed || r->hold || r->config.voter_count == 1)
+	if (r->known <= r->delivered || r->failed || r->hold || r->config.replica_count == 1)
 		return;
 	if (again && r->now_ns < r->learn_ns)
 		return;
@@ -115,6 +116,7 @@ learn_tell(struct paxos_replica *r)
 				  .ballot = ballot,
 				  .from = confirmed_from(r, ballot),
 				  .delivered = r->delivered,
+				  .nonce = r->settled,
 				  .value = no_value};
 	emit_send_all(r, &m, 0);
 	r->told = r->delivered;
@@ -159,7 +161,7 @@ step_learn(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 void
 step_read_done(struct paxos_replica *r, const struct paxos_input *in)
 {
-	must(in->from < r->config.voter_count);
+	must(in->from < r->config.replica_count);
 	must(r->reads[in->from] > 0);
 	r->reads[in->from]--;
 	if (in->found)

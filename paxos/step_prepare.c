@@ -87,7 +87,7 @@ prepare_send(struct paxos_replica *r)
 				  .value = no_value};
 
 	must(r->role == ROLE_CANDIDATE);
-	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
 		if (v == r->config.self || answer_complete(r, v))
 			continue;
 		m.slot = reports_from(r, v);
@@ -167,7 +167,7 @@ static void
 help_learn(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked)
 {
 	uint64_t from = max_u64(asked->from, asked->delivered + 1);
-	uint64_t end = min_u64(r->delivered + 1, from + r->config.horizon);
+	uint64_t end = min_u64(r->delivered + 1, from + r->now.horizon);
 
 	for (uint64_t slot = from; slot < end; slot++) {
 		struct paxos_slot *w = window_find(r, slot);
@@ -316,11 +316,11 @@ prepare_try(struct paxos_replica *r)
 		return;
 	if (r->prepare_lsn <= r->durable)
 		promised |= 1u << r->config.self;
-	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
 		if (v != r->config.self && answer_complete(r, v))
 			promised |= 1u << v;
 	}
-	if (!paxos_quorum(&r->config, r->lead_from, promised))
+	if (!configure_quorum_promised(r, promised))
 		return;
 	if (r->lead_end != PAXOS_SLOT_END && zero_is_over(r)) {
 		prepare_abandon(r);
@@ -383,6 +383,7 @@ prepare_abandon(struct paxos_replica *r)
 {
 	must(r->role != ROLE_FOLLOWER);
 	r->role = ROLE_FOLLOWER;
+	r->change_slot = 0;
 	reports_clear(r);
 }
 
@@ -390,8 +391,7 @@ prepare_abandon(struct paxos_replica *r)
 void
 step_refuse(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 {
-	bool ours =
-		m->ballot == r->lead_ballot || (m->ballot == 0 && r->lead_end != PAXOS_SLOT_END);
+	bool ours = m->ballot == r->lead_ballot || own_behind(r, m->ballot);
 
 	must(from != r->config.self);
 	if (r->role == ROLE_CANDIDATE && ours && r->lead_end != PAXOS_SLOT_END) {

@@ -104,6 +104,8 @@ lead_zero(struct paxos_replica *r)
 bool
 zero_is_over(struct paxos_replica *r)
 {
+	if (configuration_latest(r)->number != 0)
+		return true;
 	uint64_t first = max_u64(r->delivered + 1, r->reserve_logged);
 	for (uint64_t slot = first; slot < window_end(r); slot++) {
 		if (window_find(r, slot))
@@ -119,7 +121,8 @@ zero_is_over(struct paxos_replica *r)
 void
 lead_at_start(struct paxos_replica *r)
 {
-	if (r->config.self != r->config.leader || ballot_owner(r, r->seen) != r->config.self)
+	if (r->config.self != r->config.leader || ballot_owner(r, r->seen) != r->config.self ||
+	    !may_lead(r))
 		return;
 	if (r->unclean || zero_is_over(r))
 		prepare_begin(r, PAXOS_SLOT_END);
@@ -136,7 +139,7 @@ lead_at_start(struct paxos_replica *r)
 static enum paxos_tail
 doubt_at_start(const struct paxos_replica *r, enum paxos_tail tail)
 {
-	if (r->config.voter_count == 1)
+	if (configure_voters(r) == 1u << r->config.self)
 		return PAXOS_TAIL_CLEAN;
 	return tail > r->doubt ? tail : r->doubt;
 }
@@ -158,7 +161,7 @@ step_start(struct paxos_replica *r, const struct paxos_input *in)
 	r->started = true;
 	r->process = in->process;
 	r->heard_ns = r->now_ns;
-	r->known_from = (uint8_t)((r->config.self + 1) % r->config.voter_count);
+	r->known_from = (uint8_t)((r->config.self + 1) % r->config.replica_count);
 	emit_log(r, &record);
 	r->unclean = r->doubt != PAXOS_TAIL_CLEAN;
 	r->voting = !r->unclean;
@@ -182,7 +185,7 @@ recover_ask(struct paxos_replica *r)
 				  .value = no_value};
 
 	must(!r->voting);
-	for (uint8_t v = 0; v < r->config.voter_count; v++) {
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
 		if (v == r->config.self || answer_complete(r, v))
 			continue;
 		m.slot = reports_from(r, v);
@@ -295,21 +298,21 @@ adopt(struct paxos_replica *r)
 	r->vote_lsn = r->lsn;
 }
 
-/* All other voters must have answered. n - q + 1 of them, which meet every quorum
- * that our lost acceptance completed, are enough only where that is all others
- * (three voters). With five, A accepts (b, s, v) from leader L, loses it and
- * asks; B, C and D answer before L's accept reaches them, L does not. B then
- * accepts too, and v is chosen by L, A and B; but A, C and D can promise a
- * higher ballot to one another and none of them knows v. The one who proposed
- * always knows, as the one who prepared knows of a promise that we lost; so
- * asking everybody finds both. */
+/* All other voters must have answered, of what is in force and of what will be. n - q + 1 of them,
+ * which meet every quorum that our lost acceptance completed, are enough only where that is all
+ * others (three voters). With five, A accepts (b, s, v) from leader L, loses it and asks; B, C and
+ * D answer before L's accept reaches them, L does not. B then accepts too, and v is chosen by L, A
+ * and B; but A, C and D can promise a higher ballot to one another and none of them knows v. The
+ * one who proposed always knows, as the one who prepared knows of a promise that we lost; so asking
+ * everybody finds both. */
 void
 recover_try(struct paxos_replica *r)
 {
 	if (r->voting || r->failed || r->vote_lsn != 0)
 		return;
-	for (uint8_t v = 0; v < r->config.voter_count; v++) {
-		if (v != r->config.self && !answer_complete(r, v))
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
+		bool asked = v != r->config.self && (configure_voters(r) >> v & 1);
+		if (asked && !answer_complete(r, v))
 			return;
 	}
 	adopt(r);

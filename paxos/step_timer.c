@@ -50,7 +50,7 @@ heard_from(struct paxos_replica *r, uint64_t ballot, uint8_t from)
 void
 step_link(struct paxos_replica *r, uint8_t voter, bool up)
 {
-	must(voter < r->config.voter_count);
+	must(voter < r->config.replica_count);
 	must(voter != r->config.self);
 	if (!up && !(r->links_down >> voter & 1))
 		r->down_ns[voter] = r->now_ns;
@@ -65,7 +65,7 @@ step_link(struct paxos_replica *r, uint8_t voter, bool up)
 static uint64_t
 rank(const struct paxos_replica *r)
 {
-	uint64_t n = r->config.voter_count;
+	uint64_t n = r->config.replica_count;
 	uint64_t leader = ballot_owner(r, r->seen);
 	if (leader == r->config.self)
 		return 1;
@@ -112,8 +112,16 @@ resend(struct paxos_replica *r)
 		}
 		w->sent_ns = r->now_ns;
 		r->stats.resent++;
-		accept_send(r, w, ~w->votes & ((1u << r->config.voter_count) - 1));
+		accept_send(r, w, ~w->votes & ((1u << r->config.replica_count) - 1));
 	}
+}
+
+/* An idle leader hears how far the others are with their votes only. */
+static void
+drive_settled(struct paxos_replica *r)
+{
+	if (r->settled < r->now.number && r->next_slot == r->delivered + 1 && paxos_can_propose(r))
+		accept_propose(r, r->next_slot++, no_value);
 }
 
 /* At multiples of retry_ns, so that the replicas of a node's groups beat in one step
@@ -125,6 +133,7 @@ beat(struct paxos_replica *r)
 	if (r->role == ROLE_LEADER) {
 		r->told = PAXOS_SLOT_END;
 		resend(r);
+		drive_settled(r);
 	} else if (r->role == ROLE_CANDIDATE) {
 		prepare_send(r);
 	} else if (!r->voting && r->vote_lsn == 0) {
@@ -190,7 +199,7 @@ timer_run(struct paxos_replica *r)
 		prepare_abandon(r);
 		prepare_begin(r, end);
 	}
-	if (r->role == ROLE_FOLLOWER && r->voting && r->now_ns >= takeover_at(r) &&
+	if (r->role == ROLE_FOLLOWER && r->voting && may_lead(r) && r->now_ns >= takeover_at(r) &&
 	    r->now_ns < log_hangs_at(r))
 		prepare_begin(r, PAXOS_SLOT_END);
 	if (r->may_trust_tail && !r->failed && r->now_ns >= r->trust_ns)
@@ -207,7 +216,7 @@ timer_next(const struct paxos_replica *r)
 		at = min_u64(at, r->beat_ns);
 	if (r->role == ROLE_CANDIDATE)
 		at = min_u64(at, attempt_end(r));
-	if (r->role == ROLE_FOLLOWER && r->voting && r->now_ns < log_hangs_at(r))
+	if (r->role == ROLE_FOLLOWER && r->voting && may_lead(r) && r->now_ns < log_hangs_at(r))
 		at = min_u64(at, takeover_at(r));
 	if (r->role == ROLE_LEADER)
 		at = min_u64(at, log_hangs_at(r));
@@ -226,13 +235,13 @@ timer_next(const struct paxos_replica *r)
 void
 reserve_more(struct paxos_replica *r)
 {
-	bool uses_zero = r->lead_ballot == 0 || r->lead_end != PAXOS_SLOT_END;
+	bool uses_zero = r->lead_ballot == 0 || own_behind(r, 0);
 	if (r->role != ROLE_LEADER || !uses_zero || r->failed)
 		return;
 	if (r->reserve_durable < r->reserve_logged)
 		return;
 	uint64_t used = max_u64(r->next_slot, r->delivered + 1);
-	if (used + 2 * (uint64_t)r->config.horizon < r->reserve_logged)
+	if (used + 2 * (uint64_t)r->now.horizon < r->reserve_logged)
 		return;
 	r->reserve_logged = max_u64(r->reserve_logged, used) + r->config.reserve_slots;
 	struct paxos_message record = {

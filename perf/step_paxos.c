@@ -126,7 +126,8 @@ propose(struct triple *t)
 {
 	struct paxos_input in = {.kind = PAXOS_IN_PROPOSE};
 
-	in.value = (struct paxos_value){(uint32_t)(t->proposed % 65536), VALUE_BYTES};
+	in.value = (struct paxos_value){.handle = (uint32_t)(t->proposed % 65536),
+					.bytes = VALUE_BYTES};
 	must(paxos_can_propose(t->replica[0]));
 	t->proposed++;
 	t->held[0]++;
@@ -178,7 +179,7 @@ begin(uint32_t in_flight)
 	t->in_flight = in_flight;
 	t->now_ns = MS;
 	for (uint8_t n = 0; n < REPLICAS; n++) {
-		struct paxos_config config = {.voter_count = REPLICAS,
+		struct paxos_config config = {.replica_count = REPLICAS,
 					      .self = n,
 					      .horizon = 64,
 					      .reserve_slots = 16 * 64,

@@ -12,6 +12,7 @@
 #include "base/must.h"
 #include "paxos/codec.h"
 
+#define HORIZON     16
 #define BALLOTS_MAX 64 /* per slot and run */
 #define NO_NODE     0xff
 
@@ -70,6 +71,8 @@ struct node {
 	uint32_t held_count;
 	struct held *held;
 	uint64_t delivered;               /* of this life, by OUT_DELIVER */
+	uint64_t reached;                 /* of any life */
+	bool may_leave;                   /* says so */
 	uint64_t left_promise;            /* unbounded, told to somebody */
 	bool lied;                        /* its disk lost what it had acknowledged */
 	uint32_t given[PAXOS_VOTERS_MAX]; /* to each link, in this step */
@@ -87,8 +90,18 @@ struct history {
 	uint64_t delivered_id;
 };
 
+/* Who votes from a slot on. */
+struct voters {
+	uint64_t first;
+	uint32_t voters;
+	uint32_t horizon;
+};
+
 struct cluster {
 	struct cluster_config config;
+	struct voters change[CLUSTER_CHANGES_MAX];
+	uint32_t change_count; /* change[0] is how it began */
+	uint32_t leavers;      /* nodes that could have gone, once */
 	uint64_t now;
 	uint64_t random;
 	uint64_t order;
@@ -154,7 +167,8 @@ value_make(struct cluster *c, uint8_t node, uint64_t id)
 	must(c->value_free_count > 0);
 	uint32_t handle = c->value_free[--c->value_free_count];
 	c->value[handle] = (struct value){.id = id, .refs = 1, .node = node};
-	return (struct paxos_value){.handle = handle, .bytes = 8};
+	uint32_t change = id & CLUSTER_CHANGE ? (uint32_t)id : 0;
+	return (struct paxos_value){.handle = handle, .bytes = 8, .change = change};
 }
 
 static void
@@ -181,7 +195,8 @@ value_id(struct cluster *c, uint8_t node, struct paxos_value value)
 	const struct value *v = &c->value[value.handle];
 	if (v->refs == 0 || v->node != node)
 		fail(c, "node %u uses a value it does not hold", node);
-	return v->id;
+	/* Who proposes a change adds a leader to it. */
+	return value.change ? (v->id & ~(uint64_t)UINT32_MAX) | value.change : v->id;
 }
 
 static uint32_t
@@ -345,6 +360,41 @@ check_accept_durable(struct cluster *c, uint8_t n, const struct record *record)
 	h->ballot[h->count++].voters = 1u << n;
 }
 
+static uint32_t
+change_at(const struct cluster *c, uint64_t slot)
+{
+	uint32_t at = c->change_count - 1;
+	while (c->change[at].first > slot)
+		at--;
+	return at;
+}
+
+/* A slot is delivered for the first time. */
+static void
+note_change(struct cluster *c, uint64_t slot, uint64_t id)
+{
+	const struct voters *last = &c->change[c->change_count - 1];
+	if (!(id & CLUSTER_CHANGE) || slot + 1 < last->first)
+		return; /* none, or void */
+	must(c->change_count < CLUSTER_CHANGES_MAX);
+	c->change[c->change_count] = (struct voters){
+		.first = slot + last->horizon, .voters = id & 0xff, .horizon = id >> 16 & 0xff};
+	c->change_count++;
+}
+
+/* Who votes in a slot may, and has what others rely on it for. */
+static void
+check_may_vote(struct cluster *c, uint8_t n, uint64_t slot)
+{
+	uint32_t at = change_at(c, slot);
+	if (!(c->change[at].voters >> n & 1))
+		fail(c, "node %u votes on slot %" PRIu64 " and is no voter", n, slot);
+	if (at > 0 && !(c->change[at - 1].voters >> n & 1) &&
+	    c->node[n].delivered + 1 < c->change[at].first)
+		fail(c, "node %u votes on slot %" PRIu64 " and has delivered %" PRIu64, n, slot,
+		     c->node[n].delivered);
+}
+
 static void
 check_delivered(struct cluster *c, uint8_t n, uint64_t slot, uint64_t id)
 {
@@ -357,15 +407,38 @@ check_delivered(struct cluster *c, uint8_t n, uint64_t slot, uint64_t id)
 		fail(c, "node %u delivers slot %" PRIu64 " after %" PRIu64, n, slot,
 		     c->node[n].delivered);
 	c->node[n].delivered = slot;
+	if (c->node[n].reached < slot)
+		c->node[n].reached = slot;
 	bool quorum = h->is_delivered;
 	for (uint32_t i = 0; i < h->count; i++) {
-		int voters = __builtin_popcount(h->ballot[i].voters);
-		quorum |= h->ballot[i].id == id && 2 * voters > c->config.voter_count;
+		uint32_t voters = c->change[change_at(c, slot)].voters;
+		int votes = __builtin_popcount(h->ballot[i].voters & voters);
+		quorum |= h->ballot[i].id == id && 2 * votes > __builtin_popcount(voters);
 	}
 	if (!quorum)
 		fail(c, "node %u delivers slot %" PRIu64 ", which no quorum has on disk", n, slot);
+	if (!h->is_delivered)
+		note_change(c, slot, id);
 	h->is_delivered = true;
 	h->delivered_id = id;
+}
+
+/* One that may go for good is needed by nobody: those who vote now have all it had a vote on. */
+static void
+check_may_leave(struct cluster *c, uint8_t n)
+{
+	const struct paxos_configuration *now = paxos_configuration(c->node[n].replica);
+	uint32_t there = 0;
+
+	if (!paxos_may_leave(c->node[n].replica))
+		return;
+	for (uint8_t v = 0; v < c->config.replica_count; v++)
+		there += (now->voters >> v & 1) && c->node[v].reached + 1 >= now->first;
+	if (2 * there <= (uint32_t)__builtin_popcount(now->voters))
+		fail(c, "node %u may leave, and %u of %x are there", n, there, now->voters);
+	if (!c->node[n].may_leave)
+		c->leavers++;
+	c->node[n].may_leave = true;
 }
 
 static bool
@@ -395,6 +468,8 @@ check_leaving(struct cluster *c, uint8_t n, const struct paxos_message *m)
 		if (!disk_holds(node, m))
 			fail(c, "node %u sends kind %u before it is on disk", n, m->kind);
 	}
+	if (m->kind == PAXOS_ACCEPTED)
+		check_may_vote(c, n, m->from);
 	if (binds && m->to == PAXOS_SLOT_END && m->ballot > node->left_promise)
 		node->left_promise = m->ballot;
 }
@@ -575,6 +650,7 @@ step(struct cluster *c, uint8_t n, struct paxos_input in)
 	}
 	if (paxos_delivered(c->node[n].replica) != c->node[n].delivered)
 		fail(c, "node %u says delivered %" PRIu64, n, paxos_delivered(c->node[n].replica));
+	check_may_leave(c, n);
 	check_kept(c, n);
 	disk_start(c, n);
 }
@@ -585,10 +661,11 @@ static void
 node_start(struct cluster *c, uint8_t n, enum paxos_tail tail)
 {
 	struct node *node = &c->node[n];
-	struct paxos_config config = {.voter_count = c->config.voter_count,
+	struct paxos_config config = {.replica_count = c->config.replica_count,
 				      .self = n,
 				      .leader = 0,
-				      .horizon = 16,
+				      .voters = c->config.voters,
+				      .horizon = HORIZON,
 				      .reserve_slots = 48,
 				      .takeover_ns = 5 * MS,
 				      .retry_ns = 2 * MS,
@@ -622,6 +699,9 @@ cluster_new(const struct cluster_config *config)
 	must(c);
 	c->config = *config;
 	c->random = config->seed;
+	c->change[c->change_count++] = (struct voters){
+		.voters = config->voters ? config->voters : (1u << config->replica_count) - 1,
+		.horizon = HORIZON};
 	c->heap = calloc(CLUSTER_EVENTS_MAX, sizeof *c->heap);
 	c->value = calloc(CLUSTER_VALUES_MAX, sizeof *c->value);
 	c->value_free = calloc(CLUSTER_VALUES_MAX, sizeof *c->value_free);
@@ -629,8 +709,8 @@ cluster_new(const struct cluster_config *config)
 	must(c->heap && c->value && c->value_free && c->history);
 	for (uint32_t i = CLUSTER_VALUES_MAX; i-- > 0;)
 		c->value_free[c->value_free_count++] = i;
-	for (uint8_t n = 0; n < config->voter_count; n++) {
-		struct paxos_config sizes = {.voter_count = config->voter_count};
+	for (uint8_t n = 0; n < config->replica_count; n++) {
+		struct paxos_config sizes = {.replica_count = config->replica_count};
 		struct node *node = &c->node[n];
 		node->memory = aligned_alloc(64, (paxos_size(&sizes) + 63) & ~(size_t)63);
 		node->record = calloc(CLUSTER_RECORDS_MAX, sizeof *node->record);
@@ -638,7 +718,7 @@ cluster_new(const struct cluster_config *config)
 		must(node->memory && node->record && node->held);
 		node->disk_ns = config->disk_ns;
 	}
-	for (uint8_t n = 0; n < config->voter_count; n++)
+	for (uint8_t n = 0; n < config->replica_count; n++)
 		node_start(c, n, PAXOS_TAIL_CLEAN);
 	return c;
 }
@@ -646,7 +726,7 @@ cluster_new(const struct cluster_config *config)
 void
 cluster_free(struct cluster *c)
 {
-	for (uint8_t n = 0; n < c->config.voter_count; n++) {
+	for (uint8_t n = 0; n < c->config.replica_count; n++) {
 		free(c->node[n].memory);
 		free(c->node[n].record);
 		free(c->node[n].held);
@@ -793,6 +873,16 @@ cluster_submit(struct cluster *c, uint8_t n, uint64_t id)
 	return true;
 }
 
+bool
+cluster_change(struct cluster *c, uint8_t n, uint64_t id, uint32_t voters, uint32_t horizon)
+{
+	uint32_t change = paxos_change(c->config.replica_count, voters, horizon);
+	must(change != 0);
+	if (!c->node[n].up || !paxos_can_change(c->node[n].replica))
+		return false;
+	return cluster_submit(c, n, CLUSTER_CHANGE | id << 32 | change);
+}
+
 static void
 run_message(struct cluster *c, const struct event *e)
 {
@@ -836,7 +926,7 @@ next_timer(const struct cluster *c, uint64_t *at_ns)
 {
 	uint8_t next = NO_NODE;
 	*at_ns = UINT64_MAX;
-	for (uint8_t n = 0; n < c->config.voter_count; n++) {
+	for (uint8_t n = 0; n < c->config.replica_count; n++) {
 		if (c->node[n].up && c->node[n].timer_ns < *at_ns) {
 			*at_ns = c->node[n].timer_ns;
 			next = n;
@@ -901,10 +991,28 @@ cluster_value(const struct cluster *c, uint64_t slot)
 	return c->history[slot].delivered_id;
 }
 
+uint32_t
+cluster_voters(const struct cluster *c)
+{
+	return c->change[c->change_count - 1].voters;
+}
+
+uint64_t
+cluster_changes(const struct cluster *c)
+{
+	return c->change_count - 1;
+}
+
+uint32_t
+cluster_leavers(const struct cluster *c)
+{
+	return c->leavers;
+}
+
 int
 cluster_leader(const struct cluster *c)
 {
-	for (uint8_t n = 0; n < c->config.voter_count; n++) {
+	for (uint8_t n = 0; n < c->config.replica_count; n++) {
 		if (c->node[n].up && paxos_can_propose(c->node[n].replica))
 			return n;
 	}

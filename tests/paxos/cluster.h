@@ -8,6 +8,8 @@
  *
  *   - one value per slot and ballot, one delivered value per slot, in order, and
  *     only what a quorum has on disk;
+ *   - voters are who a change that was delivered has made voters, from its slot on;
+ *     nobody else's vote leaves, nor a new one's before it has what lies below;
  *   - no promise or acceptance leaves before its record is on disk, and none that
  *     left is forgotten or broken;
  *   - every reference to a value is given back exactly once.
@@ -31,12 +33,15 @@
 #define CLUSTER_RECORDS_MAX 32768
 #define CLUSTER_VALUES_MAX  32768
 #define CLUSTER_TRACE_BYTES 65536
+#define CLUSTER_CHANGE      (1ull << 63) /* in an id: its low half is the change */
+#define CLUSTER_CHANGES_MAX 512
 #define US                  ((uint64_t)1000)
 #define MS                  ((uint64_t)1000000)
 
 struct cluster_config {
 	uint64_t seed;
-	uint8_t voter_count;
+	uint8_t replica_count;
+	uint32_t voters; /* a bit each, at first; 0: all */
 	uint64_t net_ns; /* one way; a link's delay is in [net_ns, net_ns + net_jitter_ns] */
 	uint64_t net_jitter_ns;
 	uint64_t disk_ns;
@@ -68,8 +73,10 @@ void cluster_hold(struct cluster *c, uint8_t node, bool hold);
 void cluster_log_fails(struct cluster *c, uint8_t node);
 void cluster_faults(struct cluster *c, uint32_t drop_percent, uint32_t duplicate_percent);
 
-/* Proposes at `node`; false when it cannot. */
+/* Proposes at `node`; false when it cannot. An id of a change is below 2^31. */
 bool cluster_submit(struct cluster *c, uint8_t node, uint64_t id);
+bool cluster_change(struct cluster *c, uint8_t node, uint64_t id, uint32_t voters,
+		    uint32_t horizon);
 
 void cluster_run(struct cluster *c, uint64_t for_ns);
 
@@ -79,7 +86,10 @@ bool cluster_is_up(const struct cluster *c, uint8_t node);
 const struct paxos_replica *cluster_replica(const struct cluster *c, uint8_t node);
 uint64_t cluster_delivered(const struct cluster *c, uint8_t node);
 uint64_t cluster_value(const struct cluster *c, uint64_t slot); /* its id; 0: empty */
-int cluster_leader(const struct cluster *c);                    /* can propose, or -1 */
+uint32_t cluster_voters(const struct cluster *c);  /* by the latest change that was delivered */
+uint64_t cluster_changes(const struct cluster *c); /* so many were decided, and not void */
+uint32_t cluster_leavers(const struct cluster *c); /* replicas that could go, at some time */
+int cluster_leader(const struct cluster *c);       /* can propose, or -1 */
 /* References that the node holds; none when nothing is open and pressure is on. */
 uint32_t cluster_values_held(const struct cluster *c, uint8_t node);
 const char *cluster_failure(const struct cluster *c); /* or NULL */

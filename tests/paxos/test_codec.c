@@ -37,6 +37,30 @@ Test(paxos_codec, round_trip)
 	cr_assert_eq(paxos_frame_bytes(&m), FRAME_HEADER_BYTES + n);
 }
 
+/* A change travels with its value, where other kinds have a count. */
+Test(paxos_codec, a_change_travels_with_a_value)
+{
+	uint8_t bytes[PAXOS_FIXED_BYTES + 4];
+	struct paxos_message m, change = accept;
+	const uint8_t *value;
+
+	change.value.change = paxos_change(5, 0x13, 64);
+	cr_assert_neq(change.value.change, 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t n = encode(&change, bytes);
+		cr_assert(paxos_decode(&m, PAXOS_ACCEPT, bytes, n, &value));
+		cr_assert_eq(m.value.change, change.value.change);
+		cr_assert_eq(m.value.bytes, change.value.bytes);
+		cr_assert_eq(m.count, 0);
+		change.value.bytes = 0; /* nor does it need one */
+	}
+	cr_assert(!paxos_decode(&m, PAXOS_ACCEPTED, bytes, PAXOS_FIXED_BYTES, &value));
+	cr_assert_eq(paxos_change(5, 0x33, 64), 0, "there is no sixth replica");
+	cr_assert_eq(paxos_change(5, 0, 64), 0);
+	cr_assert_eq(paxos_change(5, 0x13, 9), 0);
+	cr_assert_eq(paxos_change(5, 0x13, PAXOS_HORIZON_MAX + 1), 0);
+}
+
 Test(paxos_codec, every_kind_alone_and_no_other)
 {
 	uint8_t bytes[PAXOS_FIXED_BYTES] = {0};

@@ -17,10 +17,17 @@
 
 struct run {
 	struct cluster *c;
-	uint8_t voter_count;
+	uint8_t replica_count;
 	uint64_t seed;
 	uint64_t next_id;
-	uint32_t rotten; /* the node whose disk lied in this run, or voter_count */
+	bool changes;    /* of the voters */
+	uint32_t rotten; /* the node whose disk lied in this run, or replica_count */
+};
+
+/* Over all runs. */
+struct seen {
+	uint64_t changes;
+	uint64_t leavers;
 };
 
 static void
@@ -34,11 +41,33 @@ submit_some(struct run *run)
 	}
 }
 
+/* Any set of two or more: one that lies would lose what it alone had voted on. */
+static void
+change_some(struct run *run)
+{
+	struct cluster *c = run->c;
+	int leader = cluster_leader(c);
+	uint32_t voters = cluster_voters(c);
+	uint64_t how = cluster_random(c, 3);
+
+	if (how == 0)
+		voters = (uint32_t)cluster_random(c, 1u << run->replica_count);
+	else
+		voters ^= 1u << cluster_random(c, run->replica_count);
+	if (how == 2)
+		voters ^= 1u << cluster_random(c, run->replica_count);
+	if (leader < 0 || __builtin_popcount(voters) < 2)
+		return;
+	if (cluster_change(c, (uint8_t)leader, run->next_id, voters,
+			   10 + (uint32_t)cluster_random(c, 20)))
+		run->next_id++;
+}
+
 static uint32_t
 down_count(const struct run *run)
 {
 	uint32_t n = 0;
-	for (uint8_t i = 0; i < run->voter_count; i++)
+	for (uint8_t i = 0; i < run->replica_count; i++)
 		n += !cluster_is_up(run->c, i);
 	return n;
 }
@@ -57,7 +86,7 @@ end_node(struct run *run, uint8_t node)
 {
 	bool clean = cluster_random(run->c, 2);
 	/* One disk lies, and only while all the others are there to tell. */
-	if (run->rotten == run->voter_count && down_count(run) == 0 &&
+	if (run->rotten == run->replica_count && down_count(run) == 0 &&
 	    cluster_random(run->c, 3) == 0) {
 		run->rotten = node;
 		cluster_crash_lying(run->c, node, 1 + (uint32_t)cluster_random(run->c, 12));
@@ -79,24 +108,24 @@ lose_a_vote(struct run *run)
 {
 	struct cluster *c = run->c;
 	int leader = cluster_leader(c);
-	if (leader < 0 || run->rotten < run->voter_count || down_count(run) > 0)
+	if (leader < 0 || run->rotten < run->replica_count || down_count(run) > 0)
 		return;
-	uint8_t liar = (uint8_t)((leader + 1) % run->voter_count);
-	uint8_t quorum = run->voter_count / 2 + 1;
-	for (uint8_t i = quorum; i < run->voter_count; i++) {
+	uint8_t liar = (uint8_t)((leader + 1) % run->replica_count);
+	uint8_t quorum = run->replica_count / 2 + 1;
+	for (uint8_t i = quorum; i < run->replica_count; i++) {
 		for (uint8_t j = 0; j < quorum; j++)
-			cluster_cut(c, (uint8_t)((leader + j) % run->voter_count),
-				    (uint8_t)((leader + i) % run->voter_count));
+			cluster_cut(c, (uint8_t)((leader + j) % run->replica_count),
+				    (uint8_t)((leader + i) % run->replica_count));
 	}
 	submit_some(run);
 	cluster_run(c, 1 * MS + cluster_random(c, 2 * MS));
 	run->rotten = liar;
 	cluster_crash_lying(c, liar, 1 + (uint32_t)cluster_random(c, 12));
 	cluster_heal(c);
-	for (uint8_t i = 0; i < run->voter_count; i++) {
+	for (uint8_t i = 0; i < run->replica_count; i++) {
 		for (uint8_t j = 1; j < quorum && i != liar; j++) {
 			if (j != 1)
-				cluster_cut(c, (uint8_t)((leader + j) % run->voter_count), i);
+				cluster_cut(c, (uint8_t)((leader + j) % run->replica_count), i);
 		}
 		if (i != leader)
 			cluster_cut(c, (uint8_t)leader, i);
@@ -110,8 +139,8 @@ static void
 fault(struct run *run)
 {
 	struct cluster *c = run->c;
-	uint8_t a = (uint8_t)cluster_random(c, run->voter_count);
-	uint8_t b = (uint8_t)cluster_random(c, run->voter_count);
+	uint8_t a = (uint8_t)cluster_random(c, run->replica_count);
+	uint8_t b = (uint8_t)cluster_random(c, run->replica_count);
 
 	switch (cluster_random(c, 11)) {
 	case 0:
@@ -165,14 +194,14 @@ heal(struct run *run)
 	struct cluster *c = run->c;
 	cluster_heal(c);
 	cluster_faults(c, 0, 0);
-	for (uint8_t n = 0; n < run->voter_count; n++) {
+	for (uint8_t n = 0; n < run->replica_count; n++) {
 		cluster_disk_ns(c, n, 50 * US);
 		cluster_hold(c, n, false);
 		if (!cluster_is_up(c, n))
 			restart(run, n, false);
 	}
-	for (uint8_t n = 0; n < run->voter_count; n++) {
-		for (uint8_t m = 0; m < run->voter_count; m++) {
+	for (uint8_t n = 0; n < run->replica_count; n++) {
+		for (uint8_t m = 0; m < run->replica_count; m++) {
 			if (n != m)
 				cluster_link_event(c, n, m, true);
 		}
@@ -192,30 +221,37 @@ check_live(struct run *run)
 		submit_some(run);
 		cluster_run(c, 2 * MS);
 	}
-	for (uint8_t n = 0; n < run->voter_count; n++)
+	for (uint8_t n = 0; n < run->replica_count; n++)
 		cluster_pressure(c, n, true);
 	cluster_run(c, 60 * MS);
 }
 
 static void
-random_run(uint64_t seed, uint8_t voter_count)
+random_run(uint64_t seed, uint8_t replica_count, bool changes, struct seen *seen)
 {
 	struct cluster_config config = {.seed = seed,
-					.voter_count = voter_count,
+					.replica_count = replica_count,
 					.net_ns = 30 * US,
 					.disk_ns = 60 * US,
 					.tail_trust_ns = UINT64_MAX / 4};
+	if (changes)
+		config.voters = seed % 2 ? 3 : 7;
+	if (changes && replica_count == 5 && seed % 3 == 0)
+		config.voters = 0;
 	config.net_jitter_ns = seed % 3 * 100 * US;
 	config.disk_jitter_ns = seed % 5 * 50 * US;
 	config.drop_percent = (uint32_t)(seed % 4) * 3;
 	config.duplicate_percent = (uint32_t)(seed % 7);
 	struct run run = {.c = cluster_new(&config),
-			  .voter_count = voter_count,
+			  .replica_count = replica_count,
 			  .seed = seed,
+			  .changes = changes,
 			  .next_id = 1,
-			  .rotten = voter_count};
+			  .rotten = replica_count};
 	for (int i = 0; i < STEPS && !cluster_failure(run.c); i++) {
 		submit_some(&run);
+		if (run.changes && cluster_random(run.c, 2) == 0)
+			change_some(&run);
 		if (cluster_random(run.c, 4) == 0)
 			fault(&run);
 		cluster_run(run.c, cluster_random(run.c, 1500) * US);
@@ -223,8 +259,8 @@ random_run(uint64_t seed, uint8_t voter_count)
 	heal(&run);
 	check_live(&run);
 	cr_assert(cluster_failure(run.c) == NULL, "%s (%u voters)", cluster_failure(run.c),
-		  voter_count);
-	for (uint8_t n = 0; n < voter_count; n++) {
+		  replica_count);
+	for (uint8_t n = 0; n < replica_count; n++) {
 		cr_assert_eq(cluster_delivered(run.c, n), cluster_delivered(run.c, 0),
 			     "seed %lu: node %u delivered %lu, 0 delivered %lu", seed, n,
 			     cluster_delivered(run.c, n), cluster_delivered(run.c, 0));
@@ -232,33 +268,48 @@ random_run(uint64_t seed, uint8_t voter_count)
 			     seed, n, cluster_values_held(run.c, n));
 	}
 	cr_assert_gt(cluster_delivered(run.c, 0), 20, "seed %lu", seed);
+	seen->changes += cluster_changes(run.c);
+	seen->leavers += cluster_leavers(run.c);
 	cluster_free(run.c);
 }
 
 static void
-random_runs(uint8_t voter_count)
+random_runs(uint8_t replica_count, bool changes)
 {
+	struct seen seen = {0};
 	const char *seed = getenv("PAXOS_SEED");
 	const char *runs = getenv("PAXOS_RUNS");
 	uint64_t first = seed ? strtoull(seed, NULL, 10) : 1;
 	uint64_t count = runs ? strtoull(runs, NULL, 10) : RUNS;
 	for (uint64_t i = 0; i < count; i++)
-		random_run(first + i, voter_count);
+		random_run(first + i, replica_count, changes, &seen);
+	cr_assert(!changes || seen.changes > 3 * count, "%lu changes", seen.changes);
+	cr_assert(!changes || seen.leavers > count / 2, "%lu could leave", seen.leavers);
 }
 
 Test(paxos_random, three_voters)
 {
-	random_runs(3);
+	random_runs(3, false);
 }
 
 Test(paxos_random, five_voters)
 {
-	random_runs(5);
+	random_runs(5, false);
+}
+
+Test(paxos_random, three_replicas_whose_voters_change)
+{
+	random_runs(3, true);
+}
+
+Test(paxos_random, five_replicas_whose_voters_change)
+{
+	random_runs(5, true);
 }
 
 Test(paxos_random, one_voter)
 {
-	struct cluster_config config = {.seed = 1, .voter_count = 1, .disk_ns = 60 * US};
+	struct cluster_config config = {.seed = 1, .replica_count = 1, .disk_ns = 60 * US};
 	struct cluster *c = cluster_new(&config);
 	uint64_t id = 1;
 	for (int i = 0; i < 40; i++) {

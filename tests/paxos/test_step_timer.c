@@ -64,7 +64,7 @@ durable(struct follower *f, uint64_t now_ns)
 static struct follower *
 voter(uint8_t self, uint64_t now_ns)
 {
-	struct paxos_config config = {.voter_count = 3,
+	struct paxos_config config = {.replica_count = 3,
 				      .self = self,
 				      .horizon = 64,
 				      .reserve_slots = 1024,

@@ -12,7 +12,7 @@
 #include "tests/paxos/cluster.h"
 
 static const struct cluster_config three = {.seed = 1,
-					    .voter_count = 3,
+					    .replica_count = 3,
 					    .net_ns = 30 * US,
 					    .disk_ns = 60 * US,
 					    .tail_trust_ns = 50 * MS,
@@ -425,7 +425,7 @@ Test(paxos_trace, a_deposed_leader)
 Test(paxos_trace, a_single_voter)
 {
 	struct cluster_config one = three;
-	one.voter_count = 1;
+	one.replica_count = 1;
 	struct cluster *c = started(&one);
 	cluster_submit(c, 0, 0xab);
 	cluster_run(c, 100 * US);
@@ -456,7 +456,7 @@ Test(paxos_trace, a_single_voter)
 }
 
 static const struct cluster_config crowded = {.seed = 1,
-					      .voter_count = 3,
+					      .replica_count = 3,
 					      .net_ns = 30 * US,
 					      .disk_ns = 60 * US,
 					      .tail_trust_ns = 50 * MS,

@@ -1,0 +1,224 @@
+/*
+ * The voters and their change: which configuration a slot has, what follows from one
+ * that is delivered, and how the group is driven to where it is in force.
+ *
+ * A change has a leader without a prepare: nobody but the process that proposed it may use
+ * the lowest ballot of the new configuration, and only if it has led from the proposal to
+ * the delivery. That process is one: were the same value proposed by two in turn, the later
+ * would have found the earlier's in its prepare, and proposed that again as what it found.
+ * Every other leader takes over anew, in a ballot of the new configuration and with quorums
+ * of both, since a quorum of the old voters binds nobody among the new ones.
+ */
+#include "paxos/replica.h"
+
+/* A change is voters, then the leader, the horizon, and a bit that says that it is one. */
+#define CHANGE_LEADER  8
+#define CHANGE_HORIZON 16
+#define CHANGE_IS      0x80000000u
+
+uint32_t
+paxos_change(uint8_t replica_count, uint32_t voters, uint32_t horizon)
+{
+	must(replica_count <= PAXOS_VOTERS_MAX);
+	if (voters == 0 || voters >> replica_count != 0 || horizon < 10 ||
+	    horizon > PAXOS_HORIZON_MAX)
+		return 0;
+	return CHANGE_IS | horizon << CHANGE_HORIZON | voters;
+}
+
+static struct paxos_configuration
+decoded(uint32_t change)
+{
+	return (struct paxos_configuration){
+		.voters = change & 0xff,
+		.leader = change >> CHANGE_LEADER & 0xff,
+		.horizon = change >> CHANGE_HORIZON & 0xff,
+	};
+}
+
+static bool
+is_voter(const struct paxos_configuration *c, uint8_t replica)
+{
+	return c->voters >> replica & 1;
+}
+
+static bool
+is_sound(const struct paxos_replica *r, uint32_t change)
+{
+	struct paxos_configuration c = decoded(change);
+
+	return (change & CHANGE_IS) != 0 &&
+	       paxos_change(r->config.replica_count, c.voters, c.horizon) != 0 &&
+	       c.leader < r->config.replica_count && is_voter(&c, c.leader);
+}
+
+static bool
+is_quorum(const struct paxos_configuration *c, uint32_t replicas)
+{
+	return 2 * __builtin_popcount(replicas & c->voters) > __builtin_popcount(c->voters);
+}
+
+bool
+paxos_quorum(const struct paxos_replica *r, uint64_t slot, uint32_t replicas)
+{
+	must(slot > r->delivered);
+	must(replicas >> r->config.replica_count == 0);
+	return is_quorum(configuration_of(r, slot), replicas);
+}
+
+/* A prepare has no end, so it needs who votes now and who will. */
+bool
+configure_quorum_promised(const struct paxos_replica *r, uint32_t replicas)
+{
+	return is_quorum(&r->now, replicas) && is_quorum(configuration_latest(r), replicas);
+}
+
+/* Everybody who votes on a slot above `delivered`. */
+uint32_t
+configure_voters(const struct paxos_replica *r)
+{
+	return r->now.voters | r->next.voters;
+}
+
+/* A new voter first has everything below its first slot, on disk: those who leave rely on
+ * its votes for that. */
+bool
+configure_may_vote(const struct paxos_replica *r, uint64_t slot)
+{
+	if (!is_voter(configuration_of(r, slot), r->config.self))
+		return false;
+	return slot < r->joined || r->delivered + 1 >= r->joined;
+}
+
+bool
+paxos_can_change(const struct paxos_replica *r)
+{
+	return paxos_can_propose(r) && r->next.first == 0 && r->change_slot <= r->delivered;
+}
+
+/* Whoever proposes leads it; one that leaves by it names the next that it is connected
+ * with. */
+void
+configure_propose(struct paxos_replica *r, struct paxos_value *value)
+{
+	struct paxos_configuration c = decoded(value->change);
+	uint8_t leader = r->config.self;
+
+	must(paxos_can_change(r));
+	for (uint32_t i = 0; i < r->config.replica_count && !is_voter(&c, leader); i++)
+		leader = (uint8_t)((leader + 1) % r->config.replica_count);
+	for (uint32_t i = 0; i < r->config.replica_count; i++) {
+		if (is_voter(&c, leader) && !(r->links_down >> leader & 1))
+			break;
+		leader = (uint8_t)((leader + 1) % r->config.replica_count);
+	}
+	value->change |= (uint32_t)leader << CHANGE_LEADER;
+	must(is_sound(r, value->change));
+	r->change_slot = r->next_slot;
+}
+
+void
+configure_delivered(struct paxos_replica *r, const struct paxos_slot *w)
+{
+	must(w->slot == r->delivered);
+	if (r->next.first != 0 && r->delivered + 1 >= r->next.first) {
+		r->now = r->next;
+		r->next = (struct paxos_configuration){0};
+	}
+	if (w->value.change == 0)
+		return;
+	if (r->next.first != 0 || !is_sound(r, w->value.change)) {
+		r->stats.changes_void++;
+		return;
+	}
+	r->next = decoded(w->value.change);
+	r->next.number = r->now.number + 1;
+	r->next.slot = w->slot;
+	r->next.first = w->slot + r->now.horizon;
+	if (!is_voter(&r->now, r->config.self))
+		r->joined = r->next.first;
+	r->led_before = ballot_owner(r, r->seen);
+	r->seen = max_u64(r->seen, lowest_ballot(&r->next));
+	r->changed = r->started;
+}
+
+/* Leads on without a prepare. Beyond an earlier lead_end all is in the lowest ballot of
+ * one configuration: that is the ballot now. */
+static void
+lead_on(struct paxos_replica *r, const struct paxos_configuration *c)
+{
+	if (r->lead_end <= r->delivered + 1) {
+		r->confirmed_from = max_u64(r->confirmed_from, r->lead_end);
+		r->lead_ballot = own_ballot(r, r->delivered + 1);
+	}
+	r->lead_end = c->first;
+}
+
+/* After a change was delivered: who leads behind it? One that leaves goes on up to there. */
+void
+configure_lead(struct paxos_replica *r)
+{
+	const struct paxos_configuration *c = configuration_latest(r);
+	bool leads = r->role == ROLE_LEADER;
+	/* A prepare that ends in between would leave three ballots, with one `lead_end`. */
+	bool plain = r->lead_end >= c->first || r->lead_end <= r->delivered + 1;
+	bool named = c->leader == r->config.self;
+
+	if (!r->changed)
+		return;
+	r->changed = false;
+	if (leads && plain && (!may_lead(r) || (named && c->slot == r->change_slot))) {
+		lead_on(r, c);
+		return;
+	}
+	bool follows =
+		r->role == ROLE_FOLLOWER && named && !is_voter(c, r->led_before) && r->voting;
+	bool again = r->role != ROLE_FOLLOWER && may_lead(r);
+	if (r->role != ROLE_FOLLOWER)
+		prepare_abandon(r);
+	if (follows || again)
+		prepare_begin(r, PAXOS_SLOT_END);
+}
+
+/* An idle group is driven to where the change is in force. */
+void
+configure_drive(struct paxos_replica *r)
+{
+	while (r->role == ROLE_LEADER && r->next_slot < r->next.first && paxos_can_propose(r)) {
+		if (replica_room(r) < PAXOS_OUT_MAX / 4) {
+			r->out->more = true;
+			return;
+		}
+		accept_propose(r, r->next_slot++, no_value);
+	}
+}
+
+/* The leader: has a majority of those who vote now all that was voted on before? */
+void
+configure_settled(struct paxos_replica *r)
+{
+	uint32_t there = 0;
+
+	if (r->role != ROLE_LEADER || r->settled == r->now.number)
+		return;
+	r->reached[r->config.self] = r->delivered;
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
+		if (r->reached[v] + 1 >= r->now.first)
+			there |= 1u << v;
+	}
+	if (is_quorum(&r->now, there))
+		r->settled = r->now.number;
+}
+
+const struct paxos_configuration *
+paxos_configuration(const struct paxos_replica *r)
+{
+	return configuration_latest(r);
+}
+
+bool
+paxos_may_leave(const struct paxos_replica *r)
+{
+	return !is_voter(&r->now, r->config.self) && r->next.first == 0 &&
+	       r->settled == r->now.number && r->now.number > 0;
+}

@@ -1,0 +1,270 @@
+/*
+ * Changes of the voters: when one is in force, who leads behind it, what is void, and the
+ * schedules that each rule is there for. What must hold in all of them is checked by the
+ * cluster (cluster.h); random ones are in test_random.c.
+ */
+#include <criterion/criterion.h>
+
+#include "tests/paxos/cluster.h"
+
+#define HORIZON 16
+
+/* Five replicas, of which these vote, and 0 leads. */
+static struct cluster *
+started(uint32_t voters)
+{
+	struct cluster_config config = {.seed = 1,
+					.replica_count = 5,
+					.voters = voters,
+					.net_ns = 30 * US,
+					.disk_ns = 60 * US,
+					.tail_trust_ns = UINT64_MAX / 4};
+	struct cluster *c = cluster_new(&config);
+
+	cluster_run(c, 5 * MS);
+	cr_assert_eq(cluster_leader(c), 0);
+	return c;
+}
+
+static void
+finish(struct cluster *c)
+{
+	cluster_heal(c);
+	cluster_run(c, 300 * MS);
+	cr_assert_null(cluster_failure(c), "%s", cluster_failure(c));
+	cr_assert_geq(cluster_leader(c), 0, "nobody leads");
+	cluster_free(c);
+}
+
+static void
+run_until_delivered(struct cluster *c, uint8_t node, uint64_t slot)
+{
+	for (int i = 0; i < 4000 && cluster_delivered(c, node) < slot; i++)
+		cluster_run(c, 5 * US);
+	cr_assert_geq(cluster_delivered(c, node), slot, "%s", cluster_failure(c));
+}
+
+static const struct paxos_configuration *
+of(const struct cluster *c, uint8_t node)
+{
+	return paxos_configuration(cluster_replica(c, node));
+}
+
+Test(paxos_configure, an_idle_group_is_driven_to_where_a_change_is_in_force)
+{
+	struct cluster *c = started(7);
+
+	cr_assert(cluster_change(c, 0, 1, 7 | 8, 12));
+	cluster_run(c, 3 * MS);
+	for (uint8_t n = 0; n < 5; n++) {
+		cr_assert_eq(of(c, n)->number, 1, "node %u", n);
+		cr_assert_eq(of(c, n)->slot, 1);
+		cr_assert_eq(of(c, n)->first, 1 + HORIZON);
+		cr_assert_eq(of(c, n)->horizon, 12);
+		cr_assert_eq(of(c, n)->leader, 0);
+		cr_assert_geq(cluster_delivered(c, n), HORIZON, "node %u", n);
+	}
+	/* Four vote, and two are no majority of them. */
+	cluster_cut(c, 0, 2);
+	cluster_cut(c, 0, 3);
+	uint64_t delivered = cluster_delivered(c, 0);
+	cr_assert(cluster_submit(c, 0, 2));
+	cluster_run(c, 3 * MS);
+	cr_assert_eq(cluster_delivered(c, 0), delivered);
+	finish(c);
+}
+
+Test(paxos_configure, the_leader_goes_on_without_a_pause)
+{
+	struct cluster *c = started(7);
+
+	cr_assert(cluster_change(c, 0, 1, 1 | 8 | 16, HORIZON));
+	for (uint64_t i = 0; i < 60; i++) {
+		cluster_run(c, 200 * US);
+		cr_assert_eq(cluster_leader(c), 0, "after %lu", i);
+		cr_assert(cluster_submit(c, 0, 2 + i));
+	}
+	cr_assert_eq(paxos_stats(cluster_replica(c, 0))->takeovers_begun, 0);
+	cr_assert(paxos_may_leave(cluster_replica(c, 1)));
+	cr_assert(paxos_may_leave(cluster_replica(c, 2)));
+	cr_assert(!paxos_may_leave(cluster_replica(c, 0)));
+	finish(c);
+}
+
+Test(paxos_configure, a_leader_that_leaves_hands_over)
+{
+	struct cluster *c = started(7);
+
+	cr_assert(cluster_change(c, 0, 1, 2 | 4, HORIZON));
+	cluster_run(c, 4 * MS); /* less than any silence that makes a voter take over */
+	cr_assert_eq(cluster_leader(c), of(c, 0)->leader);
+	cr_assert_neq(cluster_leader(c), 0);
+	cr_assert(cluster_submit(c, (uint8_t)cluster_leader(c), 2));
+	cluster_run(c, 6 * MS);
+	cr_assert(paxos_may_leave(cluster_replica(c, 0)));
+	/* It goes, and they are two. */
+	cluster_crash(c, 0);
+	cr_assert(cluster_submit(c, (uint8_t)cluster_leader(c), 3));
+	cluster_run(c, 1 * MS);
+	cr_assert_eq(cluster_value(c, cluster_delivered(c, 1)), 3);
+	cluster_restart(c, 0, PAXOS_TAIL_CUT);
+	finish(c);
+}
+
+Test(paxos_configure, one_that_leaves_waits_for_a_majority_of_the_others)
+{
+	struct cluster *c = started(7);
+
+	/* 3 and 4 hear of nothing: what is decided before the change is with 0 to 2 only. */
+	for (uint8_t n = 0; n < 3; n++) {
+		cluster_cut(c, n, 3);
+		cluster_cut(c, n, 4);
+	}
+	cr_assert(cluster_submit(c, 0, 1));
+	cr_assert(cluster_change(c, 0, 2, 1 | 8 | 16, HORIZON));
+	cluster_run(c, 4 * MS);
+	cr_assert_geq(cluster_delivered(c, 1), 1 + HORIZON);
+	cr_assert(!paxos_may_leave(cluster_replica(c, 1)));
+	cluster_heal(c);
+	cluster_run(c, 40 * MS);
+	cr_assert(paxos_may_leave(cluster_replica(c, 1)), "%s", cluster_failure(c));
+	finish(c);
+}
+
+Test(paxos_configure, a_second_change_is_void_until_the_first_is_in_force)
+{
+	struct cluster *c = started(7);
+
+	cr_assert(cluster_change(c, 0, 1, 7 | 8, HORIZON));
+	cr_assert(!paxos_can_change(cluster_replica(c, 0)), "one is on its way");
+	/* A leader that is deposed does not know of it: both are decided. */
+	cluster_crash(c, 0);
+	cluster_restart(c, 0, PAXOS_TAIL_CUT);
+	cluster_run(c, 60 * MS);
+	int leader = cluster_leader(c);
+	cr_assert_geq(leader, 0);
+	uint64_t before = cluster_changes(c);
+	cr_assert(cluster_change(c, (uint8_t)leader, 2, 7 | 16, HORIZON));
+	cr_assert(!cluster_change(c, (uint8_t)leader, 3, 7 | 8 | 16, HORIZON));
+	cluster_run(c, 10 * MS);
+	cr_assert_eq(cluster_changes(c), before + 1);
+	cr_assert_eq(of(c, 0)->voters, 7 | 16);
+	finish(c);
+}
+
+Test(paxos_configure, a_restart_knows_the_voters_from_its_log)
+{
+	struct cluster *c = started(7);
+
+	cr_assert(cluster_change(c, 0, 1, 1 | 8 | 16, HORIZON));
+	cluster_run(c, 10 * MS);
+	for (uint8_t n = 0; n < 5; n++)
+		cluster_crash(c, n);
+	for (uint8_t n = 0; n < 5; n++)
+		cluster_restart(c, n, PAXOS_TAIL_CUT);
+	cluster_run(c, 100 * MS);
+	cluster_crash(c, 1);
+	cluster_crash(c, 2);
+	cluster_run(c, 100 * MS);
+	int leader = cluster_leader(c);
+	cr_assert(leader == 0 || leader > 2, "%d", leader);
+	cr_assert_eq(of(c, (uint8_t)leader)->voters, 1 | 8 | 16);
+	cr_assert(cluster_submit(c, (uint8_t)leader, 2));
+	uint64_t delivered = cluster_delivered(c, (uint8_t)leader);
+	cluster_run(c, 3 * MS);
+	cr_assert_gt(cluster_delivered(c, (uint8_t)leader), delivered);
+	cluster_restart(c, 1, PAXOS_TAIL_CUT);
+	cluster_restart(c, 2, PAXOS_TAIL_CUT);
+	finish(c);
+}
+
+/* Slots behind the change are chosen by 0 and 4, of the new voters, while 3, who is one of
+ * them too, knows of the change and not how far they are. The old voters 1 and 2 promise
+ * whatever it likes: were they enough, it would decide those slots anew. */
+Test(paxos_configure, a_takeover_asks_the_new_voters_too)
+{
+	struct cluster *c = started(7);
+	uint64_t first = 1 + HORIZON;
+
+	cr_assert(cluster_change(c, 0, 1, 1 | 8 | 16, HORIZON));
+	run_until_delivered(c, 0, 1);
+	for (uint8_t n = 1; n < 4; n++) {
+		cluster_cut_one_way(c, 0, n);
+		cluster_cut(c, 4, n);
+	}
+	cluster_cut_one_way(c, 3, 0);
+	run_until_delivered(c, 0, first - 1);
+	for (uint64_t i = 0; i < 4; i++)
+		cr_assert(cluster_submit(c, 0, 2 + i));
+	cluster_run(c, 35 * US);
+	cluster_cut_one_way(c, 0,
+			    4); /* it has accepted them, and never hears that they are chosen */
+	run_until_delivered(c, 0, first + 3);
+	cr_assert_lt(cluster_delivered(c, 4), first + 3);
+	cr_assert_lt(cluster_delivered(c, 3), first - 1);
+	cr_assert_eq(of(c, 3)->number, 1);
+	cluster_run(c, 60 * MS);
+	/* Then 0 is gone, and 3 meets 4. */
+	cluster_heal(c);
+	for (uint8_t n = 1; n < 5; n++)
+		cluster_cut(c, 0, n);
+	cluster_submit(c, 3, 99);
+	cluster_run(c, 60 * MS);
+	finish(c);
+}
+
+/* A change decided by its proposer's next leader: nobody may use the lowest ballot. */
+Test(paxos_configure, whoever_finds_a_change_prepares_anew)
+{
+	struct cluster *c = started(7);
+
+	cluster_cut(c, 0, 1); /* 2 alone accepts it */
+	cr_assert(cluster_change(c, 0, 1, 7 | 8, HORIZON));
+	cluster_run(c, 50 * US);
+	cluster_cut(c, 0, 2);
+	cluster_cut(c, 0, 3);
+	cluster_cut(c, 0, 4);
+	cluster_run(c, 60 * MS);
+	/* The one that was leads on for itself, and decides nothing. */
+	uint8_t leader = paxos_is_leader(cluster_replica(c, 1)) ? 1 : 2;
+	cr_assert(paxos_is_leader(cluster_replica(c, leader)));
+	cr_assert_eq(of(c, leader)->number, 1);
+	cr_assert_eq(of(c, leader)->leader, 0);
+	cr_assert_geq(paxos_stats(cluster_replica(c, leader))->takeovers_won, 2);
+	cr_assert(cluster_submit(c, leader, 2));
+	finish(c);
+}
+
+/* The proposer of a change has used the ballot that it gives, and forgets that it did. Its
+ * next process finds the change with the old voters, whom nobody told more, and its name in
+ * it: were the name enough, it would use that ballot again, for another value. */
+Test(paxos_configure, the_lowest_ballot_is_one_process_s)
+{
+	struct cluster *c = started(7);
+	uint64_t first = 1 + HORIZON;
+
+	cluster_disk_ns(c, 0, 50 * MS);
+	cr_assert(cluster_change(c, 0, 1, 1 | 8 | 16, HORIZON));
+	cluster_run(c, 35 * US);
+	cluster_cut_one_way(c, 0, 1);
+	cluster_cut_one_way(c, 0, 2);
+	cluster_cut_one_way(c, 0, 4);
+	run_until_delivered(c, 0, 1);
+	cr_assert(cluster_submit(c, 0, 50)); /* in the first slot of the new voters: 3 has it */
+	cluster_run(c, 40 * US);
+	cluster_crash_lying(c, 0, 0); /* its disk had nothing of all this */
+	cluster_run(c, 1 * MS);
+	cluster_heal(c);
+	for (uint8_t n = 0; n < 3; n++)
+		cluster_cut(c, n, 3);
+	cluster_disk_ns(c, 0, 60 * US);
+	cluster_restart(c, 0, PAXOS_TAIL_CUT);
+	cluster_run(c, 2 * MS);
+	cr_assert_eq(of(c, 0)->number, 1, "%s", cluster_failure(c));
+	cr_assert_lt(cluster_delivered(c, 0), first);
+	for (int i = 0; i < 20; i++) {
+		cluster_submit(c, 0, 60);
+		cluster_run(c, 1 * MS);
+	}
+	finish(c);
+}
