@@ -188,7 +188,7 @@ propose_group(struct node *n, const struct protocol_message *m, const struct ent
 	struct node_group *g = node_group_by_uuid(n, m->uuid);
 
 	if (!g) {
-		node_group_submit(n, &n->group[0], m->uuid, UUID_BYTES);
+		node_directory_found(n, m->uuid);
 		return; /* the member asks again; by then it exists */
 	}
 	struct entry create = {

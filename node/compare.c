@@ -47,6 +47,16 @@ who_said(const struct node *n, const struct node_group *g, uint64_t index, uint6
 	return nodes;
 }
 
+/* Of those who vote and those who spoke: a node that only learns computes too, and one that
+ * is gone for good says nothing. */
+static bool
+most_say(const struct node *n, const struct node_group *g, uint32_t nodes)
+{
+	uint32_t all = paxos_configuration(g->replica)->voters | nodes | 1u << n->config.self;
+
+	return 2 * __builtin_popcount(nodes) > __builtin_popcount(all);
+}
+
 static void
 compare(struct node *n, const struct node_group *g, uint64_t index)
 {
@@ -58,7 +68,7 @@ compare(struct node *n, const struct node_group *g, uint64_t index)
 		if (!other || other->digest == own->digest)
 			continue;
 		n->differing |= 1u << i;
-		if (n->diverged || !node_group_quorum(g, who_said(n, g, index, other->digest)))
+		if (n->diverged || !most_say(n, g, who_said(n, g, index, other->digest)))
 			continue;
 		n->diverged = true;
 		node_emit(n, &(struct node_output){.kind = NODE_OUT_DIVERGED,

@@ -11,12 +11,13 @@
 #include "node/arena.h"
 
 static struct paxos_config
-paxos_config_of(const struct node_config *c)
+paxos_config_of(const struct node_config *c, const struct node_founding *founding)
 {
 	return (struct paxos_config){
 		.replica_count = c->node_count,
 		.self = c->self,
-		.leader = c->leader,
+		.leader = founding->leader,
+		.voters = founding->voters,
 		.horizon = c->horizon,
 		.reserve_slots = 16 * c->horizon,
 		.takeover_ns = c->takeover_ns,
@@ -53,7 +54,7 @@ write_set_bytes(const struct node_config *c)
 size_t
 node_group_memory_bytes(const struct node_config *c)
 {
-	struct paxos_config paxos = paxos_config_of(c);
+	struct paxos_config paxos = paxos_config_of(c, &(struct node_founding){0});
 	struct group_config group = group_config_of(c);
 
 	return line_up(paxos_size(&paxos)) + line_up(group_size(&group)) +
@@ -87,19 +88,20 @@ take_cleared(struct arena *a, size_t bytes)
 
 /* Numbers are dense: group 0's log says which is next, and every node reads it. */
 struct node_group *
-node_group_create(struct node *n, uint32_t number, const uint8_t *uuid)
+node_group_create(struct node *n, uint32_t number, const struct node_founding *founding)
 {
 	must(number == n->group_count);
 	must(number <= n->config.groups_max);
 
-	struct paxos_config paxos = paxos_config_of(&n->config);
+	struct paxos_config paxos = paxos_config_of(&n->config, founding);
 	struct group_config group = group_config_of(&n->config);
 	struct node_group *g = &n->group[number];
 
 	g->used = true;
 	g->number = number;
 	g->holed = n->holed;
-	memcpy(g->uuid, uuid, UUID_BYTES);
+	memcpy(g->uuid, founding->uuid, UUID_BYTES);
+	g->voters_number = founding->number;
 	g->leader = PAXOS_NO_VOTER;
 	g->replica_timer_ns = UINT64_MAX;
 	g->duty_ns = UINT64_MAX;
@@ -151,7 +153,8 @@ node_group_start(struct node *n, struct node_group *g)
 bool
 node_group_quorum(const struct node_group *g, uint32_t nodes)
 {
-	return paxos_quorum(g->replica, paxos_delivered(g->replica) + 1, nodes);
+	return paxos_quorum(g->replica, paxos_delivered(g->replica) + 1, nodes) &&
+	       paxos_quorum(g->replica, PAXOS_SLOT_END, nodes);
 }
 
 bool
@@ -288,12 +291,15 @@ out_deliver(struct node *n, struct node_group *g, const struct paxos_output_item
 	if (r->value.handle != PAXOS_NO_VALUE)
 		pool_retain(n->pool, r->value.handle);
 	g->delivered_slot = item->slot;
+	if (item->value.change != 0)
+		node_directory_delivered(n, g, item);
 	node_emit(n, &(struct node_output){
 			     .kind = NODE_OUT_DELIVER,
 			     .group = g->number,
 			     .slot = item->slot,
 			     .data = r->value.bytes > 0 ? value_data(n, r->value.handle) : NULL,
 			     .bytes = r->value.bytes,
+			     .change = r->value.change,
 		     });
 }
 
@@ -544,27 +550,6 @@ node_group_result(const struct node *n, const struct node_group *g, uint64_t ind
 	return &g->result[index & (n->config.results_max - 1)];
 }
 
-/* Group 0's own entries: a uuid that becomes the next group. One that exists, or
- * that finds no room, is void. */
-static void
-apply_directory(struct node *n, const uint8_t *data, uint32_t bytes)
-{
-	if (bytes != UUID_BYTES || node_group_by_uuid(n, data) ||
-	    n->group_count > n->config.groups_max)
-		return;
-	uint32_t number = n->group_count;
-	struct node_group *g = node_group_create(n, number, data);
-	if (!n->started)
-		return;
-	if (!n->log_failed) {
-		/* Before its first record: replay meets groups in the order of the log,
-		 * while group 0's delivery of this entry may be logged much later. */
-		memcpy(n->scratch + FRAME_HEADER_BYTES, data, UUID_BYTES);
-		node_log(n, n->scratch, FRAME_HEADER_BYTES + UUID_BYTES, NODE_RECORD_GROUP, number);
-	}
-	node_group_start(n, g);
-}
-
 /* The payload is to stay. */
 static void
 note_spread(struct node *n, struct node_group *g, struct node_result *result)
@@ -679,13 +664,14 @@ apply_value(struct node *n, struct node_group *g, struct node_recent *r, uint32_
 {
 	const uint8_t *data = r->value.bytes > 0 ? value_data(n, r->value.handle) : NULL;
 
-	while (g->apply_offset + NODE_ENTRY_HEAD_BYTES <= r->value.bytes) {
+	/* A change of the voters is the replica's own, and holds no entries. */
+	while (r->value.change == 0 && g->apply_offset + NODE_ENTRY_HEAD_BYTES <= r->value.bytes) {
 		uint32_t bytes = bytes_get_u32(data + g->apply_offset);
 		const uint8_t *at = data + g->apply_offset + NODE_ENTRY_HEAD_BYTES;
 
 		must(bytes <= r->value.bytes - g->apply_offset - NODE_ENTRY_HEAD_BYTES);
 		if (!g->state) {
-			apply_directory(n, at, bytes);
+			node_directory_apply(n, at, bytes);
 		} else {
 			if (!apply_entry(n, g, at, bytes, budget))
 				return true;
@@ -775,6 +761,8 @@ node_group_duties(struct node *n, struct node_group *g)
 		return;
 	if (!g->applying)
 		group_sweep(g->state, 4096);
+	if (node_group_leads(n, g))
+		node_directory_copy(n, g);
 	if (!node_group_leads(n, g) || !group_created(g->state)) {
 		memset(g->absent_ns, 0, sizeof g->absent_ns);
 		return;

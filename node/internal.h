@@ -2,6 +2,7 @@
  * node/internal.h - what the files of node/ share behind node.h.
  *
  * node.c          memory, the switch over inputs, the log, wire events
+ * directory.c     which groups there are, and who votes in them
  * group.c         one group: its replica, proposals, delivery, results
  * history.c       old results and places: rows of them in the log, and reading them
  * attend.c        members at this node: opening, joining, attaching
@@ -31,7 +32,7 @@
 #define NODE_READS_MAX        64   /* log reads on their way */
 #define NODE_APPLY_HASHES     2048 /* certified per step and group, see DESIGN section 6 */
 #define NODE_FEED_BURST       64   /* entries fed to one member per step */
-#define NODE_RECORD_GROUP     60   /* log record: group `frame.group` exists, body is its uuid */
+#define NODE_RECORD_GROUP     60   /* log record: group `frame.group` exists, see directory.c */
 #define NODE_RECORD_HOLE      64   /* log record: what lies from LSN (u64) up to it is void */
 #define NODE_ENTRY_HEAD_BYTES 4    /* in a value: u32 bytes of the entry that follows */
 #define NODE_NO_SESSION       (-1)
@@ -179,6 +180,7 @@ struct node_group {
 	uint64_t last_accepted;   /* index of the last transaction, 0 none */
 	uint64_t conflicts;
 	uint64_t certified;
+	uint64_t voters_number; /* of group 0's configuration that was copied last */
 	uint8_t uuid[UUID_BYTES];
 
 	struct node_place *place;           /* ring of places, by slot */
@@ -194,6 +196,15 @@ struct node_group {
 	struct node_compare compare[NODE_NODES_MAX][NODE_COMPARE_MAX]; /* rings, a node each */
 	uint64_t absent_ns[GROUP_MEMBERS_MAX];      /* since when no session; 0: has one */
 	uint64_t absent_session[GROUP_MEMBERS_MAX]; /* which session that suspicion times */
+};
+
+/* How a group begins: it names its first voters, since those that the appliance began
+ * with may be long gone. */
+struct node_founding {
+	uint8_t uuid[UUID_BYTES];
+	uint64_t number; /* of group 0's configuration then */
+	uint32_t voters; /* 0: all */
+	uint8_t leader;
 };
 
 enum session_stage {
@@ -365,10 +376,23 @@ void node_log(struct node *n, uint8_t *frame, uint32_t frame_bytes, uint8_t kind
 bool node_read_begin(struct node *n, const struct node_read *read, uint32_t bytes);
 int node_session_of_node(const struct node *n, uint8_t node);
 
+/* directory.c */
+void node_directory_found(struct node *n, const uint8_t *uuid);
+void node_directory_apply(struct node *n, const uint8_t *data, uint32_t bytes);
+void node_directory_log(struct node *n, uint32_t number, const struct node_founding *founding);
+void node_directory_record(struct node *n, const struct frame *frame, const uint8_t *data);
+void node_directory_voters(struct node *n, uint32_t voters, uint64_t number);
+void node_directory_copy(struct node *n, struct node_group *g);
+void node_directory_delivered(struct node *n, struct node_group *g,
+			      const struct paxos_output_item *item);
+void node_directory_message(struct node *n, const struct frame *frame, const uint8_t *data,
+			    uint32_t bytes);
+
 /* group.c */
 bool node_pool_short(const struct node *n);
 size_t node_group_memory_bytes(const struct node_config *config);
-struct node_group *node_group_create(struct node *n, uint32_t number, const uint8_t *uuid);
+struct node_group *node_group_create(struct node *n, uint32_t number,
+				     const struct node_founding *founding);
 struct node_group *node_group_by_uuid(struct node *n, const uint8_t *uuid);
 struct node_group *node_group_by_number(struct node *n, uint32_t number);
 void node_group_start(struct node *n, struct node_group *g);

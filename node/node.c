@@ -123,8 +123,6 @@ check_history(const struct node_config *c)
 struct node *
 node_init(void *memory, const struct node_config *config)
 {
-	static const uint8_t nobody[UUID_BYTES] = {0};
-
 	must(memory);
 	must(config->node_count <= NODE_NODES_MAX);
 	must(config->self < config->node_count);
@@ -151,7 +149,9 @@ node_init(void *memory, const struct node_config *config)
 				 &(struct node_cursor){.series = HISTORY_PAYLOADS,
 						       .purpose = READ_ROW_FOR_NODE,
 						       .voter = i});
-	node_group_create(n, 0, nobody);
+	node_group_create(
+		n, 0,
+		&(struct node_founding){.voters = n->config.voters, .leader = n->config.leader});
 	return n;
 }
 
@@ -425,9 +425,7 @@ record(struct node *n, const struct node_input *in)
 		node_group_record(n, &frame, in->data);
 		return;
 	}
-	must(in->bytes == FRAME_HEADER_BYTES + UUID_BYTES);
-	if (!node_group_by_number(n, frame.group))
-		node_group_create(n, frame.group, in->data + FRAME_HEADER_BYTES);
+	node_directory_record(n, &frame, in->data);
 }
 
 static void
@@ -490,7 +488,9 @@ message(struct node *n, const struct wire_event *event)
 		n->dropped_epoch++;
 		return;
 	}
-	if (s->stage == SESSION_NODE && frame.kind == PROTOCOL_RESULTS)
+	if (s->stage == SESSION_NODE && frame.kind == PROTOCOL_VOTERS)
+		node_directory_message(n, &frame, event->data, event->bytes);
+	else if (s->stage == SESSION_NODE && frame.kind == PROTOCOL_RESULTS)
 		node_compare_message(n, s->node, &frame, event->data, event->bytes);
 	else if (s->stage == SESSION_NODE && frame.kind >= PROTOCOL_OPEN)
 		node_move_message(n, event->session, &frame, event->data, event->bytes);
@@ -641,6 +641,9 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 		return;
 	case NODE_IN_START:
 		start(n, in);
+		break;
+	case NODE_IN_VOTERS:
+		node_directory_voters(n, in->voters, in->number);
 		break;
 	case NODE_IN_KEYS:
 		node_attend_keys(n, in->keys, in->key_count);

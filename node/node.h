@@ -63,8 +63,9 @@ struct node_key {
 
 struct node_config {
 	uint8_t self;       /* 0..node_count-1 */
-	uint8_t node_count; /* 1, 3, 5 or 7 */
-	uint8_t leader;     /* owner of ballot 0, of every group */
+	uint8_t node_count; /* 1..NODE_NODES_MAX */
+	uint8_t leader;     /* owner of ballot 0 of group 0, a voter */
+	uint32_t voters;    /* a bit per node: who votes in group 0 at first; 0: all */
 	uint8_t epoch[EPOCH_BYTES];
 	uint8_t uuid[NODE_NODES_MAX][16];
 	struct endpoint endpoint[NODE_NODES_MAX];
@@ -116,6 +117,10 @@ enum node_input_kind {
 		7, /* data, bytes: entropy; at start 64 bytes at least, then now and then */
 	NODE_IN_TICK = 8,
 	NODE_IN_KEYS = 9, /* keys, key_count: all that are listed now, and no others */
+	NODE_IN_VOTERS = 10,
+	/* voters, number: these nodes are to vote, if the configuration of group 0 still has
+	 * that number; node_status() shows what came of it. Lost where nobody leads, or where a
+	 * change is not in force yet. */
 };
 
 struct node_input {
@@ -129,6 +134,8 @@ struct node_input {
 	enum paxos_tail tail;
 	const struct node_key *keys;
 	uint32_t key_count; /* at most NODE_KEYS_MAX */
+	uint32_t voters;    /* a bit per node */
+	uint64_t number;
 	bool more; /* another input of the same burst follows: proposals may still be batched */
 };
 
@@ -149,6 +156,7 @@ struct node_output {
 	const uint8_t *data;
 	uint32_t bytes;
 	uint32_t group;
+	uint32_t change; /* DELIVER: of the voters, as in struct paxos_value */
 	uint64_t after_lsn;
 	uint64_t lsn;
 	uint64_t slot;
@@ -185,7 +193,9 @@ struct node_turned_away {
 struct node_group_status {
 	uint32_t group;
 	uint8_t uuid[16];
-	uint8_t leader; /* or PAXOS_NO_VOTER */
+	uint8_t leader;                           /* or PAXOS_NO_VOTER */
+	struct paxos_configuration configuration; /* the latest */
+	bool settled; /* a majority of its voters has all that others voted on before */
 	uint64_t delivered_slot;
 	uint64_t last_index;
 	uint64_t horizon_index;
@@ -198,6 +208,7 @@ struct node_group_status {
 struct node_status {
 	uint8_t self;
 	uint64_t process;
+	bool may_leave;      /* it votes nowhere any more, and nobody needs its votes */
 	bool voting;         /* false after a write error, or while a cut tail is settled */
 	uint32_t differing;  /* a bit per node that computed another result than this one */
 	bool repairing;      /* the log lacks what it had; the other nodes are asked for it */

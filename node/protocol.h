@@ -24,8 +24,9 @@
  *     LEAVE                         ->      logs it
  *                                   <-      ENDED
  *
- * Nodes say OFFER, FETCH, CHUNK and HELD to each other too, and RESULTS: what they
- * computed up to an index; see node/compare.c.
+ * Nodes say OFFER, FETCH, CHUNK and HELD to each other too; RESULTS: what they computed
+ * up to an index, see node/compare.c; and VOTERS, to who leads group 0: a change that an
+ * administrator wants, see node/directory.c.
  *
  * Ownership  `data` of a decoded message points into the bytes given.
  * Errors     protocol_decode() answers false for what is short, long, of another
@@ -66,7 +67,8 @@ enum protocol_kind {
 	PROTOCOL_HELD = 83,
 	PROTOCOL_PIECE = 84,
 	PROTOCOL_RESULTS = 85,
-	PROTOCOL_END = 86,
+	PROTOCOL_VOTERS = 86,
+	PROTOCOL_END = 87,
 };
 
 enum protocol_flag {
@@ -78,18 +80,18 @@ enum protocol_flag {
 
 struct protocol_message {
 	uint8_t kind;
-	uint32_t group;           /* every kind: the frame's */
-	uint64_t incarnation;     /* every kind: the frame's; 0 where there is none yet */
-	uint8_t node;             /* GROUP: the leader's, or PAXOS_NO_VOTER */
-	uint8_t reason;           /* JOINED: enum member_refusal; ENDED: enum group_view_change */
-	uint8_t verdict;          /* VERDICT: enum group_verdict */
-	uint32_t flags;           /* enum protocol_flag; ENTRY, PIECE: enum submit_flag; ATTACHED,
-				   * OFFER, CHUNK: bytes of a chunk; HELD: a bit per node */
-	uint64_t session;         /* ATTACH, ATTACHED */
-	uint64_t sequence;        /* VERDICT, OFFER, FETCH, CHUNK, HELD; ATTACH, PROGRESS: floor;
-				   * VIEW: the view's counter; PIECE: offset */
-	uint64_t index;           /* of the entry; JOINED: first missing; ATTACH: feed from here;
-				   * OFFER: bytes to be had; FETCH, CHUNK: offset */
+	uint32_t group;       /* every kind: the frame's */
+	uint64_t incarnation; /* every kind: the frame's; 0 where there is none yet */
+	uint8_t node;         /* GROUP: the leader's, or PAXOS_NO_VOTER */
+	uint8_t reason;       /* JOINED: enum member_refusal; ENDED: enum group_view_change */
+	uint8_t verdict;      /* VERDICT: enum group_verdict */
+	uint32_t flags;       /* enum protocol_flag; ENTRY, PIECE: enum submit_flag; ATTACHED,
+			       * OFFER, CHUNK: bytes of a chunk; HELD: a bit per node */
+	uint64_t session;     /* ATTACH, ATTACHED */
+	uint64_t sequence;    /* VERDICT, OFFER, FETCH, CHUNK, HELD; ATTACH, PROGRESS: floor;
+			       * VIEW: the view's counter; PIECE: offset */
+	uint64_t index; /* of the entry; VOTERS: number of the configuration; JOINED: first missing;
+			 * ATTACH: feed from here; OFFER: bytes to be had; FETCH, CHUNK: offset */
 	uint64_t previous;        /* ENTRY, PIECE, THROUGH, VIEW: index of the message before it */
 	uint64_t own;             /* ENTRY, PIECE, THROUGH, VIEW: highest own outcome below it;
 				   * ATTACHED: bytes of an entry at most */

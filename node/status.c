@@ -52,7 +52,9 @@ node_status(const struct node *n, struct node_status *status)
 	status->other_versions = w->other_versions;
 	status->other_version = w->other_version;
 	status->other_version_from = w->other_version_from;
+	status->may_leave = true;
 	for (uint32_t i = 0; i < n->group_count; i++) {
+		status->may_leave &= paxos_may_leave(n->group[i].replica);
 		status->voting &= paxos_is_voting(n->group[i].replica);
 		status->repairing |= paxos_doubt(n->group[i].replica) == PAXOS_TAIL_MISSING;
 	}
@@ -68,6 +70,8 @@ node_group_status(const struct node *n, uint32_t position, struct node_group_sta
 	*status = (struct node_group_status){
 		.group = g->number,
 		.leader = g->leader,
+		.configuration = *paxos_configuration(g->replica),
+		.settled = paxos_settled(g->replica) == paxos_configuration(g->replica)->number,
 		.delivered_slot = g->delivered_slot,
 	};
 	memcpy(status->uuid, g->uuid, UUID_BYTES);

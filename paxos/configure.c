@@ -216,6 +216,12 @@ paxos_configuration(const struct paxos_replica *r)
 	return configuration_latest(r);
 }
 
+uint64_t
+paxos_settled(const struct paxos_replica *r)
+{
+	return r->settled;
+}
+
 bool
 paxos_may_leave(const struct paxos_replica *r)
 {

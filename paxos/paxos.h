@@ -252,6 +252,10 @@ bool paxos_can_change(const struct paxos_replica *replica);
 /* The latest that was delivered, in force or not yet. */
 const struct paxos_configuration *paxos_configuration(const struct paxos_replica *replica);
 
+/* The configuration that a majority of its voters has reached, with all that was voted on
+ * before it; as far as the leader has said so here. */
+uint64_t paxos_settled(const struct paxos_replica *replica);
+
 /* True for one that is no voter, nor will be, when a majority of those who are has
  * delivered everything that it had a vote on: it may go for good. */
 bool paxos_may_leave(const struct paxos_replica *replica);

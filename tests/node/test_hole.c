@@ -107,16 +107,14 @@ live(enum paxos_tail tail)
 static void
 setup(void)
 {
-	static const uint8_t uuid[UUID_BYTES] = {9};
+	static const struct node_founding founding = {.uuid = {9}, .voters = 7};
 	struct node_sink sink = {.emit = emit};
 
 	memset(&bench, 0, sizeof bench);
 	live(PAXOS_TAIL_CLEAN);
 	bench.node->sink = &sink;
-	memcpy(bench.node->scratch + FRAME_HEADER_BYTES, uuid, UUID_BYTES);
-	node_log(bench.node, bench.node->scratch, FRAME_HEADER_BYTES + UUID_BYTES,
-		 NODE_RECORD_GROUP, 1);
-	node_group_start(bench.node, node_group_create(bench.node, 1, uuid));
+	node_directory_log(bench.node, 1, &founding);
+	node_group_start(bench.node, node_group_create(bench.node, 1, &founding));
 	bench.node->sink = NULL;
 	cr_assert_eq(bench.count, 3);
 }

@@ -60,6 +60,8 @@ static const struct node_config config = {
 	.expel_ns = 1000000000,
 };
 
+static const struct node_founding founding = {.uuid = {9}, .voters = 1};
+
 static void
 give(struct bench *b, struct node_input in)
 {
@@ -90,7 +92,6 @@ bench_free(struct bench *b)
 static void
 start(struct bench *b)
 {
-	static const uint8_t uuid[UUID_BYTES] = {9};
 	static struct node_sink sink;
 
 	give(b, (struct node_input){.kind = NODE_IN_START,
@@ -103,7 +104,7 @@ start(struct bench *b)
 	b->node->sink = &sink;
 	b->group = node_group_by_number(b->node, 1);
 	if (!b->group)
-		b->group = node_group_create(b->node, 1, uuid);
+		b->group = node_group_create(b->node, 1, &founding);
 }
 
 /* The log has come so far, with nothing in it. */
@@ -252,8 +253,7 @@ replayed(const struct bench *first)
 static void
 log_group(struct bench *b)
 {
-	memset(b->node->scratch + FRAME_HEADER_BYTES, 9, UUID_BYTES);
-	node_log(b->node, b->node->scratch, FRAME_HEADER_BYTES + UUID_BYTES, NODE_RECORD_GROUP, 1);
+	node_directory_log(b->node, 1, &founding);
 }
 
 Test(node_payload, a_restart_finds_what_was_logged)

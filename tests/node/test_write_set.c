@@ -129,7 +129,7 @@ order(struct bench *b, struct entry e)
 static void
 begin(struct bench *b, uint64_t process)
 {
-	static const uint8_t uuid[UUID_BYTES] = {9};
+	static const struct node_founding founding = {.uuid = {9}, .voters = 1};
 
 	give(b, (struct node_input){.kind = NODE_IN_START,
 				    .process = process,
@@ -139,10 +139,8 @@ begin(struct bench *b, uint64_t process)
 				    .bytes = 64});
 	b->group = node_group_by_number(b->node, 1);
 	if (!b->group) {
-		memcpy(b->node->scratch + FRAME_HEADER_BYTES, uuid, UUID_BYTES);
-		node_log(b->node, b->node->scratch, FRAME_HEADER_BYTES + UUID_BYTES,
-			 NODE_RECORD_GROUP, 1);
-		b->group = node_group_create(b->node, 1, uuid);
+		node_directory_log(b->node, 1, &founding);
+		b->group = node_group_create(b->node, 1, &founding);
 		node_group_start(b->node, b->group);
 	}
 	for (int i = 0; i < 20; i++)

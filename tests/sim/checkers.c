@@ -108,9 +108,11 @@ index_room(struct sim *s, struct check_group *c, uint64_t index)
 }
 
 static uint64_t
-value_hash(const uint8_t *data, uint32_t bytes)
+value_hash(const uint8_t *data, uint32_t bytes, uint32_t change)
 {
-	return bytes == 0 ? 0 : hash_bytes(data, bytes, bytes);
+	uint64_t hash = bytes == 0 ? 0 : hash_bytes(data, bytes, bytes);
+
+	return change == 0 ? hash : hash_fold(hash, change);
 }
 
 /* Rule 2, for a slot that has just been decided. */
@@ -124,11 +126,11 @@ check_majority(struct sim *s, uint32_t group, uint64_t slot, const struct check_
 				continue;
 			for (uint32_t other = 0; other < s->node_count; other++) {
 				for (uint32_t k = 0; k < c->count[other]; k++)
-					holders += c->vote[other][k].ballot ==
-							   c->vote[node][i].ballot &&
-						   c->vote[other][k].value == c->value;
+					if (c->vote[other][k].ballot == c->vote[node][i].ballot &&
+					    c->vote[other][k].value == c->value)
+						holders |= 1u << other;
 			}
-			if (holders > s->node_count / 2)
+			if (voters_majority(s, group, slot, holders))
 				return;
 		}
 	}
@@ -140,7 +142,7 @@ void
 check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 {
 	struct check_slot *c = slot_at(s, out->group, out->slot);
-	uint64_t value = value_hash(out->data, out->bytes);
+	uint64_t value = value_hash(out->data, out->bytes, out->change);
 
 	if (c == NULL)
 		return;
@@ -160,6 +162,7 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 	s->totals.decided++;
 	sim_trace(s, "node %u: delivers group %u slot %llu, %u bytes, first of all", node,
 		  out->group, (unsigned long long)out->slot, out->bytes);
+	voters_delivered(s, out);
 	check_majority(s, out->group, out->slot, c);
 	large_delivered(s, out);
 }
@@ -234,7 +237,7 @@ check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 		sim_trace(s, "group %u: node %llu leads in ballot %llx", frame->group,
 			  (unsigned long long)(m.ballot & 0xff), (unsigned long long)m.ballot);
 	}
-	note_vote(s, node, frame->group, &m, value_hash(value, m.value.bytes));
+	note_vote(s, node, frame->group, &m, value_hash(value, m.value.bytes, m.value.change));
 }
 
 /* No two transactions of a group have one GTID. */
@@ -463,6 +466,7 @@ check_final(struct sim *s)
 {
 	large_final(s);
 	bent_final(s);
+	voters_final(s);
 	for (uint32_t i = 0; i < s->tx_count; i++) {
 		if (s->tx[i].conflict != 0)
 			check_conflict(s, i);

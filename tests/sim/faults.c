@@ -19,7 +19,8 @@ enum fault {
 	FAULT_SERVER_STOPS = 11,
 	FAULT_FORGED = 12,
 	FAULT_BENT = 13,
-	FAULT_COUNT = 14,
+	FAULT_VOTERS = 14,
+	FAULT_COUNT = 15,
 };
 
 static uint8_t
@@ -123,6 +124,9 @@ process_fault(struct sim *s, enum fault fault)
 		break;
 	case FAULT_BENT:
 		bent_begin(s, node);
+		break;
+	case FAULT_VOTERS:
+		voters_change(s, node);
 		break;
 	case FAULT_SERVER_STOPS:
 		server_stop_group(s, server);

@@ -152,8 +152,10 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	struct spread_settled e;
 
 	data += FRAME_HEADER_BYTES;
-	if (frame->kind == NODE_RECORD_GROUP)
+	if (frame->kind == NODE_RECORD_GROUP) {
 		note_group(s, frame, data);
+		voters_founded(s, frame->group, data);
+	}
 	if (frame->kind == NODE_RECORD_SETTLED) {
 		if (!spread_settled_decode(&e, data, bytes)) {
 			sim_fail(s, "node %u logs an end that does not decode", node);
@@ -190,14 +192,15 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 		p->number = transaction_of(s, frame->group, c.incarnation, c.sequence) + 1;
 }
 
+/* The nodes that do, a bit each. */
 static uint32_t
 holders(const struct sim *s, const struct check_payload *p)
 {
-	uint32_t n = 0;
+	uint32_t nodes = 0;
 
 	for (uint32_t i = 0; i < s->node_count; i++)
-		n += p->total > 0 && p->held[i] == p->total;
-	return n;
+		nodes |= p->total > 0 && p->held[i] == p->total ? 1u << i : 0;
+	return nodes;
 }
 
 /* A value that is delivered for the first time: rule 11. What its member had abandoned, or left
@@ -226,10 +229,10 @@ large_delivered(struct sim *s, const struct node_output *out)
 			s->totals.write_sets++;
 		p->ordered = true;
 		p->number = transaction_of(s, p->group, p->incarnation, p->sequence) + 1;
-		sim_trace(s, "sequence %llu of %llu is ordered; %llu bytes on %u disks",
+		sim_trace(s, "sequence %llu of %llu is ordered; %llu bytes on disks %x",
 			  (unsigned long long)p->sequence, (unsigned long long)p->incarnation,
 			  (unsigned long long)p->total, holders(s, p));
-		p->scarce = holders(s, p) <= s->node_count / 2;
+		p->scarce = !voters_majority(s, out->group, out->slot, holders(s, p));
 	}
 }
 
@@ -246,8 +249,8 @@ large_final(struct sim *s)
 
 		if (!p->ordered || p->number == 0 || s->tx[p->number - 1].index == 0)
 			continue;
-		if (p->scarce || holders(s, p) <= s->node_count / 2)
-			sim_fail(s, "transaction %u is accepted, and %u disks hold its payload%s",
+		if (p->scarce || !voters_majority(s, p->group, UINT64_MAX, holders(s, p)))
+			sim_fail(s, "transaction %u is accepted, and disks %x hold its payload%s",
 				 p->number - 1, holders(s, p),
 				 p->scarce ? "; fewer when it was ordered" : "");
 	}

@@ -35,8 +35,9 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->value_bytes_max = 14000;
 	c->payload_bytes_max = SIM_PAYLOAD_BYTES;
 	c->chunk_bytes = 3000;
-	c->horizon = 16;
-	c->values_max = SIM_GROUP_NUMBERS * 16 * 2 + 64;
+	c->horizon = SIM_HORIZON;
+	c->voters = s->voters_first;
+	c->values_max = SIM_GROUP_NUMBERS * SIM_HORIZON * 2 + 64;
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
 	c->stream_bytes = 32768;
 	c->takeover_ns = s->pace * 60 * MS;

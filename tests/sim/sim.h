@@ -53,6 +53,8 @@
 #define SIM_GTIDS_MAX      16384
 #define SIM_GTID_PLACES    (2 * SIM_GTIDS_MAX) /* power of two */
 #define SIM_RETURNED_MAX   1024
+#define SIM_HORIZON        16
+#define SIM_CHANGES_MAX    256
 #define SIM_GROUP_NUMBERS  (SIM_GROUPS_MAX + 1)
 #define SIM_SEGMENT_BYTES  (2u << 20)
 #define SIM_SEGMENTS_MAX   48
@@ -428,6 +430,18 @@ struct check_payload {
 	uint64_t next[SIM_NODES_MAX]; /* the offset that comes next */
 };
 
+/* Who votes in a group, from a slot on. */
+struct sim_change {
+	uint64_t first;
+	uint32_t voters;
+	uint32_t horizon;
+};
+
+struct sim_voters {
+	uint32_t count; /* 0: the group is not known yet */
+	struct sim_change change[SIM_CHANGES_MAX];
+};
+
 /* What one disk holds of one slot. */
 struct check_vote {
 	uint64_t ballot;
@@ -470,7 +484,7 @@ struct sim_options {
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
-		write_sets, bent, rotten;
+		write_sets, bent, rotten, changes;
 	uint64_t node_steps; /* without those that read a log back */
 	uint64_t member_steps;
 };
@@ -515,6 +529,8 @@ struct sim {
 	struct check_group check[SIM_GROUP_NUMBERS];
 	struct check_payload payload[SIM_PAYLOADS_MAX];
 	uint32_t payload_count;
+	struct sim_voters voters[SIM_GROUP_NUMBERS];
+	uint32_t voters_first; /* of group 0 */
 	/* How rough this run is. */
 	uint64_t fault_mean_ns;
 	uint32_t crash_ppm; /* per step */
@@ -528,6 +544,14 @@ struct sim {
 	uint32_t index_hashes_max;
 	uint32_t fault_bits;
 };
+
+/* voters.c */
+void voters_reset(struct sim *s);
+void voters_founded(struct sim *s, uint32_t group, const uint8_t *body);
+void voters_delivered(struct sim *s, const struct node_output *out);
+bool voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
+void voters_change(struct sim *s, uint8_t node);
+void voters_final(struct sim *s);
 
 /* clock.c */
 void sim_push(struct sim *s, uint64_t delay_ns, uint8_t kind, uint8_t process, uint32_t slot);

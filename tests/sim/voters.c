@@ -1,0 +1,107 @@
+/*
+ * tests/sim/voters.c - see sim.h: who votes, from what was delivered alone.
+ *
+ * An administrator asks for other voters now and then, of any node. A change counts from
+ * the slot that decided it on, an event horizon later, unless one before it is not in force
+ * yet. A group begins with the voters that its founding names, read off a disk.
+ */
+#include "base/must.h"
+#include "node/internal.h"
+#include "tests/sim/sim.h"
+
+void
+voters_reset(struct sim *s)
+{
+	memset(s->voters, 0, sizeof s->voters);
+	s->voters[0].count = 1;
+	s->voters[0].change[0] =
+		(struct sim_change){.voters = s->voters_first, .horizon = SIM_HORIZON};
+}
+
+/* A record of a group that exists. */
+void
+voters_founded(struct sim *s, uint32_t group, const uint8_t *body)
+{
+	struct sim_voters *v = &s->voters[group];
+
+	if (v->count > 0)
+		return;
+	v->count = 1;
+	v->change[0] = (struct sim_change){.voters = bytes_get_u32(body + UUID_BYTES + 8),
+					   .horizon = SIM_HORIZON};
+}
+
+/* For the first time. */
+void
+voters_delivered(struct sim *s, const struct node_output *out)
+{
+	struct sim_voters *v = &s->voters[out->group];
+	const struct sim_change *last = &v->change[v->count - 1];
+
+	must(v->count > 0);
+	if (out->change == 0 || out->slot + 1 < last->first)
+		return;
+	must(v->count < SIM_CHANGES_MAX);
+	v->change[v->count] = (struct sim_change){.first = out->slot + last->horizon,
+						  .voters = out->change & 0xff,
+						  .horizon = out->change >> 16 & 0xff};
+	sim_trace(s, "group %u: nodes %x vote from slot %llu on", out->group,
+		  v->change[v->count].voters, (unsigned long long)v->change[v->count].first);
+	v->count++;
+	s->totals.changes++;
+}
+
+/* A majority of those who vote on this slot? */
+bool
+voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes)
+{
+	const struct sim_voters *v = &s->voters[group];
+	uint32_t at = v->count - 1;
+
+	must(v->count > 0);
+	while (v->change[at].first > slot)
+		at--;
+	uint32_t voters = v->change[at].voters;
+	return 2 * __builtin_popcount(nodes & voters) > __builtin_popcount(voters);
+}
+
+/* Two at least: a disk that lies would lose what its node alone had voted on. */
+static uint32_t
+draw_voters(struct sim *s)
+{
+	uint32_t voters;
+
+	do {
+		voters = (uint32_t)random_below(&s->random, 1u << s->node_count);
+	} while (__builtin_popcount(voters) < 2);
+	return voters;
+}
+
+void
+voters_change(struct sim *s, uint8_t node)
+{
+	struct node_input in = {
+		.kind = NODE_IN_VOTERS, .voters = draw_voters(s), .number = s->voters[0].count - 1};
+
+	if (!s->node[node].process.up || s->voters[0].count + 1 >= SIM_CHANGES_MAX)
+		return;
+	sim_trace(s, "node %u: is asked for %x as voters", node, in.voters);
+	sim_node_feed(s, node, &in);
+}
+
+/* At rest every group's voters are group 0's. */
+void
+voters_final(struct sim *s)
+{
+	const struct sim_voters *all = &s->voters[0];
+
+	for (uint32_t g = 1; g < SIM_GROUP_NUMBERS; g++) {
+		const struct sim_voters *v = &s->voters[g];
+
+		if (v->count > 0 &&
+		    v->change[v->count - 1].voters != all->change[all->count - 1].voters)
+			sim_fail(s, "group %u has voters %x, group 0 %x", g,
+				 v->change[v->count - 1].voters,
+				 all->change[all->count - 1].voters);
+	}
+}
