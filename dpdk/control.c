@@ -23,6 +23,28 @@ answer_error(const char *text)
 }
 
 static json_t *
+answer_voters(struct control *c, const json_t *request)
+{
+	const json_t *nodes = json_object_get(request, "voters"), *node;
+	const json_t *number = json_object_get(request, "number");
+	uint32_t voters = 0;
+	size_t i;
+
+	json_array_foreach(nodes, i, node)
+	{
+		json_int_t n = json_integer_value(node);
+		if (!json_is_integer(node) || n < 0 || n >= c->options.facts.node->node_count)
+			return answer_error("voters are numbers of nodes, as status shows them");
+		voters |= 1u << n;
+	}
+	if (voters == 0 || !json_is_integer(number) || json_integer_value(number) < 0)
+		return answer_error("write {\"command\": \"voters\", \"voters\": [0, 1, 2], "
+				    "\"number\": N}, N of group 0's configuration");
+	loop_voters(c->options.loop, voters, (uint64_t)json_integer_value(number));
+	return json_pack("{s:b}", "asked", 1);
+}
+
+static json_t *
 answer(struct control *c, const char *line, size_t bytes)
 {
 	const char *command = NULL;
@@ -31,8 +53,10 @@ answer(struct control *c, const char *line, size_t bytes)
 
 	if (!request || json_unpack(request, "{s:s}", "command", &command) != 0)
 		reply = answer_error("a request is one line: {\"command\": \"status\"}");
+	else if (strcmp(command, "voters") == 0)
+		reply = answer_voters(c, request);
 	else if (strcmp(command, "status") != 0)
-		reply = answer_error("unknown command; this version knows: status");
+		reply = answer_error("unknown command; this version knows: status, voters");
 	else if (!loop_status_request(c->options.loop, CONTROL_ANSWER_MS))
 		reply = answer_error("the poll loop does not answer: it is starting or hangs");
 	else

@@ -395,6 +395,28 @@ take_keys(struct loop *loop)
 	free(keys);
 }
 
+void
+loop_voters(struct loop *loop, uint32_t voters, uint64_t number)
+{
+	uint64_t one = 1;
+
+	must(voters > 0 && voters < 1u << NODE_NODES_MAX);
+	atomic_store_explicit(&loop->voters, number << 8 | voters, memory_order_relaxed);
+	(void)!write(loop->wake_fd, &one, sizeof one);
+}
+
+static void
+take_voters(struct loop *loop)
+{
+	uint64_t wanted;
+
+	if (atomic_load_explicit(&loop->voters, memory_order_relaxed) == 0)
+		return;
+	wanted = atomic_exchange_explicit(&loop->voters, 0, memory_order_relaxed);
+	step(loop, &(struct node_input){
+			   .kind = NODE_IN_VOTERS, .voters = wanted & 0xff, .number = wanted >> 8});
+}
+
 bool
 loop_once(struct loop *loop, uint64_t now_ns)
 {
@@ -406,6 +428,7 @@ loop_once(struct loop *loop, uint64_t now_ns)
 	drain_backlog(loop);
 	if (!log_is_full(loop)) {
 		take_keys(loop);
+		take_voters(loop);
 		did |= receive(loop);
 		did |= tick(loop);
 	}

@@ -129,6 +129,7 @@ struct loop {
 
 	/* The next list of keys, from another thread; NULL: none. */
 	_Atomic(struct loop_keys *) keys;
+	_Atomic uint64_t voters; /* wanted by an administrator: number << 8 | voters; 0: nothing */
 	_Atomic bool stopping;
 	_Atomic uint32_t status_wanted;
 	_Atomic uint32_t status_done;
@@ -151,6 +152,9 @@ void loop_run(struct loop *loop);
 
 /* Whom the node knows from now on; copied. Any thread. 0 or -ENOMEM. */
 int loop_keys(struct loop *loop, const struct node_key *keys, uint32_t count);
+
+/* Which nodes are to vote, a bit each; see NODE_IN_VOTERS. Any thread. */
+void loop_voters(struct loop *loop, uint32_t voters, uint64_t number);
 
 /* Ends loop_run(). Safe in a signal handler. */
 void loop_stop(struct loop *loop);

@@ -50,6 +50,16 @@ node_uuid(uint32_t id, uint8_t uuid[16])
 		uuid[15 - i] = (uint8_t)(id >> 8 * i);
 }
 
+static bool
+is_spare(const struct hw_config *c, uint32_t id)
+{
+	for (uint32_t i = 0; i < c->spares.count; i++) {
+		if (c->spares.id[i] == id)
+			return true;
+	}
+	return false;
+}
+
 static int
 plan_nodes(struct plan *plan, struct hw_error *error)
 {
@@ -65,6 +75,7 @@ plan_nodes(struct plan *plan, struct hw_error *error)
 		must(number < NODE_NODES_MAX);
 		n->endpoint[number] = c->nodes.node[i].address;
 		node_uuid(c->nodes.node[i].id, n->uuid[number]);
+		n->voters |= is_spare(c, c->nodes.node[i].id) ? 0 : 1u << number;
 		if (!endpoint_is_ipv4(&c->nodes.node[i].address))
 			return hw_error_set(error, -EINVAL,
 					    "node %u has an IPv6 address: DPDK ports serve IPv4 so "
@@ -75,6 +86,7 @@ plan_nodes(struct plan *plan, struct hw_error *error)
 			found = true;
 		}
 	}
+	n->leader = (uint8_t)__builtin_ctz(n->voters);
 	if (!found)
 		return hw_error_set(error, -EINVAL,
 				    "[appliance] nodes does not list this node's id %u", c->id);
@@ -270,8 +282,9 @@ plan_print(const struct plan *plan, FILE *out)
 	for (uint8_t i = 0; i < n->node_count; i++) {
 		char endpoint[STATUS_ENDPOINT_BYTES];
 		status_endpoint(&n->endpoint[i], endpoint);
-		fprintf(out, "           %u  %s%s%s\n", i, endpoint,
+		fprintf(out, "           %u  %s%s%s%s\n", i, endpoint,
 			i == n->self ? "  this node" : "",
+			n->voters >> i & 1 ? "" : "  no voter at first",
 			i == n->leader ? "  leads at first" : "");
 	}
 	fprintf(out, "port       %s\n           /%u, MTU %u, profile %s\n", c->eal, c->prefix_bits,

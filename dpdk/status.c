@@ -79,6 +79,7 @@ node_of(const struct loop_snapshot *s, const struct status_facts *facts)
 	put(node, "protocol", PROTOCOL_VERSION);
 	put_bool(node, "voting", s->node.voting);
 	put_bool(node, "repairing", s->node.repairing);
+	put_bool(node, "may_leave", s->node.may_leave);
 	put_text(node, "profile", facts->profile == LOOP_DEDICATED ? "dedicated" : "shared");
 	put(node, "uptime_s", (s->now_ns - facts->started_ns) / NANOSECONDS);
 	put(node, "values_free", s->node.values_free);
@@ -99,6 +100,7 @@ nodes_of(const struct loop_snapshot *s, const struct status_facts *facts)
 		put_text(node, "endpoint", endpoint);
 		put_bool(node, "self", i == s->node.self);
 		put_bool(node, "connected", i == s->node.self || (s->node.link_up >> i & 1) != 0);
+		put_bool(node, "votes", (s->group[0].configuration.voters >> i & 1) != 0);
 		put_bool(node, "differs", (s->node.differing >> i & 1) != 0);
 		(void)json_array_append_new(nodes, node);
 	}
@@ -125,6 +127,25 @@ member_of(const struct node_member_status *m)
 	return member;
 }
 
+/* Who votes. */
+static json_t *
+configuration_of(const struct node_group_status *g)
+{
+	json_t *configuration = json_object();
+	json_t *voters = json_array();
+
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++) {
+		if (g->configuration.voters >> i & 1)
+			(void)json_array_append_new(voters, json_integer(i));
+	}
+	put(configuration, "number", g->configuration.number);
+	put(configuration, "first_slot", g->configuration.first);
+	put_bool(configuration, "in_force", g->delivered_slot + 1 >= g->configuration.first);
+	put_bool(configuration, "settled", g->settled);
+	(void)json_object_set_new(configuration, "voters", voters);
+	return configuration;
+}
+
 static json_t *
 group_of(const struct loop_snapshot *s, const struct node_group_status *g)
 {
@@ -136,6 +157,7 @@ group_of(const struct loop_snapshot *s, const struct node_group_status *g)
 	put(group, "number", g->group);
 	put_text(group, "uuid", uuid);
 	put_leader(group, g->leader);
+	(void)json_object_set_new(group, "configuration", configuration_of(g));
 	put(group, "delivered_slot", g->delivered_slot);
 	put(group, "last_index", g->last_index);
 	put(group, "horizon_index", g->horizon_index);

@@ -25,6 +25,7 @@ enum kind {
 	KIND_IP = 9,
 	KIND_ADDRESSES = 10,
 	KIND_NODES = 11,
+	KIND_IDS = 12,
 };
 
 struct key {
@@ -49,6 +50,7 @@ static const struct key keys[] = {
 	{"node", "name", KIND_TEXT, AT(name), false, 1, 63, "synod", NULL},
 	{"node", "address", KIND_ADDRESSES, AT(addresses), true, 0, 0, NULL, NULL},
 	{"appliance", "nodes", KIND_NODES, AT(nodes), true, 0, 0, NULL, NULL},
+	{"appliance", "spares", KIND_IDS, AT(spares), false, 0, 0, NULL, NULL},
 	{"appliance", "durability", KIND_CHOICE, AT(durability), false, 0, 0, "disk",
 	 "disk memory"},
 	{"appliance", "epoch", KIND_EPOCH, AT(epoch), false, 0, 0, NULL, NULL},
@@ -300,7 +302,7 @@ put_node(struct parser *p, const struct key *key, char *element, struct hw_confi
 		return refuse(p, key, "write id@address:port, as in 1@10.77.0.1:4000", shown);
 	node.id = (uint32_t)id;
 	if (out->count == HW_CONFIG_NODES_MAX)
-		return refuse(p, key, "an appliance has 1, 3, 5 or 7 nodes", shown);
+		return refuse(p, key, "an appliance has seven nodes at most", shown);
 	for (uint32_t i = 0; i < out->count; i++) {
 		if (out->node[i].id == node.id)
 			return refuse(p, key, "duplicate node id: give each node its own", shown);
@@ -315,19 +317,31 @@ static int
 put_nodes(struct parser *p, const struct key *key, char *value, struct hw_config_nodes *out)
 {
 	char *rest = value, *element;
-	char count[16];
 
 	while ((element = next_element(&rest)) != NULL) {
 		int code = put_node(p, key, element, out);
 		if (code != 0)
 			return code;
 	}
-	snprintf(count, sizeof count, "%u nodes", out->count);
-	if (out->count % 2 == 0)
-		return refuse(p, key,
-			      "an appliance has 1, 3, 5 or 7: an even number survives no "
-			      "more failures than the odd one below it",
-			      count);
+	return 0;
+}
+
+static int
+put_ids(struct parser *p, const struct key *key, char *value, struct hw_config_ids *out)
+{
+	char *rest = value, *element;
+
+	while ((element = next_element(&rest)) != NULL) {
+		uint64_t id;
+		if (!read_number(element, false, &id) || id < 1 || id > 65535)
+			return refuse(p, key, "write ids of nodes, as in 4, 5", element);
+		for (uint32_t i = 0; i < out->count; i++)
+			if (out->id[i] == id)
+				return refuse(p, key, "duplicate id: name each once", element);
+		if (out->count == HW_CONFIG_NODES_MAX)
+			return refuse(p, key, "an appliance has seven nodes at most", element);
+		out->id[out->count++] = (uint32_t)id;
+	}
 	return 0;
 }
 
@@ -362,6 +376,8 @@ put(struct parser *p, const struct key *key, char *value)
 		return put_addresses(p, key, value, out);
 	case KIND_NODES:
 		return put_nodes(p, key, value, out);
+	case KIND_IDS:
+		return put_ids(p, key, value, out);
 	}
 	must(false);
 	return -EINVAL;
@@ -468,6 +484,31 @@ set_standards(struct parser *p)
 	return 0;
 }
 
+/* Who votes at first: the nodes without the spares. */
+static int
+check_voters(const struct parser *p)
+{
+	const struct hw_config *c = p->config;
+
+	for (uint32_t i = 0; i < c->spares.count; i++) {
+		bool found = false;
+		for (uint32_t k = 0; k < c->nodes.count; k++)
+			found |= c->nodes.node[k].id == c->spares.id[i];
+		if (!found)
+			return hw_error_set(p->error, -EINVAL,
+					    "%s: [appliance] spares names node %u, which nodes "
+					    "does not: add it there with its address",
+					    p->name, c->spares.id[i]);
+	}
+	if ((c->nodes.count - c->spares.count) % 2 == 1)
+		return 0;
+	return hw_error_set(p->error, -EINVAL,
+			    "%s: [appliance] nodes = %u nodes that vote: an appliance has 1, 3, 5 "
+			    "or 7 of them at first, since an even number survives no more failures "
+			    "than the odd one below it; name one in spares",
+			    p->name, c->nodes.count - c->spares.count);
+}
+
 /* What no single line can show. */
 static int
 check_whole(const struct parser *p)
@@ -486,6 +527,9 @@ check_whole(const struct parser *p)
 				    "three segments of segment_bytes: raise the one or lower the "
 				    "other",
 				    p->name);
+	int code = check_voters(p);
+	if (code != 0)
+		return code;
 	for (uint32_t i = 0; i < c->nodes.count; i++) {
 		if (c->nodes.node[i].id != c->id)
 			continue;

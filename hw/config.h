@@ -66,6 +66,12 @@ struct hw_config_nodes {
 	struct hw_config_node node[HW_CONFIG_NODES_MAX];
 };
 
+/* Of nodes, by their ids. */
+struct hw_config_ids {
+	uint32_t count;
+	uint32_t id[HW_CONFIG_NODES_MAX];
+};
+
 /* `given` is false where the file leaves it to the program. */
 struct hw_config_mac {
 	bool given;
@@ -84,9 +90,10 @@ struct hw_config {
 	struct hw_config_addresses addresses;
 	/* [appliance] */
 	struct hw_config_nodes nodes;
-	uint32_t durability;        /* enum hw_durability */
-	uint8_t epoch[EPOCH_BYTES]; /* zeros: the one the log holds */
-	uint32_t event_horizon;     /* rounds */
+	struct hw_config_ids spares; /* those of them that do not vote at first */
+	uint32_t durability;         /* enum hw_durability */
+	uint8_t epoch[EPOCH_BYTES];  /* zeros: the one the log holds */
+	uint32_t event_horizon;      /* rounds */
 	/* [port] */
 	char eal[HW_CONFIG_TEXT_BYTES];
 	struct hw_config_mac mac;

@@ -1,4 +1,4 @@
-"""Three synodd on one bridge, one namespace each, for device tests.
+"""Three synodd (or so) on one bridge, one namespace each, for device tests.
 
     with Bridge(3) as net, Appliance(net, SYNODD, SYNODCTL) as appliance:   # sealed; or seal='none'
         appliance.start(0)
@@ -21,7 +21,8 @@ id = {id}
 name = node-{number}
 address = 10.77.0.{id}:4000
 [appliance]
-nodes = 1@10.77.0.1:4000, 2@10.77.0.2:4000, 3@10.77.0.3:4000
+nodes = {nodes}
+{spares}
 durability = {durability}
 [port]
 eal = {eal}
@@ -44,22 +45,27 @@ socket = {folder}/control{number}
 
 class Appliance:
     def __init__(self, net, synodd, synodctl, durability='disk', within=None, tell=True,
-                 **limits):
+                 nodes=3, spares='', **limits):
+        """`spares`: ids of nodes that do not vote at first; a node's id is its number and one."""
+        self.count = nodes
+        self.addresses = [f'10.77.0.{1 + number}:4000' for number in range(nodes)]
         self.settings = {'durability': durability, 'eal': EAL, 'log_bytes_max': '64 MiB',
-                         'index_hashes_max': 65536, 'seal': 'on', **limits}
+                         'index_hashes_max': 65536, 'seal': 'on',
+                         'nodes': ', '.join(f'{1 + n}@{at}' for n, at in enumerate(self.addresses)),
+                         'spares': f'spares = {spares}' if spares else '', **limits}
         self.within = within
         self.tell = tell
         self.net = net
         self.synodd = synodd
         self.synodctl = synodctl
-        self.process = [None, None, None]
+        self.process = [None] * nodes
         self.sealed = self.settings['seal'] == 'on'
         self.keys = []
         self.folder = None
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix='synod-device-', dir=self.within)
-        for number in range(3):
+        for number in range(self.count):
             with open(self.config(number), 'w', encoding='ascii') as file:
                 file.write(CONFIG.format(id=number + 1, number=number, folder=self.folder,
                                          **self.settings))
@@ -73,7 +79,7 @@ class Appliance:
                 process.kill()
                 process.wait()
         if self.tell and kind not in (None, KeyboardInterrupt):
-            for number in range(3):
+            for number in range(self.count):
                 print(f'--- node {number} said', self.said(number), sep='\n', flush=True)
         shutil.rmtree(self.folder)
 
@@ -86,15 +92,15 @@ class Appliance:
 
     def make_keys(self):
         """A key for each node, listed at the others."""
-        self.keys = [self.key_command('new', self.key_file(number)) for number in range(3)]
-        for number in range(3):
-            for other in range(3):
+        self.keys = [self.key_command('new', self.key_file(number)) for number in range(self.count)]
+        for number in range(self.count):
+            for other in range(self.count):
                 if other != number:
                     self.key_command('add', self.key_file(number), self.keys[other], 'node', other + 1)
 
     def list_server(self, key, uuid='any', groups='any'):
         """Lists a server's key at all nodes; those that run read it within a second."""
-        for number in range(3):
+        for number in range(self.count):
             self.key_command('add', self.key_file(number), key, 'server', uuid, 'group', groups)
             if self.process[number] and self.process[number].poll() is None:
                 self.process[number].send_signal(signal.SIGHUP)
@@ -123,10 +129,14 @@ class Appliance:
         self.process[number].send_signal(signal.SIGTERM)
         return self.process[number].wait(timeout=10)
 
-    def ask(self, number, *options):
-        return subprocess.run([self.synodctl, 'status', '--socket',
-                               f'{self.folder}/control{number}', *options],
+    def tool(self, number, *words):
+        """synodctl, of this node."""
+        return subprocess.run([self.synodctl, *map(str, words), '--socket',
+                               f'{self.folder}/control{number}'],
                               capture_output=True, text=True, check=False)
+
+    def ask(self, number, *options):
+        return self.tool(number, 'status', *options)
 
     def status(self, number):
         """The status object, or None while the node does not answer."""

@@ -10,7 +10,6 @@ import time
 
 from appliance import check, wait_for
 
-NODES = '10.77.0.1:4000,10.77.0.2:4000,10.77.0.3:4000'
 NO_ROW = 64
 ERRORS = ('stale', 'full', 'gtid', 'killed', 'not_taken', 'ended', 'no_room')
 Line = collections.namedtuple('Line', 'letter index gno row seen id hash')
@@ -25,7 +24,7 @@ class Member:
         self.appliance = appliance
         self.number = number
         self.state = f'{folder or appliance.folder}/member{number}'
-        self.options = {'nodes': NODES, **options}
+        self.options = {'nodes': ','.join(appliance.addresses), **options}
         if appliance.sealed:
             self.options = {**self.options, **self.links()}
         self.process = None
@@ -40,7 +39,7 @@ class Member:
         uuid = f'{self.number:02x}000000-0000-0000-0000-000000000000'
         if not os.path.exists(path):
             self.appliance.list_server(self.appliance.key_command('new', path), uuid)
-        nodes = ','.join(f'{node}={key}' for node, key in zip(NODES.split(','), self.appliance.keys))
+        nodes = ','.join(f'{node}={key}' for node, key in zip(self.appliance.addresses, self.appliance.keys))
         return {'nodes': nodes, 'key_file': path}
 
     def start(self, **options):

@@ -33,6 +33,8 @@ setup(void)
 	snapshot.group[0] = (struct node_group_status){.group = 0, .leader = 2};
 	snapshot.group[1] = (struct node_group_status){
 		.group = 5, .leader = PAXOS_NO_VOTER, .conflicts = 12, .member_count = 1};
+	snapshot.group[0].configuration = (struct paxos_configuration){.number = 3, .voters = 5};
+	snapshot.group[1].configuration.voters = 6;
 	snapshot.member[0] =
 		(struct loop_member){.group = 5, .status = {.host = "db1", .port = 3306}};
 	snapshot.frame_drop[FRAMES_DROP_FRAGMENT] = 3;
@@ -70,6 +72,10 @@ Test(dpdk_status, says_what_the_snapshot_holds)
 	cr_assert(json_is_null(at(status, "/groups/1/leader")));
 	cr_assert_eq(json_integer_value(at(status, "/groups/1/conflicts")), 12);
 	cr_assert_eq(json_array_size(at(status, "/groups/0/members")), 0);
+	cr_assert_eq(json_integer_value(at(status, "/groups/0/configuration/number")), 3);
+	cr_assert_eq(json_integer_value(at(status, "/groups/0/configuration/voters/1")), 2);
+	cr_assert(json_is_false(at(status, "/nodes/1/votes")));
+	cr_assert(json_is_true(at(status, "/nodes/2/votes")));
 	cr_assert_str_eq(json_string_value(at(status, "/groups/1/members/0/host")), "db1");
 	cr_assert_eq(json_integer_value(at(status, "/drops/received_frames/fragment")), 3);
 	cr_assert(json_is_null(at(status, "/log/write_error")));

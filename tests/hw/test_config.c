@@ -147,6 +147,14 @@ Test(hw_config, bad_addresses_are_refused_with_the_form)
 		"id@address:port");
 }
 
+Test(hw_config, spares_are_nodes_that_do_not_vote_at_first)
+{
+	cr_assert_eq(parse(GOOD "[appliance]\nspares = 1, 3\n"), 0, "%s", error.text);
+	cr_assert_eq(config.nodes.count, 3);
+	cr_assert_eq(config.spares.count, 2);
+	cr_assert_eq(config.spares.id[1], 3);
+}
+
 Test(hw_config, duplicates_are_refused)
 {
 	refused("[node]\naddress = 10.0.0.1:1, 10.0.0.1:1\n", "t.conf:2", "duplicate address");
@@ -161,7 +169,13 @@ Test(hw_config, duplicates_are_refused)
 
 Test(hw_config, what_does_not_fit_together_is_refused)
 {
-	refused("[appliance]\nnodes = 1@10.0.0.1:1, 2@10.0.0.2:1\n", "2 nodes", "1, 3, 5 or 7");
+	refused("[node]\nid = 1\naddress = 10.0.0.1:1\n[port]\neal = x\n"
+		"[appliance]\nnodes = 1@10.0.0.1:1, 2@10.0.0.2:1\n",
+		"2 nodes", "1, 3, 5 or 7");
+	refused(GOOD "[appliance]\nspares = 3\n", "2 nodes that vote", "1, 3, 5 or 7");
+	refused(GOOD "[appliance]\nspares = 4\n", "spares names node 4", "add it there");
+	refused("[appliance]\nspares = 4, x\n", "t.conf:2", "ids of nodes");
+	refused("[appliance]\nspares = 4, 4\n", "t.conf:2", "duplicate id");
 	refused("[node]\nid = 1\n", "[node] address is missing", "no default");
 	refused("[node]\nid = 2\naddress = 10.0.0.2:1\n[appliance]\nnodes = 1@10.0.0.1:1\n"
 		"[port]\neal = x\n",
