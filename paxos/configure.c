@@ -201,7 +201,12 @@ configure_settled(struct paxos_replica *r)
 
 	if (r->role != ROLE_LEADER || r->settled == r->now.number)
 		return;
-	r->reached[r->config.self] = r->delivered;
+	if (r->delivered + 1 >= r->now.first && r->reach_number != r->now.number) {
+		r->reach_number = r->now.number;
+		r->reach_lsn = r->lsn;
+	}
+	if (r->reach_number == r->now.number && r->reach_lsn <= r->durable)
+		r->reached[r->config.self] = r->now.first - 1;
 	for (uint8_t v = 0; v < r->config.replica_count; v++) {
 		if (r->reached[v] + 1 >= r->now.first)
 			there |= 1u << v;

@@ -79,9 +79,11 @@ struct paxos_replica {
 	struct paxos_configuration next; /* decided and not in force yet; first 0: none */
 	bool changed;                    /* `next` is new, and the leader has not looked at it */
 	uint8_t led_before;              /* who was believed to lead when it came */
-	uint64_t change_slot; /* in which this process proposed a change, and led since; or 0 */
-	uint64_t joined;      /* votes from this slot on only when all below are delivered */
-	uint64_t settled;     /* number of the configuration that a majority has reached */
+	uint64_t change_slot;  /* in which this process proposed a change, and led since; or 0 */
+	uint64_t joined;       /* votes from this slot on only when all below are delivered */
+	uint64_t reach_number; /* the leader: of the configuration that it has reached itself */
+	uint64_t reach_lsn;    /* and from where on that is on disk */
+	uint64_t settled;      /* number of the configuration that a majority has reached */
 	bool started;
 	bool restarted;        /* the log knew an earlier process */
 	bool replayed_value;   /* the log held a value already */

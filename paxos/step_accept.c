@@ -98,7 +98,9 @@ accept_count_own(struct paxos_replica *r)
 	}
 }
 
-/* Says how far it has delivered, too; and a new voter's first votes stand for all that. */
+/* Says how far it has delivered, too. Where those who leave wait for that, and where a new
+ * voter's first votes stand for it, all of it must be on disk: a slot below this one may have
+ * been learned later than this one was accepted. */
 static void
 send_accepted(struct paxos_replica *r, uint8_t to, const struct paxos_slot *w)
 {
@@ -108,8 +110,9 @@ send_accepted(struct paxos_replica *r, uint8_t to, const struct paxos_slot *w)
 				  .to = w->slot + 1,
 				  .delivered = r->delivered,
 				  .value = no_value};
+	bool alone = r->settled == r->now.number && r->next.first == 0;
 	if (configure_may_vote(r, w->slot))
-		emit_send(r, to, &m, w->slot <= r->joined ? r->lsn : w->record_end);
+		emit_send(r, to, &m, alone ? w->record_end : r->lsn);
 }
 
 static void

@@ -70,11 +70,11 @@ struct node {
 	uint32_t durable_count; /* records of the durable prefix */
 	uint32_t held_count;
 	struct held *held;
-	uint64_t delivered;               /* of this life, by OUT_DELIVER */
-	uint64_t reached;                 /* of any life */
-	bool may_leave;                   /* says so */
-	uint64_t left_promise;            /* unbounded, told to somebody */
-	bool lied;                        /* its disk lost what it had acknowledged */
+	uint64_t delivered;    /* of this life, by OUT_DELIVER */
+	uint64_t reached;      /* of any life */
+	uint64_t left_number;  /* of the configuration behind which it says that it may leave */
+	uint64_t left_promise; /* unbounded, told to somebody */
+	bool lied;             /* its disk lost what it had acknowledged */
 	uint32_t given[PAXOS_VOTERS_MAX]; /* to each link, in this step */
 };
 
@@ -423,22 +423,44 @@ check_delivered(struct cluster *c, uint8_t n, uint64_t slot, uint64_t id)
 	h->delivered_id = id;
 }
 
-/* One that may go for good is needed by nobody: those who vote now have all it had a vote on. */
+static bool
+disk_has_below(const struct node *node, uint64_t first)
+{
+	static bool has[CLUSTER_SLOTS_MAX];
+
+	memset(has, 0, sizeof has);
+	for (uint32_t i = 0; i < node->durable_count; i++) {
+		const struct paxos_message *m = &node->record[i].message;
+		if (m->kind == PAXOS_ACCEPT || m->kind == PAXOS_LEARNED)
+			has[m->slot] = true;
+	}
+	for (uint64_t slot = 1; slot < first; slot++) {
+		if (!has[slot])
+			return false;
+	}
+	return true;
+}
+
+/* One that may go for good is needed by nobody: those who vote now have all it had a vote
+ * on, and have it on disk. */
 static void
 check_may_leave(struct cluster *c, uint8_t n)
 {
 	const struct paxos_configuration *now = paxos_configuration(c->node[n].replica);
 	uint32_t there = 0;
 
-	if (!paxos_may_leave(c->node[n].replica))
+	if (!paxos_may_leave(c->node[n].replica) || c->node[n].left_number == now->number)
 		return;
+	c->node[n].left_number = now->number;
 	for (uint8_t v = 0; v < c->config.replica_count; v++)
-		there += (now->voters >> v & 1) && c->node[v].reached + 1 >= now->first;
+		there += (now->voters >> v & 1) && !c->node[v].lied &&
+			 c->node[v].reached + 1 >= now->first &&
+			 disk_has_below(&c->node[v], now->first);
+	for (uint8_t v = 0; v < c->config.replica_count; v++)
+		there += (now->voters >> v & 1) && c->node[v].lied; /* its word was good once */
 	if (2 * there <= (uint32_t)__builtin_popcount(now->voters))
 		fail(c, "node %u may leave, and %u of %x are there", n, there, now->voters);
-	if (!c->node[n].may_leave)
-		c->leavers++;
-	c->node[n].may_leave = true;
+	c->leavers++;
 }
 
 static bool
