@@ -107,7 +107,7 @@ def main():
         members = []
         for number in (1, 2):
             net.spaces[2 + number].give_address(f'10.77.0.{10 + number}/24')
-            members.append(Member(net.spaces[2 + number], load, appliance.folder, number,
+            members.append(Member(net.spaces[2 + number], load, appliance, number,
                                   clients=4, hot_rows=4, hot_percent=25, think_us=4000,
                                   payload=1000, large=200, large_kib=256))
         for number, member in enumerate(members):
