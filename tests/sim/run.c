@@ -76,9 +76,11 @@ draw_world(struct sim *s)
 		random_chance(r, 300000) ? (uint8_t)random_below(r, s->node_count) : SIM_NODES_MAX;
 	/* Not drawn, so that the runs without it are what they were before it came. */
 	uint64_t rot = hash_fold(s->options.seed, 0x726f74);
-	s->rotten = rot % 4 != 0              ? SIM_NODES_MAX
-		    : s->liar < SIM_NODES_MAX ? s->liar
-					      : (uint8_t)((rot >> 8) % s->node_count);
+	s->rotten = SIM_NODES_MAX;
+	if (rot % 4 == 0)
+		s->rotten = s->liar;
+	if (rot % 4 == 0 && s->liar == SIM_NODES_MAX)
+		s->rotten = (uint8_t)((rot >> 8) % s->node_count);
 	/* Five nodes need not all vote; node 0 leads at first. */
 	s->voters_first = (1u << s->node_count) - 1;
 	if (s->node_count == 5 && s->options.seed % 4 == 0)
