@@ -33,6 +33,7 @@ wire_config_of(const struct member_config *c)
 		w.stream_receive_bytes[i] = c->stream_bytes;
 	}
 	w.crypto = c->crypto;
+	w.rekey_ns = c->rekey_ns;
 	memcpy(w.secret, c->secret, sizeof w.secret);
 	memcpy(w.psk, c->psk, sizeof w.psk);
 	memcpy(w.self.uuid, c->server_uuid, WIRE_UUID_BYTES);

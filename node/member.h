@@ -81,6 +81,7 @@ struct member_config {
 	uint8_t secret[CRYPTO_KEY_BYTES];
 	uint8_t psk[CRYPTO_KEY_BYTES];
 	uint8_t node_key[NODE_NODES_MAX][CRYPTO_KEY_BYTES];
+	uint64_t rekey_ns;    /* how long keys of a session live; 0: as wire/ has it */
 	uint64_t progress_ns; /* how often progress is reported while it changes */
 };
 

@@ -29,6 +29,7 @@ wire_config_of(const struct node_config *c)
 	}
 	w.crypto = c->crypto;
 	w.keys_max = NODE_KEYS_MAX;
+	w.rekey_ns = c->rekey_ns;
 	memcpy(w.secret, c->secret, sizeof w.secret);
 	memcpy(w.psk, c->psk, sizeof w.psk);
 	memcpy(w.self.uuid, c->uuid[c->self], WIRE_UUID_BYTES);

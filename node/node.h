@@ -102,6 +102,7 @@ struct node_config {
 	const struct crypto *crypto;
 	uint8_t secret[CRYPTO_KEY_BYTES];
 	uint8_t psk[CRYPTO_KEY_BYTES];
+	uint64_t rekey_ns; /* how long keys of a session live; 0: as wire/ has it */
 	uint64_t expel_ns; /* a member without a session for so long is expelled */
 };
 

@@ -162,8 +162,10 @@ world_fault(struct sim *s, enum fault fault)
 		sim_process(s, process)->stalled_until_ns = until_ns;
 		break;
 	case FAULT_FORGED:
-		for (int i = 0; i < 10; i++)
+		for (int i = 0; i < (s->sealed ? 100 : 10); i++)
 			net_forge(s, any_process(s));
+		if (s->sealed)
+			seal_relist(s, (uint8_t)random_below(&s->random, s->node_count));
 		break;
 	default:
 		break;
@@ -198,6 +200,7 @@ fault_heal(struct sim *s)
 	s->net.drop_ppm = 0;
 	s->net.duplicate_ppm = 0;
 	s->net.late_ppm = 0;
+	s->net.forge_ppm = 0;
 	memset(s->net.cut_until_ns, 0, sizeof s->net.cut_until_ns);
 	for (uint8_t i = 0; i < s->node_count; i++) {
 		struct sim_node *n = &s->node[i];
@@ -207,6 +210,7 @@ fault_heal(struct sim *s)
 			sim_node_crash(s, i, MS);
 		if (!n->process.up && n->restart_ns > s->now_ns + 500 * MS)
 			sim_push(s, random_below(&s->random, 500 * MS), EVENT_RESTART, i, 0);
+		seal_relist(s, i);
 	}
 	for (uint32_t i = 0; i < s->server_count; i++)
 		s->server[i].process.stalled_until_ns = 0;

@@ -303,6 +303,9 @@ main(int argc, char **argv)
 	       (unsigned long long)t.spread, (unsigned long long)t.write_sets,
 	       (unsigned long long)t.bent, (unsigned long long)t.rotten,
 	       (unsigned long long)t.changes);
+	printf("sealed=%llu forged=%llu replayed=%llu rekeys=%llu\n", (unsigned long long)t.sealed,
+	       (unsigned long long)t.forged, (unsigned long long)t.replayed,
+	       (unsigned long long)t.rekeys);
 	printf("node_steps=%llu member_steps=%llu submissions_per_simulated_s=%.1f\n",
 	       (unsigned long long)t.node_steps, (unsigned long long)t.member_steps,
 	       (double)t.submissions / ((double)t.simulated_ns / 1e9));

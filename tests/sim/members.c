@@ -32,6 +32,7 @@ sim_member_setup(struct sim *s, uint8_t server)
 	c->session_dead_ns = s->pace * 150 * MS;
 	c->retry_ns = s->pace * 30 * MS;
 	c->progress_ns = 20 * MS;
+	seal_member(s, server, c);
 	size_t bytes = (member_size(c) + 63) / 64 * 64;
 	if (bytes > v->memory_bytes) {
 		free(v->memory);
@@ -49,6 +50,7 @@ sim_member_boot(struct sim *s, uint8_t server)
 	uint8_t entropy[64];
 
 	sim_soil(v->memory, member_size(&v->config));
+	seal_member(s, server, &v->config);
 	v->member = member_init(v->memory, &v->config);
 	s->timer_ns[sim_server_process(server)] = UINT64_MAX;
 	for (uint32_t i = 0; i < sizeof entropy; i++)

@@ -67,6 +67,16 @@ post(struct sim *s, uint8_t from, uint8_t to, const void *data, uint32_t bytes)
 	sim_push(s, delay, EVENT_PACKET, to, slot);
 }
 
+/* By who sees what goes by: it may come before the one that it is made of. */
+static void
+post_changed(struct sim *s, uint8_t from, uint8_t to, const void *data, uint32_t bytes)
+{
+	uint8_t changed[SIM_DATAGRAM_BYTES];
+
+	memcpy(changed, data, bytes);
+	post(s, from, to, changed, seal_change(s, changed, bytes));
+}
+
 void
 net_send(struct sim *s, uint8_t from, const struct endpoint *to, const void *data, uint32_t bytes)
 {
@@ -87,26 +97,33 @@ net_send(struct sim *s, uint8_t from, const struct endpoint *to, const void *dat
 	post(s, from, there, data, bytes);
 	if (random_chance(&s->random, s->net.duplicate_ppm))
 		post(s, from, there, data, bytes);
+	if (s->sealed && random_chance(&s->random, s->net.forge_ppm))
+		post_changed(s, from, there, data, bytes);
 }
 
 /* Bytes that nobody sent, and old datagrams once more, under a neighbour's address.
- * Datagrams are in clear so far: who could change one and mend its UDP checksum
- * could say anything, so that is not tried before they are sealed. */
+ * Sealed, changed ones too, and under any address: in clear, who can change one and mend
+ * its UDP checksum can say anything. */
 void
 net_forge(struct sim *s, uint8_t to)
 {
+	const struct sim_net *n = &s->net;
 	uint8_t data[SIM_DATAGRAM_BYTES];
 	uint32_t bytes = (uint32_t)random_between(&s->random, 1, 300);
 	uint8_t from = (uint8_t)random_below(&s->random, s->node_count);
 
 	for (uint32_t i = 0; i < bytes; i++)
 		data[i] = (uint8_t)random_u64(&s->random);
-	if (s->net.used > 0 && random_chance(&s->random, 500000)) {
-		const struct sim_packet *p = &s->net.packet[random_below(&s->random, s->net.used)];
+	if (n->used > 0 && random_chance(&s->random, 500000)) {
+		const struct sim_packet *p = &n->packet[random_below(&s->random, n->used)];
 		from = p->from;
 		to = p->to;
 		bytes = p->bytes;
 		memcpy(data, p->data, bytes);
+		if (s->sealed && random_chance(&s->random, 500000))
+			bytes = seal_change(s, data, bytes);
+		if (s->sealed && random_chance(&s->random, 300000))
+			from = (uint8_t)random_below(&s->random, s->node_count);
 	}
 	post(s, from, to, data, bytes);
 }

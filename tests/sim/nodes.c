@@ -47,6 +47,7 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->session_dead_ns = s->pace * 150 * MS;
 	c->gc_ns = 100 * MS;
 	c->expel_ns = 2500 * MS;
+	seal_node(s, node, c);
 	size_t bytes = (node_size(c) + 63) / 64 * 64;
 	if (bytes > n->memory_bytes) {
 		free(n->memory);
@@ -84,6 +85,7 @@ sim_node_start(struct sim *s, uint8_t node)
 	};
 	s->timer_ns[node] = UINT64_MAX;
 	n->restart_ns = 0;
+	seal_node(s, node, &n->config);
 	n->node = node_init(n->memory, &n->config);
 	for (uint32_t i = 0; i < sizeof entropy; i++)
 		entropy[i] = (uint8_t)random_u64(&s->random);
@@ -98,6 +100,7 @@ sim_node_start(struct sim *s, uint8_t node)
 	in.data = entropy;
 	in.bytes = sizeof entropy;
 	sim_node_feed(s, node, &in);
+	seal_list(s, node);
 }
 
 void
@@ -108,6 +111,7 @@ sim_node_crash(struct sim *s, uint8_t node, uint64_t down_ns)
 	if (!n->process.up)
 		return;
 	sim_trace(s, "node %u: crashes", node);
+	seal_count(s, node);
 	n->process.up = false;
 	n->process.life++;
 	s->totals.crashes++;

@@ -85,6 +85,9 @@ draw_world(struct sim *s)
 	s->voters_first = (1u << s->node_count) - 1;
 	if (s->node_count == 5 && s->options.seed % 4 == 0)
 		s->voters_first = 1u | 6u << s->options.seed % 3;
+	uint64_t seal = hash_fold(s->options.seed, 0x7365616c);
+	s->sealed = seal % 2 == 0;
+	n->forge_ppm = seal % 4 == 0 ? 10000 : 0;
 	/* Some have no room for the larger write sets, some for a few of them. */
 	s->index_hashes_max = random_chance(r, 300000)   ? 64
 			      : random_chance(r, 200000) ? 256
@@ -131,6 +134,7 @@ begin(struct sim *s, const struct sim_options *options)
 	net_reset(s);
 	voters_reset(s);
 	check_reset(s);
+	seal_setup(s);
 	for (uint8_t i = 0; i < s->node_count; i++) {
 		sim_node_setup(s, i);
 		sim_push(s, random_below(&s->random, 20 * MS), EVENT_RESTART, i, 0);
@@ -327,6 +331,7 @@ sim_run(struct sim *s, const struct sim_options *options)
 		continue;
 	if (!s->failed)
 		check_final(s);
+	seal_final(s);
 	if (!s->failed && s->submitted < s->options.submissions)
 		sim_fail(s, "only %u submissions", s->submitted);
 	s->totals.runs++;

@@ -19,6 +19,7 @@
  *     large.c     large transactions: what was lent, what comes in pieces, what the
  *                 disks hold of them
  *     bent.c      a node whose memory rots, and whether the others find out
+ *     seal.c      keys, and who forges without one; half of the runs are in clear
  *     run.c       one seed from begin to end
  *
  * Units      virtual nanoseconds since the run began; `local` ones are a process's
@@ -39,6 +40,7 @@
 #include "node/member.h"
 #include "node/node.h"
 #include "paxos/log_format.h"
+#include "tests/wire/fake_crypto.h"
 
 #define SIM_NODES_MAX      5
 #define SIM_SERVERS_MAX    4
@@ -59,6 +61,8 @@
 #define SIM_SEGMENT_BYTES  (2u << 20)
 #define SIM_SEGMENTS_MAX   48
 #define SIM_PAYLOAD_BYTES  (128u << 10)
+#define SIM_CRYPTO_SLOTS   128
+#define SIM_COUNTER_AT     8   /* where a datagram has its counter */
 #define SIM_PAYLOADS_MAX   512 /* large ones of a run that the checkers follow */
 
 #define US  UINT64_C(1000)
@@ -408,7 +412,8 @@ struct sim_net {
 	uint64_t jitter_ns;
 	uint32_t drop_ppm;
 	uint32_t duplicate_ppm;
-	uint32_t late_ppm; /* a datagram that takes milliseconds */
+	uint32_t late_ppm;  /* a datagram that takes milliseconds */
+	uint32_t forge_ppm; /* sealed: sent once more, changed */
 	uint64_t cut_until_ns[SIM_PROCESSES_MAX][SIM_PROCESSES_MAX]; /* [from][to] */
 };
 
@@ -485,7 +490,8 @@ struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
 		write_sets, bent, rotten, changes;
-	uint64_t node_steps; /* without those that read a log back */
+	uint64_t sealed, forged, replayed, rekeys; /* the last three by nodes */
+	uint64_t node_steps;                       /* without those that read a log back */
 	uint64_t member_steps;
 };
 
@@ -494,6 +500,17 @@ struct sim_bent {
 	uint8_t node; /* SIM_NODES_MAX: none */
 	uint64_t life;
 	uint32_t comparisons; /* that it had made when all healed */
+};
+
+/* ---- seal.c ---- */
+
+struct sim_seal {
+	struct fake_crypto crypto;
+	uint64_t slot[SIM_CRYPTO_SLOTS];
+	uint8_t secret[CRYPTO_KEY_BYTES];
+	uint8_t key[CRYPTO_KEY_BYTES];
+	uint32_t unlisted;  /* of a node: a bit per process whose key it does not list now, */
+	uint32_t groupless; /* or for another group */
 };
 
 struct sim {
@@ -543,6 +560,8 @@ struct sim {
 	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
 	uint32_t index_hashes_max;
 	uint32_t fault_bits;
+	bool sealed;
+	struct sim_seal seal[SIM_PROCESSES_MAX];
 };
 
 /* voters.c */
@@ -665,6 +684,16 @@ void bent_begin(struct sim *s, uint8_t node);
 void bent_diverged(struct sim *s, uint8_t node, const struct node_output *out);
 void bent_healed(struct sim *s);
 void bent_final(struct sim *s);
+
+/* seal.c; all but seal_change() do nothing in a run in clear. */
+void seal_setup(struct sim *s);
+void seal_node(struct sim *s, uint8_t node, struct node_config *c);
+void seal_member(struct sim *s, uint8_t server, struct member_config *c);
+void seal_list(struct sim *s, uint8_t node);
+void seal_relist(struct sim *s, uint8_t node); /* other keys, or all again */
+uint32_t seal_change(struct sim *s, uint8_t *data, uint32_t bytes);
+void seal_count(struct sim *s, uint8_t node); /* before it goes */
+void seal_final(struct sim *s);
 
 /* large.c */
 void large_reset(struct sim *s);
