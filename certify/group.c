@@ -384,6 +384,7 @@ void
 group_apply_start(struct group *g, uint64_t index, const struct entry *e)
 {
 	must(!g->busy);
+	must(!group_image_closing(g));
 	must(index == g->applied + 1);
 	g->entry = *e;
 	g->effect = (struct group_effect){.kind = GROUP_NOTHING, .index = index};

@@ -210,13 +210,43 @@ enum group_known {
 enum group_known group_outcome(const struct group *g, uint64_t incarnation, uint64_t sequence,
 			       struct group_outcome *out);
 
-/* The state image: all that group_apply needs, and nothing else. encode needs
- * group_image_bytes() at most, and answers what it wrote. decode initialises
- * `mem` as group_init() would; NULL is a malformed image, or one that asks for
- * more than `config`. */
-size_t group_image_bytes(const struct group *g);
-size_t group_encode(struct group *g, uint8_t *out, size_t capacity);
-struct group *group_decode(void *mem, const struct group_config *config, const uint8_t *data,
-			   size_t bytes);
+/*
+ * The state image: all that group_apply needs, and nothing else, in pieces.
+ *
+ *     group_image_begin(group);
+ *     do {
+ *             step = group_image_next(group, writer, budget);
+ *             keep what it wrote, if anything
+ *     } while (step == GROUP_IMAGE_MORE);
+ *
+ * Entries go on being applied in between, until group_image_closing(): from there to the
+ * end none may be. It is the state of its end. The index, which may be large, is gone
+ * through while the group works; the rest is small, and written at the end. Where
+ * group_image_full() says so, pieces are to be taken before an entry goes on; who does not
+ * gets GROUP_IMAGE_BAD, and begins anew.
+ *
+ * A call costs budget_slots of the index, about 5 ns each, and less than 50 us besides; a
+ * writer has room for GROUP_PIECE_BYTES_MIN at least.
+ */
+#define GROUP_PIECE_BYTES_MIN 8192
+
+enum group_image_step {
+	GROUP_IMAGE_MORE = 1,
+	GROUP_IMAGE_DONE = 2,
+	GROUP_IMAGE_BAD = 3, /* written: begin anew. Loaded: malformed, or of no use here */
+};
+
+void group_image_begin(struct group *g);
+void group_image_forget(struct group *g); /* it will not be ended */
+bool group_image_closing(const struct group *g);
+bool group_image_full(const struct group *g);
+enum group_image_step group_image_next(struct group *g, struct writer *w, uint32_t budget_slots);
+
+/* Into a group fresh from group_init(), which is not used before DONE: piece by piece, in
+ * order. MORE wants the next one; when there is none, group_load_check() until it says
+ * DONE. Pieces are checked against themselves and each other, for they may come from a
+ * node of another build; not against lies, for they come over a sealed session. */
+enum group_image_step group_load(struct group *g, const uint8_t *data, size_t bytes);
+enum group_image_step group_load_check(struct group *g, uint32_t budget_slots);
 
 #endif /* CERTIFY_GROUP_H */

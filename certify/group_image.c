@@ -1,39 +1,25 @@
 /*
- * The state image: what a node that is behind receives instead of the entries.
+ * The state image: what a node that is behind receives instead of the entries, and what
+ * a log begins with that was trimmed. A piece is a byte that says its kind, and:
  *
- *     u32 version, config of CREATE, u8 created, group uuid
- *     u64 applied, view, last fence, digest
- *     executed set                     u32 bytes, as in an entry
- *     servers                          u32 count; slot, fields, outcomes
- *     generators                       u32 count; source, numbers, blocks in use
- *     the index                        certify/index.c
+ *     BEGIN       u32 version, u8 created, config of CREATE, group uuid
+ *     INDEX       certify/index.c's; as many as it takes
+ *     STATE       u64 applied, view, last fence, digest; u32 intervals, servers,
+ *                 generators
+ *     EXECUTED    a part of the executed set, as in an entry
+ *     MEMBER      u32 slot, u32 outcomes, its fields
+ *     OUTCOMES    u32 count, those of that member
+ *     GENERATOR   source, numbers, blocks in use
+ *     END         what the index ends with
  *
  * An image carries what decides, and only that: of outcomes those that an entry
- * could still meet, of blocks those that are held. What it says is checked against
- * itself, for it may come from a node of another build; it is not checked against
- * lies, for it comes over a sealed session, from a voter.
+ * could still meet, of blocks those that are held.
  */
 #include "base/must.h"
 #include "certify/group_state.h"
 
-#define IMAGE_VERSION 1
-
-/* More than any of the fixed parts takes. */
-#define IMAGE_FIXED_BYTES     256
-#define IMAGE_MEMBER_BYTES    512
-#define IMAGE_OUTCOME_BYTES   128
-#define IMAGE_GENERATOR_BYTES 128
-#define IMAGE_BLOCK_BYTES     20
-
-size_t
-group_image_bytes(const struct group *g)
-{
-	size_t bytes = IMAGE_FIXED_BYTES + gtid_set_bytes(g->executed);
-	bytes += g->servers *
-		 (IMAGE_MEMBER_BYTES + (size_t)g->config.inflight_max * IMAGE_OUTCOME_BYTES);
-	bytes += g->generators * (IMAGE_GENERATOR_BYTES + (size_t)g->servers * IMAGE_BLOCK_BYTES);
-	return bytes + index_image_bytes(g->index);
-}
+#define IMAGE_VERSION       2
+#define IMAGE_OUTCOME_BYTES 128 /* more than one takes */
 
 static void
 write_config(struct writer *w, const struct group_config *c)
@@ -107,18 +93,22 @@ read_outcome(struct reader *r)
 	return o;
 }
 
-/* Outcomes from the floor on, in the order of their sequences. */
+/* Outcomes from the floor on, in the order of their sequences, as many as fit. */
 static void
-write_outcomes(const struct group *g, struct writer *w, uint32_t slot)
+write_outcomes(struct group *g, struct writer *w, uint32_t slot)
 {
-	const uint64_t floor = g->member[slot].floor;
+	const uint64_t end = g->member[slot].floor + g->config.inflight_max;
 	uint32_t count = 0;
-	for (uint32_t i = 0; i < g->config.inflight_max; i++)
-		count += group_outcome_filled(g, slot, floor + i);
-	writer_u32(w, count);
-	for (uint32_t i = 0; i < g->config.inflight_max; i++)
-		if (group_outcome_filled(g, slot, floor + i))
-			write_outcome(w, &group_outcome_slot(g, slot, floor + i)->outcome);
+	uint8_t *at = writer_take(w, 4);
+	for (; g->image.sequence < end; g->image.sequence++) {
+		if (!group_outcome_filled(g, slot, g->image.sequence))
+			continue;
+		if (w->capacity - w->bytes < IMAGE_OUTCOME_BYTES)
+			break;
+		write_outcome(w, &group_outcome_slot(g, slot, g->image.sequence)->outcome);
+		count++;
+	}
+	bytes_put_u32(at, count);
 }
 
 static void
@@ -126,8 +116,9 @@ read_outcomes(struct group *g, struct reader *r, uint32_t slot)
 {
 	const struct group_member *m = &g->member[slot];
 	uint32_t count = reader_u32(r);
-	if (count > g->config.inflight_max)
+	if (count > g->image.outcomes)
 		r->bad = true;
+	g->image.outcomes -= r->bad ? 0 : count;
 	for (uint32_t i = 0; i < count && !r->bad; i++) {
 		struct group_outcome o = read_outcome(r);
 		if (o.sequence < m->floor || o.sequence - m->floor >= g->config.inflight_max)
@@ -138,11 +129,21 @@ read_outcomes(struct group *g, struct reader *r, uint32_t slot)
 	}
 }
 
+static uint32_t
+outcomes_of(const struct group *g, uint32_t slot)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < g->config.inflight_max; i++)
+		n += group_outcome_filled(g, slot, g->member[slot].floor + i);
+	return n;
+}
+
 static void
 write_member(const struct group *g, struct writer *w, uint32_t slot)
 {
 	const struct group_member *m = &g->member[slot];
 	writer_u32(w, slot);
+	writer_u32(w, outcomes_of(g, slot));
 	writer_u64(w, m->incarnation);
 	writer_u64(w, m->ended);
 	writer_u64(w, m->session);
@@ -158,7 +159,6 @@ write_member(const struct group *g, struct writer *w, uint32_t slot)
 	writer_raw(w, m->host, m->host_bytes);
 	writer_raw(w, m->server_uuid, UUID_BYTES);
 	writer_raw(w, m->nonce, NONCE_BYTES);
-	write_outcomes(g, w, slot);
 }
 
 static void
@@ -170,6 +170,8 @@ read_member(struct group *g, struct reader *r)
 		return;
 	}
 	struct group_member *m = &g->member[slot];
+	g->image.next = slot;
+	g->image.outcomes = reader_u32(r);
 	m->incarnation = reader_u64(r);
 	m->ended = reader_u64(r);
 	m->session = reader_u64(r);
@@ -190,7 +192,6 @@ read_member(struct group *g, struct reader *r)
 	    m->incarnation == 0 || m->incarnation > g->applied || m->floor == 0)
 		r->bad = true;
 	g->living[slot] = alive ? m->incarnation : 0;
-	read_outcomes(g, r, slot);
 }
 
 static void
@@ -216,6 +217,10 @@ write_generator(const struct group *g, struct writer *w, const struct gtid_gener
 static void
 read_generator(struct group *g, struct reader *r)
 {
+	if (g->generators == g->image.generators) {
+		r->bad = true;
+		return;
+	}
 	struct gtid_generator *to = &g->generator[g->generators++];
 	memset(to, 0, sizeof *to);
 	to->source = read_source(r);
@@ -245,69 +250,267 @@ servers_known(const struct group *g)
 	return n;
 }
 
-size_t
-group_encode(struct group *g, uint8_t *out, size_t capacity)
+/* ---- writing ---- */
+
+void
+group_image_begin(struct group *g)
 {
-	must(!g->busy);
-	struct writer w = writer_over(out, capacity);
-	writer_u32(&w, IMAGE_VERSION);
-	write_config(&w, &g->config);
-	writer_u8(&w, g->created);
-	writer_raw(&w, g->uuid, UUID_BYTES);
-	writer_u64(&w, g->applied);
-	writer_u64(&w, g->view);
-	writer_u64(&w, g->last_fence);
-	writer_u64(&w, g->digest);
-	writer_u32(&w, (uint32_t)gtid_set_bytes(g->executed));
-	gtid_set_encode(g->executed, &w);
-	writer_u32(&w, servers_known(g));
-	for (uint32_t i = 0; i < g->servers; i++)
-		if (g->member[i].state != MEMBER_NONE)
-			write_member(g, &w, i);
-	writer_u32(&w, g->generators);
-	for (uint32_t i = 0; i < g->generators; i++)
-		write_generator(g, &w, &g->generator[i]);
-	index_encode(g->index, &w);
-	must(!w.bad);
-	return w.bytes;
+	g->image = (struct image_state){.at = IMAGE_BEGIN, .created = g->created};
+	index_image_begin(g->index);
 }
 
-static bool
-read_head(struct group *g, struct reader *r)
+void
+group_image_forget(struct group *g)
 {
-	if (reader_u32(r) != IMAGE_VERSION)
-		return false;
-	struct group_config config = read_config(r);
-	if (r->bad || !group_take_config(g, &config))
-		return false;
+	g->image.at = IMAGE_NONE;
+	index_image_forget(g->index);
+}
+
+bool
+group_image_closing(const struct group *g)
+{
+	return g->image.at > IMAGE_INDEX;
+}
+
+bool
+group_image_full(const struct group *g)
+{
+	return index_image_full(g->index);
+}
+
+static void
+write_begin(const struct group *g, struct writer *w)
+{
+	writer_u32(w, IMAGE_VERSION);
+	writer_u8(w, g->created);
+	write_config(w, &g->config);
+	writer_raw(w, g->uuid, UUID_BYTES);
+}
+
+static void
+write_state(const struct group *g, struct writer *w)
+{
+	writer_u64(w, g->applied);
+	writer_u64(w, g->view);
+	writer_u64(w, g->last_fence);
+	writer_u64(w, g->digest);
+	writer_u32(w, gtid_set_intervals(g->executed));
+	writer_u32(w, servers_known(g));
+	writer_u32(w, g->generators);
+}
+
+static void
+go_on(struct group *g, enum image_piece at)
+{
+	g->image.at = at;
+	g->image.next = 0;
+}
+
+/* The server that comes next, from `next` on; NO_SLOT behind the last. */
+static uint32_t
+next_server(const struct group *g)
+{
+	for (uint32_t i = g->image.next; i < g->servers; i++)
+		if (g->member[i].state != MEMBER_NONE)
+			return i;
+	return NO_SLOT;
+}
+
+/* What is written when this piece is: of a part that has nothing left, the next. */
+static enum image_piece
+piece_due(struct group *g)
+{
+	if (g->image.at == IMAGE_INDEX && !index_image_more(g->index) && !g->busy)
+		go_on(g, IMAGE_STATE);
+	if (g->image.at == IMAGE_EXECUTED && g->image.next == gtid_set_intervals(g->executed))
+		go_on(g, IMAGE_MEMBER);
+	if (g->image.at == IMAGE_MEMBER && next_server(g) == NO_SLOT)
+		go_on(g, IMAGE_GENERATOR);
+	if (g->image.at == IMAGE_GENERATOR && g->image.next == g->generators)
+		go_on(g, IMAGE_END);
+	return g->image.at;
+}
+
+static void
+write_server(struct group *g, struct writer *w)
+{
+	if (g->image.at == IMAGE_MEMBER) {
+		g->image.next = next_server(g);
+		g->image.sequence = g->member[g->image.next].floor;
+		write_member(g, w, g->image.next);
+		g->image.at = IMAGE_OUTCOMES;
+		return;
+	}
+	write_outcomes(g, w, g->image.next);
+	if (g->image.sequence < g->member[g->image.next].floor + g->config.inflight_max)
+		return;
+	g->image.at = IMAGE_MEMBER;
+	g->image.next++;
+}
+
+/* One piece, and on to the next. False: the image is lost. */
+static bool
+write_piece(struct group *g, enum image_piece piece, struct writer *w, uint32_t budget_slots)
+{
+	switch (piece) {
+	case IMAGE_BEGIN:
+		write_begin(g, w);
+		go_on(g, IMAGE_INDEX);
+		break;
+	case IMAGE_INDEX:
+		return index_image_next(g->index, w, budget_slots);
+	case IMAGE_STATE:
+		write_state(g, w);
+		go_on(g, IMAGE_EXECUTED);
+		break;
+	case IMAGE_EXECUTED:
+		g->image.next = gtid_set_encode_run(g->executed, g->image.next, w);
+		break;
+	case IMAGE_MEMBER:
+	case IMAGE_OUTCOMES:
+		write_server(g, w);
+		break;
+	case IMAGE_GENERATOR:
+		write_generator(g, w, &g->generator[g->image.next++]);
+		break;
+	case IMAGE_END:
+		index_image_end(g->index, w);
+		go_on(g, IMAGE_NONE);
+		break;
+	case IMAGE_NONE:
+		must(!"begun");
+	}
+	return true;
+}
+
+/* A group that was created meanwhile has another index. */
+enum group_image_step
+group_image_next(struct group *g, struct writer *w, uint32_t budget_slots)
+{
+	size_t before = w->bytes;
+
+	must(g->image.at != IMAGE_NONE);
+	must(w->capacity - before >= GROUP_PIECE_BYTES_MIN);
+	if (g->image.created != g->created) {
+		group_image_forget(g);
+		return GROUP_IMAGE_BAD;
+	}
+	enum image_piece piece = piece_due(g);
+	if (piece == IMAGE_INDEX && !index_image_more(g->index))
+		return GROUP_IMAGE_MORE; /* an entry is half done */
+	writer_u8(w, (uint8_t)piece);
+	if (!write_piece(g, piece, w, budget_slots)) {
+		group_image_forget(g);
+		return GROUP_IMAGE_BAD;
+	}
+	must(!w->bad);
+	if (w->bytes == before + 1)
+		w->bytes = before;
+	return piece == IMAGE_END ? GROUP_IMAGE_DONE : GROUP_IMAGE_MORE;
+}
+
+/* ---- loading ---- */
+
+static void
+read_begin(struct group *g, struct reader *r)
+{
+	uint32_t version = reader_u32(r);
 	uint8_t created = reader_u8(r);
+	struct group_config config = read_config(r);
+
+	if (r->bad || version != IMAGE_VERSION || created > 1 || !group_take_config(g, &config))
+		r->bad = true;
 	g->created = created == 1;
 	reader_raw(r, g->uuid, UUID_BYTES);
+}
+
+static void
+read_state(struct group *g, struct reader *r)
+{
 	g->applied = reader_u64(r);
 	g->view = reader_u64(r);
 	g->last_fence = reader_u64(r);
 	g->digest = reader_u64(r);
-	struct gtid_bytes executed = {.bytes = reader_u32(r)};
-	executed.data = reader_take(r, executed.bytes);
-	return !r->bad && created <= 1 && gtid_set_decode(g->executed, executed) == GTID_SET_ADDED;
+	g->image.intervals = reader_u32(r);
+	g->image.servers = reader_u32(r);
+	g->image.generators = reader_u32(r);
+	if (g->image.servers > g->servers || g->image.generators > GENERATORS_MAX)
+		r->bad = true;
 }
 
-struct group *
-group_decode(void *mem, const struct group_config *config, const uint8_t *data, size_t bytes)
+static void
+read_executed(struct group *g, struct reader *r)
 {
-	struct group *g = group_init(mem, config);
+	struct gtid_bytes executed = {.bytes = (uint32_t)r->bytes};
+
+	executed.data = reader_take(r, executed.bytes);
+	if (gtid_set_decode(g->executed, executed) != GTID_SET_ADDED)
+		r->bad = true;
+}
+
+static void
+read_end(struct group *g, struct reader *r)
+{
+	if (gtid_set_intervals(g->executed) != g->image.intervals ||
+	    servers_known(g) != g->image.servers || g->generators != g->image.generators ||
+	    !index_load_end(g->index, r))
+		r->bad = true;
+}
+
+/* May this kind of piece come behind the last one? */
+static bool
+follows(const struct group *g, enum image_piece piece)
+{
+	if (g->image.at == IMAGE_NONE)
+		return piece == IMAGE_BEGIN;
+	if (g->image.at == IMAGE_BEGIN || g->image.at == IMAGE_INDEX)
+		return piece == IMAGE_INDEX || piece == IMAGE_STATE;
+	if (piece == IMAGE_OUTCOMES)
+		return g->image.at == IMAGE_MEMBER || g->image.at == IMAGE_OUTCOMES;
+	if (g->image.outcomes > 0)
+		return false;
+	if (piece == IMAGE_MEMBER)
+		return g->image.at < IMAGE_GENERATOR;
+	return piece >= g->image.at && piece > IMAGE_STATE && piece <= IMAGE_END &&
+	       g->image.at != IMAGE_END;
+}
+
+enum group_image_step
+group_load(struct group *g, const uint8_t *data, size_t bytes)
+{
 	struct reader r = reader_over(data, bytes);
-	if (!read_head(g, &r))
-		return NULL;
-	uint32_t servers = reader_u32(&r);
-	for (uint32_t i = 0; i < servers && !r.bad; i++)
+	enum image_piece piece = (enum image_piece)reader_u8(&r);
+
+	if (r.bad || !follows(g, piece))
+		return GROUP_IMAGE_BAD;
+	g->image.at = piece;
+	if (piece == IMAGE_BEGIN)
+		read_begin(g, &r);
+	else if (piece == IMAGE_INDEX)
+		r.bad = !index_load(g->index, &r);
+	else if (piece == IMAGE_STATE)
+		read_state(g, &r);
+	else if (piece == IMAGE_EXECUTED)
+		read_executed(g, &r);
+	else if (piece == IMAGE_MEMBER)
 		read_member(g, &r);
-	uint32_t generators = reader_u32(&r);
-	if (generators > GENERATORS_MAX)
-		r.bad = true;
-	for (uint32_t i = 0; i < generators && !r.bad; i++)
+	else if (piece == IMAGE_OUTCOMES)
+		read_outcomes(g, &r, g->image.next);
+	else if (piece == IMAGE_GENERATOR)
 		read_generator(g, &r);
-	if (r.bad || !index_decode(g->index, &r, g->applied))
-		return NULL;
-	return reader_done(&r) ? g : NULL;
+	else
+		read_end(g, &r);
+	return reader_done(&r) ? GROUP_IMAGE_MORE : GROUP_IMAGE_BAD;
+}
+
+enum group_image_step
+group_load_check(struct group *g, uint32_t budget_slots)
+{
+	if (g->image.at != IMAGE_END)
+		return GROUP_IMAGE_BAD;
+	enum index_check check = index_load_check(g->index, g->applied, budget_slots);
+	if (check == INDEX_CHECK_MORE)
+		return GROUP_IMAGE_MORE;
+	g->image = (struct image_state){.at = IMAGE_NONE};
+	return check == INDEX_CHECK_DONE ? GROUP_IMAGE_DONE : GROUP_IMAGE_BAD;
 }

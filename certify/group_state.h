@@ -1,7 +1,7 @@
 /*
  * certify/group_state.h - what a group consists of; for group*.c alone.
  *
- * Everything here but `effect`, `job` and the memory's own sizes is a function
+ * Everything here but `effect`, `job`, `image` and the memory's own sizes is a function
  * of the entries applied so far, and goes into the state image.
  */
 #ifndef CERTIFY_GROUP_STATE_H
@@ -42,6 +42,31 @@ struct gtid_generator {
 	struct gtid_block block[SERVERS_MAX];
 };
 
+/* How far an image is, that is written or loaded: kinds of pieces, in their order. */
+enum image_piece {
+	IMAGE_NONE = 0,
+	IMAGE_BEGIN = 1,
+	IMAGE_INDEX = 2, /* and while it is written entries are applied */
+	IMAGE_STATE = 3,
+	IMAGE_EXECUTED = 4,
+	IMAGE_MEMBER = 5,
+	IMAGE_OUTCOMES = 6, /* of that member */
+	IMAGE_GENERATOR = 7,
+	IMAGE_END = 8,
+};
+
+struct image_state {
+	enum image_piece at;
+	bool created;      /* when it began */
+	uint32_t next;     /* interval, server or generator */
+	uint64_t sequence; /* of the next outcome */
+	/* Loaded: how many there are to be. */
+	uint32_t intervals;
+	uint32_t servers;
+	uint32_t generators;
+	uint32_t outcomes; /* of the last member, still to come */
+};
+
 struct group {
 	struct group_config memory; /* what the block was sized for */
 	struct group_config config; /* CREATE's */
@@ -68,6 +93,7 @@ struct group {
 	struct certify_job job;
 	uint32_t origin; /* slot of the submission's member */
 	bool busy;       /* between start and the last step */
+	struct image_state image;
 	bool certifying; /* the job runs */
 };
 

@@ -269,21 +269,47 @@ gtid_set_bytes(const struct gtid_set *s)
 	return bytes;
 }
 
+static void
+write_run(const struct gtid_set *s, const struct gtid_source *name, struct span run,
+	  struct writer *w)
+{
+	writer_raw(w, name->uuid, UUID_BYTES);
+	writer_u8(w, name->tag_bytes);
+	writer_raw(w, name->tag, name->tag_bytes);
+	writer_u32(w, (uint32_t)(run.to - run.from));
+	for (uint64_t i = run.from; i < run.to; i++) {
+		writer_u64(w, s->span[i].from);
+		writer_u64(w, s->span[i].to);
+	}
+}
+
 void
 gtid_set_encode(const struct gtid_set *s, struct writer *w)
 {
 	writer_u32(w, s->source_count);
 	for (uint32_t i = 0; i < s->source_count; i++) {
 		const struct source *source = &s->source[i];
-		writer_raw(w, source->name.uuid, UUID_BYTES);
-		writer_u8(w, source->name.tag_bytes);
-		writer_raw(w, source->name.tag, source->name.tag_bytes);
-		writer_u32(w, source->count);
-		for (uint32_t j = source->first; j < source->first + source->count; j++) {
-			writer_u64(w, s->span[j].from);
-			writer_u64(w, s->span[j].to);
-		}
+		write_run(s, &source->name,
+			  (struct span){source->first, source->first + source->count}, w);
 	}
+}
+
+uint32_t
+gtid_set_encode_run(const struct gtid_set *s, uint32_t first, struct writer *w)
+{
+	const struct source *source = s->source;
+	must(first < s->span_count);
+	while (first - source->first >= source->count)
+		source++;
+	size_t head = 4 + UUID_BYTES + 1 + source->name.tag_bytes + 4;
+	must(w->capacity - w->bytes >= head + sizeof(struct span));
+	uint64_t room = (w->capacity - w->bytes - head) / sizeof(struct span);
+	uint32_t end = source->first + source->count;
+	if (end - first > room)
+		end = first + (uint32_t)room;
+	writer_u32(w, 1);
+	write_run(s, &source->name, (struct span){first, end}, w);
+	return end;
 }
 
 enum gtid_result

@@ -62,6 +62,9 @@ const struct gtid_source *gtid_set_source_at(const struct gtid_set *s, uint32_t 
 /* Bytes of encode(): the form of struct gtid_bytes. */
 size_t gtid_set_bytes(const struct gtid_set *s);
 void gtid_set_encode(const struct gtid_set *s, struct writer *w);
+/* The same of a part: intervals of one source, from the `first` of all intervals on, as many
+ * as the writer has room for. Answers the one behind them. */
+uint32_t gtid_set_encode_run(const struct gtid_set *s, uint32_t first, struct writer *w);
 /* Adds what the bytes hold: ADDED, FULL or BAD (then the set holds a part). */
 enum gtid_result gtid_set_decode(struct gtid_set *s, struct gtid_bytes in);
 

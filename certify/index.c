@@ -44,6 +44,9 @@
 #define SWEEP_SLOTS   16
 #define SLOTS_SPARE   64
 #define SLOTS_OFFSET  4096 /* the table begins on a page of its own */
+#define REDO_MAX      4096 /* pairs, behind the table */
+#define PAIR_BYTES    16   /* of an image */
+#define PAIRS_OFFSET  12   /* in a piece */
 #define GENERATION_OF 64   /* parts of the capacity */
 #define DEAD_OF       8    /* parts of the slots */
 
@@ -65,6 +68,15 @@ struct certify_index {
 
 	uint64_t sweep_at; /* where the sweep goes on; it rests while nothing is dead */
 
+	/* An image that is being written, or was loaded. */
+	bool imaging;
+	bool image_lost;
+	uint64_t image_at;   /* slots from here on are in it, or looked at */
+	uint32_t redo_first; /* in the ring of what was written behind that */
+	uint32_t redo_count;
+	uint64_t found[INDEX_GENERATIONS]; /* by the check of one that was loaded */
+
+	struct slot *redo;
 	struct slot *slot;
 };
 
@@ -80,7 +92,7 @@ size_t
 index_size(uint32_t hashes_max)
 {
 	must(hashes_max > 0 && hashes_max <= INDEX_HASHES_MAX);
-	return SLOTS_OFFSET + slots_of(hashes_max) * sizeof(struct slot);
+	return SLOTS_OFFSET + (REDO_MAX + slots_of(hashes_max)) * sizeof(struct slot);
 }
 
 struct certify_index *
@@ -94,6 +106,7 @@ index_init(void *mem, uint32_t hashes_max)
 	x->slots = slots_of(hashes_max);
 	x->generations = 1;
 	x->slot = (struct slot *)((uint8_t *)mem + SLOTS_OFFSET);
+	x->redo = x->slot + x->slots;
 	memset(x->slot, 0, x->slots * sizeof *x->slot);
 	return x;
 }
@@ -106,6 +119,7 @@ index_limit(struct certify_index *x, uint32_t hashes_max)
 	x->hashes_max = hashes_max;
 	x->slots = slots_of(hashes_max);
 	x->sweep_at = 0;
+	x->imaging = false;
 }
 
 /* Where a hash would like to be. The multiplication spreads hashes that are
@@ -247,6 +261,19 @@ distance(const struct certify_index *x, uint64_t from, uint64_t to)
 	return to >= from ? to - from : to + x->slots - from;
 }
 
+/* What was written to a slot that the image has passed goes into it once more. */
+static void
+image_note(struct certify_index *x, uint64_t at, struct slot pair)
+{
+	if (!x->imaging || at < x->image_at)
+		return;
+	if (x->redo_count == REDO_MAX) {
+		x->image_lost = true;
+		return;
+	}
+	x->redo[(x->redo_first + x->redo_count++) % REDO_MAX] = pair;
+}
+
 /* Empties a slot and moves back what could not get nearer to its home for it. */
 static void
 remove_slot(struct certify_index *x, uint64_t hole)
@@ -256,6 +283,10 @@ remove_slot(struct certify_index *x, uint64_t hole)
 		uint64_t home = home_of(x, x->slot[at].hash);
 		if (distance(x, home, at) >= distance(x, hole, at)) {
 			x->slot[hole] = x->slot[at];
+			/* The image goes downwards, as things move: only around the
+			 * table's end can one move to where it has been. */
+			if (hole > at)
+				image_note(x, hole, x->slot[at]);
 			hole = at;
 		}
 		at = next_slot(x, at);
@@ -281,7 +312,8 @@ index_sweep(struct certify_index *x, uint32_t budget_slots)
 static void
 insert(struct certify_index *x, uint64_t hash, uint64_t home, uint64_t index)
 {
-	struct slot *slot = &x->slot[find_slot(x, hash, home)];
+	uint64_t at = find_slot(x, hash, home);
+	struct slot *slot = &x->slot[at];
 	if (slot->last == 0)
 		x->occupied++;
 	if (slot->last > x->bound[0])
@@ -290,6 +322,7 @@ insert(struct certify_index *x, uint64_t hash, uint64_t home, uint64_t index)
 		x->counted++;
 	x->count[generation_of(x, index)]++;
 	*slot = (struct slot){hash, index};
+	image_note(x, at, *slot);
 	must(x->occupied < x->slots);
 }
 
@@ -431,46 +464,122 @@ index_occupied(const struct certify_index *x)
 	return x->occupied;
 }
 
-size_t
-index_image_bytes(const struct certify_index *x)
+/* ---- the image ---- */
+
+void
+index_image_begin(struct certify_index *x)
 {
-	return 36 + (x->generations + 2 * x->occupied) * 8;
+	x->imaging = true;
+	x->image_lost = false;
+	x->image_at = x->slots;
+	x->redo_count = 0;
 }
 
-/*
- * The slots are written in their order, from behind an empty one. Inserted in
- * this order into an empty table each finds everything between its home and its
- * old place taken, and that place free: the layout comes out the same, and so
- * do the bytes when they are written again.
- */
 void
-index_encode(struct certify_index *x, struct writer *w)
+index_image_forget(struct certify_index *x)
 {
-	while (index_sweep(x, UINT32_MAX))
-		;
-	writer_u32(w, x->hashes_max);
-	writer_u64(w, x->horizon);
-	writer_u64(w, x->taken);
-	writer_u32(w, x->generations);
-	for (uint32_t i = 0; i < x->generations; i++)
-		writer_u64(w, x->bound[i]);
-	writer_u64(w, x->occupied);
-	must(x->occupied == x->counted);
-	uint64_t at = 0;
-	while (x->slot[at].last != 0)
-		at = next_slot(x, at);
-	for (uint64_t i = 0; i < x->slots; i++) {
-		at = next_slot(x, at);
-		if (x->slot[at].last == 0)
-			continue;
-		writer_u64(w, x->slot[at].hash);
-		writer_u64(w, x->slot[at].last);
-	}
+	x->imaging = false;
+}
+
+bool
+index_image_more(const struct certify_index *x)
+{
+	must(x->imaging);
+	return x->image_at > 0 || x->redo_count > 0;
+}
+
+bool
+index_image_full(const struct certify_index *x)
+{
+	return x->imaging && x->redo_count >= REDO_MAX / 2;
 }
 
 static bool
-decode_generations(struct certify_index *x, struct reader *r)
+write_pair(const struct certify_index *x, struct writer *w, struct slot pair)
 {
+	if (pair.last <= x->bound[0])
+		return false; /* it counts for nothing any more */
+	writer_u64(w, pair.hash);
+	writer_u64(w, pair.last);
+	return true;
+}
+
+bool
+index_image_next(struct certify_index *x, struct writer *w, uint32_t budget_slots)
+{
+	must(x->imaging);
+	must(w->capacity - w->bytes >= INDEX_PIECE_BYTES_MIN);
+	uint32_t room = (uint32_t)((w->capacity - w->bytes - PAIRS_OFFSET) / PAIR_BYTES);
+	uint32_t n = 0;
+	writer_u64(w, x->bound[0]);
+	uint8_t *count = writer_take(w, 4);
+	for (; n < room && x->redo_count > 0; x->redo_count--) {
+		n += write_pair(x, w, x->redo[x->redo_first]);
+		x->redo_first = (x->redo_first + 1) % REDO_MAX;
+	}
+	for (; n < room && budget_slots > 0 && x->image_at > 0; budget_slots--)
+		n += write_pair(x, w, x->slot[--x->image_at]);
+	must(!w->bad);
+	bytes_put_u32(count, n);
+	if (n == 0)
+		w->bytes -= PAIRS_OFFSET;
+	return !x->image_lost;
+}
+
+void
+index_image_end(struct certify_index *x, struct writer *w)
+{
+	must(!index_image_more(x));
+	must(!x->image_lost);
+	x->imaging = false;
+	writer_u64(w, x->horizon);
+	writer_u64(w, x->taken);
+	writer_u32(w, x->generations);
+	for (uint32_t i = 0; i < x->generations; i++) {
+		writer_u64(w, x->bound[i]);
+		writer_u64(w, x->count[i]);
+	}
+}
+
+/* While it is loaded all that the bound allows is there to be swept, as on the node that
+ * wrote it. So the room that was enough there is enough here: whatever is present counted
+ * there when its piece was written, or was swept late. */
+static bool
+load_pair(struct certify_index *x, struct slot pair)
+{
+	if (pair.hash & ENTRY_HASH_SHARED || pair.last <= x->bound[0])
+		return false;
+	(void)index_sweep(x, SWEEP_SLOTS);
+	struct slot *slot = &x->slot[find_slot(x, pair.hash, home_of(x, pair.hash))];
+	if (slot->last == 0 && ++x->occupied == x->slots)
+		return false;
+	if (slot->last < pair.last)
+		*slot = pair;
+	return true;
+}
+
+bool
+index_load(struct certify_index *x, struct reader *r)
+{
+	must(x->counted == 0);
+	uint64_t bound = reader_u64(r);
+	uint32_t n = reader_u32(r);
+	if (r->bad || bound < x->bound[0] || n > r->bytes / PAIR_BYTES)
+		return false;
+	x->bound[0] = bound;
+	for (uint32_t i = 0; i < n; i++) {
+		struct slot pair = {.hash = reader_u64(r)};
+		pair.last = reader_u64(r);
+		if (!load_pair(x, pair))
+			return false;
+	}
+	return !r->bad;
+}
+
+bool
+index_load_end(struct certify_index *x, struct reader *r)
+{
+	uint64_t bound = x->bound[0];
 	x->horizon = reader_u64(r);
 	x->taken = reader_u64(r);
 	x->generations = reader_u32(r);
@@ -480,29 +589,35 @@ decode_generations(struct certify_index *x, struct reader *r)
 	}
 	for (uint32_t i = 0; i < x->generations; i++) {
 		x->bound[i] = reader_u64(r);
+		x->count[i] = reader_u64(r);
+		x->found[i] = 0;
 		if (i > 0 && x->bound[i] <= x->bound[i - 1])
 			return false;
 	}
 	if (x->generations > 1 && x->bound[1] <= x->horizon)
 		return false;
-	return !r->bad && x->bound[0] <= x->horizon;
+	x->image_at = 0;
+	return !r->bad && x->bound[0] >= bound && x->bound[0] <= x->horizon;
 }
 
-bool
-index_decode(struct certify_index *x, struct reader *r, uint64_t applied)
+/* What was loaded is counted: an image that was cut, or does not hold together, must not
+ * become a state that differs from everybody's. */
+enum index_check
+index_load_check(struct certify_index *x, uint64_t applied, uint32_t budget_slots)
 {
-	must(x->occupied == 0);
-	if (reader_u32(r) != x->hashes_max || !decode_generations(x, r))
-		return false;
-	uint64_t n = reader_u64(r);
-	if (n > x->hashes_max)
-		return false;
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t hash = reader_u64(r);
-		uint64_t last = reader_u64(r);
-		if (hash & ENTRY_HASH_SHARED || last <= x->bound[0] || last > applied)
-			return false;
-		insert(x, hash, home_of(x, hash), last);
+	for (; budget_slots > 0 && x->image_at < x->slots; budget_slots--) {
+		uint64_t last = x->slot[x->image_at++].last;
+		if (last > applied)
+			return INDEX_CHECK_BAD;
+		if (last > x->bound[0])
+			x->found[generation_of(x, last)]++;
 	}
-	return !r->bad && x->occupied == n;
+	if (x->image_at < x->slots)
+		return INDEX_CHECK_MORE;
+	for (uint32_t i = 0; i < x->generations; i++) {
+		if (x->found[i] != x->count[i])
+			return INDEX_CHECK_BAD;
+		x->counted += x->count[i];
+	}
+	return x->counted <= x->hashes_max ? INDEX_CHECK_DONE : INDEX_CHECK_BAD;
 }

@@ -31,7 +31,7 @@
  * Ownership  one block of index_size() bytes, 64-aligned, from the caller, and
  *            best on huge pages: a lookup is one miss of cache and TLB.
  * Limits     INDEX_HASHES_MAX. A log index is never 0.
- * Errors     FULL is a verdict. A malformed image is false.
+ * Errors     FULL is a verdict. A malformed image is said to be so.
  * Threads    one core owns it.
  */
 #ifndef CERTIFY_INDEX_H
@@ -102,10 +102,41 @@ uint64_t index_count(const struct certify_index *x); /* hashes that count */
 uint32_t index_capacity(const struct certify_index *x);
 uint64_t index_occupied(const struct certify_index *x); /* slots; differs between nodes */
 
-/* Sweeps to the end, then writes: encode(decode(bytes)) == bytes. */
-size_t index_image_bytes(const struct certify_index *x);
-void index_encode(struct certify_index *x, struct writer *w);
-/* Into an index fresh from index_init(). Every writer must be at most `applied`. */
-bool index_decode(struct certify_index *x, struct reader *r, uint64_t applied);
+/*
+ * The image, in pieces, while entries go on being applied between them:
+ *
+ *     index_image_begin(x);
+ *     while (index_image_more(x))
+ *             index_image_next(x, writer, budget);     and entries in between
+ *     index_image_end(x, writer);
+ *
+ * It is of the moment of its end. The table is gone through once; what is written behind
+ * the place that was reached goes into the image once more, and the later one counts. So
+ * nobody waits for a large index, and no copy of it is made. index_image_full() says that
+ * pieces must be taken before more is written; who does not has lost the image, and
+ * index_image_next() answers false. It writes nothing where it found nothing; a piece fits any
+ * writer of INDEX_PIECE_BYTES_MIN.
+ */
+#define INDEX_PIECE_BYTES_MIN 4096
+
+void index_image_begin(struct certify_index *x);
+void index_image_forget(struct certify_index *x);
+bool index_image_more(const struct certify_index *x);
+bool index_image_full(const struct certify_index *x);
+bool index_image_next(struct certify_index *x, struct writer *w, uint32_t budget_slots);
+void index_image_end(struct certify_index *x, struct writer *w);
+
+/* Into an index fresh from index_init(): each piece, then what end() wrote, then check()
+ * until it says that it is done. False, or CHECK_BAD: malformed. Every writer must be at
+ * most `applied`. */
+enum index_check {
+	INDEX_CHECK_MORE = 1,
+	INDEX_CHECK_DONE = 2,
+	INDEX_CHECK_BAD = 3,
+};
+
+bool index_load(struct certify_index *x, struct reader *r);
+bool index_load_end(struct certify_index *x, struct reader *r);
+enum index_check index_load_check(struct certify_index *x, uint64_t applied, uint32_t budget_slots);
 
 #endif /* CERTIFY_INDEX_H */

@@ -4,8 +4,8 @@
  * N random logs, of seeds S .. S + N - 1, through the oracle and two groups. One
  * group takes the smallest steps and never sweeps of its own accord; the other
  * takes steps of any size, sweeps when it likes and is now and then replaced by
- * what decodes from its state image. Each gets half of the write sets in pieces,
- * cut anywhere. After every entry all three must agree.
+ * its state image, which is written while entries are applied. Each gets half of the write sets in
+ * pieces, cut anywhere. After every entry all three must agree.
  *
  * The logs are what a hostile network could make of honest members, and then some:
  * copies, old sessions, dead incarnations, sequences out of the window, snapshots
@@ -16,13 +16,15 @@
 #include <string.h>
 
 #include "certify/group.h"
+#include "tests/certify/image.h"
 #include "tests/certify/oracle.h"
 
 #define ENTRY_MAX  2048
 #define SERVERS    20
 #define COPIES     8
-#define HEARD_MAX  25
+#define HEARD_MAX  27
 #define HASHES_MAX 40
+#define IMAGE_MAX  (4 << 20)
 
 struct server {
 	uint64_t incarnation; /* last it knows, 0 none */
@@ -44,8 +46,9 @@ struct world {
 	struct group *small; /* smallest steps, no sweep */
 	struct group *free;  /* any steps, sweeps, images */
 	void *memory[3];
-	int free_at; /* which memory `free` is in: 1 or 2 */
-	uint8_t *image[2];
+	int free_at;  /* which memory `free` is in: 1 or 2 */
+	bool imaging; /* of `free`, into `image` */
+	struct writer image;
 	uint64_t index;
 	uint64_t rows;
 	uint64_t horizons; /* percent of the horizon entries that are fed */
@@ -81,7 +84,9 @@ static const char *const must_hear[HEARD_MAX] = {"accepted",
 						 "told before",
 						 "accepted in pieces",
 						 "refused in pieces",
-						 "full in pieces"};
+						 "full in pieces",
+						 "image",
+						 "image begun before the group"};
 
 static uint64_t
 draw(struct world *w, uint64_t below)
@@ -260,6 +265,19 @@ give_piece(struct world *w, struct group *g, const struct entry_submit *s, uint8
 	group_hashes(g, piece, count);
 }
 
+/* A few more pieces of `free`'s image. */
+static enum group_image_step
+some_pieces(struct world *w)
+{
+	enum group_image_step step = GROUP_IMAGE_MORE;
+
+	for (uint64_t i = draw(w, 4); i > 0 && step == GROUP_IMAGE_MORE; i--)
+		step = image_piece(w->free, &w->image, (uint32_t)draw(w, 30));
+	if (step == GROUP_IMAGE_BAD)
+		hear_word(w, "image begun before the group");
+	return step;
+}
+
 static void
 apply(struct world *w, struct group *g, const struct entry *e, uint32_t budget_max)
 {
@@ -274,6 +292,8 @@ apply(struct world *w, struct group *g, const struct entry *e, uint32_t budget_m
 		step = group_apply_step(g, 1 + (uint32_t)draw(w, budget_max));
 		if (step == GROUP_HASHES)
 			give_piece(w, g, &e->submit, piece);
+		if (step != GROUP_DONE && w->imaging && g == w->free)
+			w->imaging = some_pieces(w) != GROUP_IMAGE_BAD;
 	}
 	if (step != GROUP_DONE)
 		abort();
@@ -285,22 +305,29 @@ apply(struct world *w, struct group *g, const struct entry *e, uint32_t budget_m
 		hear_word(w, "full in pieces");
 }
 
-/* Replaces `free` by its image; that the image of the image is the same, too. */
+/* Begins an image of `free`, or goes on with it. A whole one takes its place. */
 static const char *
 through_image(struct world *w)
 {
-	size_t room = group_image_bytes(w->free);
-	w->image[0] = realloc(w->image[0], room);
-	w->image[1] = realloc(w->image[1], room);
-	size_t n = group_encode(w->free, w->image[0], room);
+	if (!w->imaging && !percent(w, 8))
+		return NULL;
+	if (!w->imaging) {
+		w->image.bytes = 0;
+		group_image_begin(w->free);
+	}
+	w->imaging = true;
+	enum group_image_step step = some_pieces(w);
+	while (step == GROUP_IMAGE_MORE && group_image_closing(w->free))
+		step = image_piece(w->free, &w->image, 1);
+	if (step == GROUP_IMAGE_MORE)
+		return NULL;
+	w->imaging = false;
+	if (step == GROUP_IMAGE_BAD)
+		return NULL;
+	hear_word(w, "image");
 	w->free_at = 3 - w->free_at;
-	w->free = group_decode(w->memory[w->free_at], &w->config, w->image[0], n);
-	if (!w->free)
-		return "image that does not decode";
-	if (group_encode(w->free, w->image[1], room) != n ||
-	    memcmp(w->image[0], w->image[1], n) != 0)
-		return "image of the image";
-	return NULL;
+	w->free = image_read(w->memory[w->free_at], &w->config, w->image.data, w->image.bytes);
+	return w->free ? NULL : "image that does not decode";
 }
 
 static void
@@ -348,7 +375,7 @@ feed(struct world *w, const uint8_t *bytes, size_t n)
 		wrong = compare_state(w);
 	if (!wrong && percent(w, 30))
 		(void)group_sweep(w->free, (uint32_t)draw(w, 100));
-	if (!wrong && percent(w, 4))
+	if (!wrong)
 		wrong = through_image(w);
 	return wrong;
 }
@@ -625,6 +652,7 @@ world_begin(struct world *w, uint64_t seed)
 	w->small = group_init(w->memory[0], &w->config);
 	w->free_at = 1;
 	w->free = group_init(w->memory[1], &w->config);
+	w->imaging = false;
 	w->index = 0;
 	w->copies = 0;
 	w->rows = 2 + draw(w, 120);
@@ -674,6 +702,7 @@ main(int argc, char **argv)
 	uint64_t entries = 0;
 	for (int i = 0; i < 3; i++)
 		w.memory[i] = aligned_alloc(64, bytes);
+	w.image = writer_over(malloc(IMAGE_MAX), IMAGE_MAX);
 	for (uint64_t i = 0; i < runs; i++) {
 		const char *wrong;
 		uint64_t at = run_case(&w, seed + i, &wrong);
@@ -695,7 +724,6 @@ main(int argc, char **argv)
 		return 1;
 	for (int i = 0; i < 3; i++)
 		free(w.memory[i]);
-	free(w.image[0]);
-	free(w.image[1]);
+	free(w.image.data);
 	return 0;
 }

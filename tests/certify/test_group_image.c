@@ -1,5 +1,6 @@
 /* The state image: bytes that are cut or changed are refused or survived. */
 #include "tests/certify/group_script.h"
+#include "tests/certify/image.h"
 
 #define IMAGE_MAX 65536
 
@@ -28,13 +29,12 @@ busy_group(void)
 Test(certify_group_image, comes_back_and_goes_on_alike)
 {
 	struct script s = busy_group(), t = s;
-	size_t n = group_encode(s.g, image, IMAGE_MAX);
-	cr_assert_leq(n, group_image_bytes(s.g));
+	size_t n = image_write(s.g, image, IMAGE_MAX);
 	t.mem = aligned_alloc(64, (group_size(group_config(s.g)) + 63) & ~(size_t)63);
-	t.g = group_decode(t.mem, group_config(s.g), image, n);
+	t.g = image_read(t.mem, group_config(s.g), image, n);
 	cr_assert_not_null(t.g);
 	cr_assert_eq(group_digest(s.g), group_digest(t.g));
-	cr_assert_eq(group_encode(t.g, again, IMAGE_MAX), n);
+	cr_assert_eq(image_write(t.g, again, IMAGE_MAX), n);
 	cr_assert_eq(memcmp(image, again, n), 0);
 	struct script *both[2] = {&s, &t};
 	for (int i = 0; i < 2; i++) {
@@ -52,16 +52,66 @@ Test(certify_group_image, cut_or_changed_is_refused_or_survived)
 	struct script s = busy_group();
 	struct group_config config = *group_config(s.g);
 	void *mem = aligned_alloc(64, (group_size(&config) + 63) & ~(size_t)63);
-	size_t n = group_encode(s.g, image, IMAGE_MAX);
+	size_t n = image_write(s.g, image, IMAGE_MAX);
 	for (size_t i = 0; i < n; i++)
-		cr_assert_null(group_decode(mem, &config, image, i), "cut at %zu", i);
+		cr_assert_null(image_read(mem, &config, image, i), "cut at %zu", i);
 	for (size_t i = 0; i < n; i++) {
 		memcpy(again, image, n);
 		again[i] ^= 0xff;
-		(void)group_decode(mem, &config, again, n);
+		(void)image_read(mem, &config, again, n);
 	}
 	config.inflight_max--;
-	cr_assert_null(group_decode(mem, &config, image, n), "asks for more than there is");
+	cr_assert_null(image_read(mem, &config, image, n), "asks for more than there is");
+	free(mem);
+	script_end(&s);
+}
+
+/* Every row is written again, some new ones come and the horizon moves, all while the image
+ * is on its way: it is what the group is at its end. */
+Test(certify_group_image, takes_in_what_is_applied_while_it_is_written)
+{
+	struct script s = busy_group();
+	void *mem = aligned_alloc(64, (group_size(group_config(s.g)) + 63) & ~(size_t)63);
+	struct writer w = writer_over(image, IMAGE_MAX);
+	enum group_image_step step;
+	group_image_begin(s.g);
+	for (uint64_t i = 0; i < 300 && !group_image_closing(s.g); i++) {
+		step = image_piece(s.g, &w, 1);
+		if (i % 3 == 0 && !group_image_closing(s.g) && i < 200) {
+			s.floor = 3 + i / 3;
+			s.mark = group_applied(s.g);
+			submit(&s, 2, 3 + i / 3, 5 + i % 7);
+			progress(&s, 2, group_applied(s.g), true);
+			horizon(&s, group_applied(s.g) - 1);
+		}
+	}
+	while ((step = image_piece(s.g, &w, 1)) == GROUP_IMAGE_MORE)
+		;
+	cr_assert_eq(step, GROUP_IMAGE_DONE);
+	struct group *t = image_read(mem, group_config(s.g), image, w.bytes);
+	cr_assert_not_null(t);
+	cr_assert_eq(group_digest(t), group_digest(s.g));
+	cr_assert_eq(group_index_hashes(t), group_index_hashes(s.g));
+	cr_assert_gt(group_index_hashes(t), 0);
+	free(mem);
+	script_end(&s);
+}
+
+/* A piece is lost, or comes twice: the rest does not pass for an image. */
+Test(certify_group_image, with_a_piece_too_few_is_refused)
+{
+	struct script s = busy_group();
+	struct group_config config = *group_config(s.g);
+	void *mem = aligned_alloc(64, (group_size(&config) + 63) & ~(size_t)63);
+	size_t n = image_write(s.g, image, IMAGE_MAX);
+	cr_assert_not_null(image_read(mem, &config, image, n));
+	for (size_t at = 0; at < n;) {
+		size_t piece = 4 + bytes_get_u32(image + at);
+		memcpy(again, image, at);
+		memcpy(again + at, image + at + piece, n - at - piece);
+		cr_assert_null(image_read(mem, &config, again, n - piece), "without %zu", at);
+		at += piece;
+	}
 	free(mem);
 	script_end(&s);
 }

@@ -224,3 +224,102 @@ Test(certify_index, removal_keeps_clusters_reachable)
 	}
 	free(x);
 }
+
+/* ---- the image ---- */
+
+struct image {
+	uint8_t data[1 << 16];
+	struct writer w;
+};
+
+static void
+one_slot(struct certify_index *x, struct image *m)
+{
+	cr_assert(index_image_next(x, &m->w, 1));
+}
+
+/* The index that the image makes, when all of it is there. */
+static struct certify_index *
+loaded(struct certify_index *x, struct image *m, uint32_t hashes_max, uint64_t applied)
+{
+	struct certify_index *y = fresh(hashes_max);
+	uint8_t end[4096];
+	struct writer w = writer_over(end, sizeof end);
+	struct reader r = reader_over(m->data, m->w.bytes);
+	enum index_check check;
+	while (index_image_more(x))
+		one_slot(x, m);
+	r.bytes = m->w.bytes;
+	index_image_end(x, &w);
+	while (r.bytes > 0)
+		cr_assert(index_load(y, &r));
+	r = reader_over(end, w.bytes);
+	cr_assert(index_load_end(y, &r));
+	while ((check = index_load_check(y, applied, 7)) == INDEX_CHECK_MORE)
+		;
+	cr_assert_eq(check, INDEX_CHECK_DONE);
+	return y;
+}
+
+/* A row that would like to lie in one of the last slots: the image meets it first. */
+static uint64_t
+row_at_the_end(uint64_t from)
+{
+	static struct image m;
+	for (uint64_t row = from; row < from + 1000000; row++) {
+		struct certify_index *x = fresh(8);
+		put(x, 1, row, 1);
+		m.w = writer_over(m.data, sizeof m.data);
+		index_image_begin(x);
+		one_slot(x, &m);
+		free(x);
+		if (m.w.bytes > 0)
+			return row;
+	}
+	abort();
+}
+
+/* Three rows want the table's last slot: two of them lie at its begin. The image has passed
+ * the end when the first is swept, and the others move there. */
+Test(certify_index, the_image_has_what_a_sweep_moves_around_the_end)
+{
+	static struct image m;
+	struct certify_index *x = fresh(8);
+	uint64_t a = row_at_the_end(1), b = row_at_the_end(a + 1), c = row_at_the_end(b + 1);
+	put(x, 1, a, 1);
+	put(x, 2, b, 1);
+	put(x, 3, c, 1);
+	m.w = writer_over(m.data, sizeof m.data);
+	index_image_begin(x);
+	one_slot(x, &m);
+	cr_assert_gt(m.w.bytes, 0, "the last slot is in it");
+	put(x, 5, b, 1);
+	put(x, 6, c, 1);
+	index_set_horizon(x, 4, 7);
+	while (index_sweep(x, 100))
+		;
+	struct certify_index *y = loaded(x, &m, 8, 7);
+	cr_assert_eq(get(y, b), 5);
+	cr_assert_eq(get(y, c), 6);
+	cr_assert_eq(index_count(y), 2);
+	free(x);
+	free(y);
+}
+
+/* Nobody took pieces while far more was written than is kept for them. */
+Test(certify_index, an_image_that_nobody_takes_is_lost)
+{
+	static struct image m;
+	struct certify_index *x = fresh(64);
+	m.w = writer_over(m.data, sizeof m.data);
+	index_image_begin(x);
+	while (index_image_more(x))
+		one_slot(x, &m);
+	for (uint64_t i = 1; !index_image_full(x); i++)
+		put(x, i, 1, 64);
+	cr_assert(index_image_next(x, &m.w, 1), "in time");
+	for (uint64_t i = 1000; i < 1100; i++)
+		put(x, i, 1, 64);
+	cr_assert_not(index_image_next(x, &m.w, 1));
+	free(x);
+}

@@ -11,6 +11,7 @@
 
 #include "base/must.h"
 #include "certify/group.h"
+#include "tests/certify/image.h"
 #include "tests/fuzz/fuzz.h"
 
 #define IMAGE_BYTES (1 << 20)
@@ -58,8 +59,7 @@ one_entry(const uint8_t *data, size_t size)
 static size_t
 image_of(struct group *g, uint8_t *out)
 {
-	must(group_image_bytes(g) <= IMAGE_BYTES);
-	return group_encode(g, out, IMAGE_BYTES);
+	return image_write(g, out, IMAGE_BYTES);
 }
 
 /* `g` and what its image decodes to are one. */
@@ -67,12 +67,12 @@ static struct group *
 through_image(struct group *g)
 {
 	size_t bytes = image_of(g, image[0]);
-	struct group *other = group_decode(memory[1], &config, image[0], bytes);
+	struct group *other = image_read(memory[1], &config, image[0], bytes);
 
 	must(other != NULL);
 	must(group_digest(other) == group_digest(g));
+	must(group_index_hashes(other) == group_index_hashes(g));
 	must(image_of(other, image[1]) == bytes);
-	must(memcmp(image[0], image[1], bytes) == 0);
 	return other;
 }
 
@@ -124,12 +124,12 @@ a_log(const uint8_t *data, size_t size)
 static void
 an_image(const uint8_t *data, size_t size)
 {
-	struct group *g = group_decode(memory[0], &config, data, size);
+	struct group *g = image_read(memory[0], &config, data, size);
 
 	if (g == NULL)
 		return;
 	size_t bytes = image_of(g, image[0]);
-	must(group_decode(memory[1], &config, image[0], bytes) != NULL);
+	must(image_read(memory[1], &config, image[0], bytes) != NULL);
 }
 
 int

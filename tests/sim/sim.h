@@ -18,6 +18,7 @@
  *     checkers.c  what must hold; it stands outside and knows no internals
  *     large.c     large transactions: what was lent, what comes in pieces, what the
  *                 disks hold of them
+ *     voters.c    who votes, and administrators who want others
  *     bent.c      a node whose memory rots, and whether the others find out
  *     seal.c      keys, and who forges without one; half of the runs are in clear
  *     run.c       one seed from begin to end
