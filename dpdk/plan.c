@@ -14,7 +14,8 @@
 #define VALUE_BYTES      (64u * 1024) /* of one consensus value: a batch, or one transaction */
 #define VALUE_HEAD_BYTES 256u         /* what a pool keeps in front of one, rounded up */
 #define VALUES_SPARE     64u
-#define CHUNK_BYTES      (32u * 1024)      /* of a payload above VALUE_BYTES */
+#define CHUNK_BYTES      (40u * 1024)      /* of a payload above VALUE_BYTES; three to a window */
+#define LOG_PAYLOADS_MIN 4                 /* of the longest kind that the log holds */
 #define STREAM_BYTES     (4 * VALUE_BYTES) /* two messages of the longest kind each way */
 #define INFLIGHT         1024u
 #define RESULTS          65536u
@@ -134,6 +135,19 @@ plan_history(struct plan *plan)
 		n->history_blocks *= 2;
 }
 
+/* A log in memory cannot be read back. Else a payload lies in the log whole, and must
+ * leave room for those of others. */
+static void
+plan_payloads(struct plan *plan)
+{
+	const struct hw_config *c = plan->config;
+	uint64_t fits = c->log_bytes_max / LOG_PAYLOADS_MIN;
+	uint64_t bytes = c->payload_bytes_max < fits ? c->payload_bytes_max : fits;
+
+	plan->node.payload_bytes_max = c->durability == HW_DURABILITY_DISK ? bytes : 0;
+	plan->node.chunk_bytes = CHUNK_BYTES;
+}
+
 static int
 plan_limits(struct plan *plan, struct hw_error *error)
 {
@@ -148,9 +162,7 @@ plan_limits(struct plan *plan, struct hw_error *error)
 	n->results_max = RESULTS;
 	plan_history(plan);
 	n->value_bytes_max = VALUE_BYTES;
-	/* A log in memory cannot be read back. */
-	n->payload_bytes_max = c->durability == HW_DURABILITY_DISK ? c->payload_bytes_max : 0;
-	n->chunk_bytes = CHUNK_BYTES;
+	plan_payloads(plan);
 	n->horizon = c->event_horizon;
 	n->datagram_bytes_max = c->mtu - UDP_IPV4_BYTES;
 	n->stream_bytes = STREAM_BYTES;

@@ -125,6 +125,9 @@ node_feed_payload(struct node *n, struct node_group *g, int session, const struc
 	for (uint32_t i = 0; i < NODE_FEED_BURST && s->piece_offset < r->spread.bytes; i++) {
 		const uint8_t *data = piece(n, g, session, r, list);
 
+		/* A verdict that goes another way queues behind it nevertheless, in the kernel. */
+		if (data && node_yields(n) && !wire_is_idle(n->wire, session, WIRE_FEED))
+			return HISTORY_WAIT;
 		if (!data || !say_piece(n, g, session, r, data))
 			return HISTORY_WAIT;
 	}

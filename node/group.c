@@ -575,6 +575,7 @@ note_accepted(struct node *n, struct node_group *g, struct node_result *result,
 		note_spread(n, g, result);
 		return;
 	}
+	n->small_ns = n->now_ns;
 	result->bytes = s->payload_bytes;
 	if (s->payload_bytes > 0)
 		result->offset = (uint32_t)(s->payload - value_data(n, r->value.handle));

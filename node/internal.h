@@ -337,6 +337,7 @@ struct node {
 	uint32_t payload_count;
 	uint32_t payloads_used;
 	uint32_t payload_turn; /* whose turn it is to ask */
+	uint64_t small_ns;     /* when a transaction that was not spread was accepted last */
 	struct node_serving serving[NODE_NODES_MAX];
 	uint32_t serving_nodes; /* bit per node that `serving` holds anything for */
 	struct node_search search;
@@ -369,6 +370,13 @@ struct node {
 	uint64_t dropped_chunks;
 	const struct node_sink *sink; /* of the running step */
 };
+
+/* What is large gives way: one chunk is on its way to each while small ones come. */
+static inline bool
+node_yields(const struct node *n)
+{
+	return n->now_ns < n->small_ns + n->config.retry_ns;
+}
 
 /* node.c */
 void node_emit(struct node *n, const struct node_output *output);

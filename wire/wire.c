@@ -392,6 +392,15 @@ wire_message_bytes_max(const struct wire *w, int session, enum wire_stream strea
 }
 
 bool
+wire_is_idle(const struct wire *w, int session, enum wire_stream stream)
+{
+	const struct outbox *o = &session_at((struct wire *)w, session)->outbox[stream];
+
+	must(stream < WIRE_STREAMS);
+	return o->base == o->end;
+}
+
+bool
 wire_send(struct wire *w, int session, enum wire_stream stream, const struct wire_slice *slices,
 	  uint32_t slice_count, uint64_t after_lsn)
 {

@@ -274,6 +274,9 @@ bool wire_send(struct wire *w, int session, enum wire_stream stream,
  * message_bytes_max where a buffer at either end is small. */
 uint32_t wire_message_bytes_max(const struct wire *w, int session, enum wire_stream stream);
 
+/* Whatever was sent on it has arrived. */
+bool wire_is_idle(const struct wire *w, int session, enum wire_stream stream);
+
 /* Leaves the messages of a stream unread (hold) until it is called with false:
  * credits then stop the sender. A new session begins with nothing held. */
 void wire_hold(struct wire *w, int session, enum wire_stream stream, bool hold);

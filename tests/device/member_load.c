@@ -61,7 +61,7 @@
 #define SOCKET_BYTES      (4 << 20)
 #define DATAGRAM_BYTES    1400
 #define TRANSACTION_BYTES 16384
-#define PAYLOADS_MAX      (1u << 30)
+#define PAYLOADS_MAX      (1152u << 20)
 #define SUBMISSIONS       1024
 #define STREAM_BYTES      (1 << 20)
 #define SNAPSHOT_ENTRIES  65536
@@ -122,6 +122,14 @@ struct told {
 	struct written t;
 };
 
+/* A payload as it comes by: its first bytes, and the hash of its whole blocks. */
+struct gathered {
+	uint8_t head[PAYLOAD_MIN];
+	uint8_t block[PAYLOAD_MAX];
+	uint32_t block_bytes;
+	uint64_t hash;
+};
+
 struct load {
 	struct member *member;
 	int socket;
@@ -133,7 +141,7 @@ struct load {
 	struct client client[CLIENTS_MAX];
 	struct told told[TOLD_MAX];
 	uint32_t told_first, told_end; /* free-running */
-	uint8_t *piece;                /* of a payload that comes in pieces */
+	struct gathered gathered;      /* of a payload that comes in pieces */
 	uint64_t id_next;
 	uint64_t last_incarnation;
 	bool running, started, halting, stopping, stopped, expelled, connected;
@@ -304,25 +312,56 @@ take_verdict(struct told *told, const struct member_output *o)
 		told->t.gtid = *o->gtid;
 }
 
-/* All of a payload, or NULL while there is more to come. */
-static const uint8_t *
-gather(struct load *l, const struct member_output *o)
+/* Hashes block by block: a payload of a GiB is nowhere in one piece. */
+static void
+gather(struct gathered *g, const uint8_t *data, uint64_t bytes)
 {
-	if (o->offset == 0 && o->last)
-		return o->data;
-	if (o->offset == 0) {
-		free(l->piece);
-		l->piece = malloc(o->total);
-		must(l->piece);
+	for (uint64_t i = 0; i < bytes;) {
+		uint64_t take = PAYLOAD_MAX - g->block_bytes;
+
+		if (take > bytes - i)
+			take = bytes - i;
+		memcpy(g->block + g->block_bytes, data + i, take);
+		g->block_bytes += (uint32_t)take;
+		i += take;
+		if (g->block_bytes < PAYLOAD_MAX)
+			continue;
+		g->hash = hash_bytes(g->block, PAYLOAD_MAX, g->hash);
+		g->block_bytes = 0;
 	}
-	must(o->bytes <= o->total - o->offset);
-	memcpy(l->piece + o->offset, o->data, o->bytes);
-	return o->last ? l->piece : NULL;
+}
+
+static uint64_t
+gathered_hash(struct gathered *g)
+{
+	return g->block_bytes == 0 ? g->hash : hash_bytes(g->block, g->block_bytes, g->hash);
+}
+
+static uint64_t
+hash_of(const uint8_t *payload, uint64_t bytes)
+{
+	struct gathered g = {.hash = 0};
+
+	gather(&g, payload, bytes);
+	return gathered_hash(&g);
 }
 
 static void
-take_queue(struct told *told, const struct member_output *o, const uint8_t *payload)
+take_piece(struct gathered *g, const struct member_output *o)
 {
+	must(o->bytes <= o->total - o->offset);
+	if (o->offset == 0)
+		*g = (struct gathered){.hash = 0};
+	for (uint64_t i = 0; i < o->bytes && o->offset + i < PAYLOAD_MIN; i++)
+		g->head[o->offset + i] = o->data[i];
+	gather(g, o->data, o->bytes);
+}
+
+static void
+take_queue(struct told *told, const struct member_output *o, struct gathered *g)
+{
+	const uint8_t *payload = g->head;
+
 	if (o->total < PAYLOAD_MIN)
 		die("payload of a queued transaction");
 	told->verdict = false;
@@ -331,7 +370,7 @@ take_queue(struct told *told, const struct member_output *o, const uint8_t *payl
 				   .row = (uint32_t)bytes_get_u64(payload),
 				   .seen = bytes_get_u64(payload + 8),
 				   .id = bytes_get_u64(payload + 16),
-				   .hash = hash_bytes(payload, o->total, 0)};
+				   .hash = gathered_hash(g)};
 	if (told->t.row > NO_ROW)
 		die("row of a queued transaction");
 }
@@ -370,7 +409,6 @@ static void
 emit(void *context, const struct member_output *o)
 {
 	struct load *l = context;
-	const uint8_t *payload;
 
 	switch (o->kind) {
 	case MEMBER_OUT_SEND:
@@ -386,9 +424,9 @@ emit(void *context, const struct member_output *o)
 		take_verdict(tell(l), o);
 		break;
 	case MEMBER_OUT_QUEUE:
-		payload = gather(l, o);
-		if (payload)
-			take_queue(tell(l), o, payload);
+		take_piece(&l->gathered, o);
+		if (o->last)
+			take_queue(tell(l), o, &l->gathered);
 		break;
 	case MEMBER_OUT_VIEW:
 		take_view(l, o->view);
@@ -519,7 +557,7 @@ client_submit(struct load *l, struct client *c)
 		hashes = large_block(l, c, hash_count, bytes);
 	}
 	const uint8_t *payload = c->large ? (uint8_t *)(hashes + hash_count) : c->payload;
-	c->t.hash = hash_bytes(payload, bytes, 0);
+	c->t.hash = hash_of(payload, bytes);
 	c->sequence = taken.sequence;
 	c->stage = CLIENT_SUBMITTED;
 	c->due_ns = one_in(l, l->kill_one_in) ? c->begin_ns + some_us(l, KILL_AFTER_US / 2)
