@@ -178,6 +178,12 @@ emit(void *context, const struct node_output *out)
 		loop->diverged_index = out->index;
 		loop_stop(loop);
 		break;
+	case NODE_OUT_OUTDATED:
+		loop->outdated = true;
+		loop->outdated_by = (uint8_t)out->index;
+		loop->outdated_lsn = out->lsn;
+		loop_stop(loop);
+		break;
 	case NODE_OUT_DELIVER:
 	case NODE_OUT_RESULT:
 		break; /* for those who watch */
@@ -187,7 +193,7 @@ emit(void *context, const struct node_output *out)
 static void
 step(struct loop *loop, struct node_input *in)
 {
-	if (loop->diverged)
+	if (loop->diverged || loop->outdated)
 		return;
 	in->now_ns = loop->now_ns;
 	node_step(loop->node, in, &loop->sink);
@@ -540,7 +546,8 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 
 	if (rc != 0)
 		return rc;
-	if (verdict.tail == LOG_TAIL_ROT && loop->options.node->node_count == 1)
+	if ((verdict.tail == LOG_TAIL_ROT || loop->options.repair) &&
+	    loop->options.node->node_count == 1)
 		return hw_error_set(
 			error, -EILSEQ,
 			"the log lacks records from LSN %lu on (its disk lost what it "
@@ -552,6 +559,8 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 	*tail = verdict.end == LOG_TAIL_CLEAN ? PAXOS_TAIL_CLEAN
 		: verdict.end == LOG_TAIL_ROT ? PAXOS_TAIL_MISSING
 					      : PAXOS_TAIL_CUT;
+	if (loop->options.repair)
+		*tail = PAXOS_TAIL_MISSING;
 	/* A log in memory is always empty at start, and mostly not because the node is
 	 * new: it votes only once others have told it what it may have promised. */
 	if (loop->options.log_in_memory && loop->options.node->node_count > 1)
@@ -639,7 +648,7 @@ loop_close(struct loop *loop)
 		udp_flush(loop->options.udp);
 		drain_backlog(loop);
 		/* Without its last records the log did not end in order. */
-		rc = loop->write_failed || loop->diverged || log_is_full(loop)
+		rc = loop->write_failed || loop->diverged || loop->outdated || log_is_full(loop)
 			     ? -EIO
 			     : hw_log_clean_stop(loop->options.log);
 	}

@@ -58,6 +58,7 @@ struct loop_options {
 	struct hw_log *log;
 	const struct node_config *node;
 	bool log_in_memory;
+	bool repair;    /* begin as if the log lacked anything: what that is the other nodes say */
 	bool hugepages; /* for the node's memory, where there are enough */
 };
 
@@ -114,6 +115,9 @@ struct loop {
 	bool diverged;    /* it computed another result than a majority, and takes nothing more */
 	uint32_t diverged_group;
 	uint64_t diverged_index;
+	bool outdated; /* another node had seen more of this log than there is */
+	uint8_t outdated_by;
+	uint64_t outdated_lsn;
 
 	/* Reads the node asked for: those of [given, asked) wait for a buffer. */
 	struct loop_read read[LOOP_READS_MAX];

@@ -101,6 +101,7 @@ nodes_of(const struct loop_snapshot *s, const struct status_facts *facts)
 		put_bool(node, "self", i == s->node.self);
 		put_bool(node, "connected", i == s->node.self || (s->node.link_up >> i & 1) != 0);
 		put_bool(node, "votes", (s->group[0].configuration.voters >> i & 1) != 0);
+		put_bool(node, "outdated", (s->node.outdated >> i & 1) != 0);
 		put_bool(node, "differs", (s->node.differing >> i & 1) != 0);
 		(void)json_array_append_new(nodes, node);
 	}

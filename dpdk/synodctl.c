@@ -50,7 +50,9 @@ print_node(const json_t *status)
 		       : ask_is_true(other, "connected") ? "connected"
 							 : "NOT CONNECTED",
 		       ask_is_true(other, "votes") ? "" : ", does not vote",
-		       ask_is_true(other, "differs") ? ", COMPUTED ANOTHER RESULT" : "");
+		       ask_is_true(other, "outdated")  ? ", REFUSED: ITS LOG IS OLDER THAN IT WAS"
+		       : ask_is_true(other, "differs") ? ", COMPUTED ANOTHER RESULT"
+						       : "");
 }
 
 static void

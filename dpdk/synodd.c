@@ -1,6 +1,6 @@
 /* synodd - one node of the appliance, as a process.
  *
- *     synodd --config FILE [--format | --check]
+ *     synodd --config FILE [--format] [--repair] | --check
  *
  * Reads the configuration, opens the log, the port and the control socket, and
  * turns the poll loop until SIGTERM or SIGINT. Log lines go to stderr with the
@@ -27,6 +27,8 @@
 static const char usage[] =
 	"usage: synodd --config FILE            run this node until SIGTERM\n"
 	"       synodd --config FILE --format   the same; makes the log of a new node first\n"
+	"       synodd --config FILE --repair   the same; its log may lack anything, the others "
+	"know\n"
 	"       synodd --config FILE --check    print the plan and exit\n"
 	"       synodd --help | --version\n";
 
@@ -34,6 +36,7 @@ struct arguments {
 	const char *config;
 	bool check;
 	bool format;
+	bool repair;
 };
 
 /* All that one process holds; static, because it is one and large. */
@@ -85,10 +88,13 @@ say(const char *format, ...)
 static int
 parse_arguments(struct arguments *a, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
-		{"format", no_argument, NULL, 'f'},       {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'},      {0}};
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+						{"check", no_argument, NULL, 'k'},
+						{"format", no_argument, NULL, 'f'},
+						{"repair", no_argument, NULL, 'r'},
+						{"help", no_argument, NULL, 'h'},
+						{"version", no_argument, NULL, 'v'},
+						{0}};
 
 	for (int c = getopt_long(argc, argv, "", options, NULL); c != -1;
 	     c = getopt_long(argc, argv, "", options, NULL)) {
@@ -101,6 +107,9 @@ parse_arguments(struct arguments *a, int argc, char **argv)
 			break;
 		case 'f':
 			a->format = true;
+			break;
+		case 'r':
+			a->repair = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -171,8 +180,8 @@ open_log(struct appliance *a, bool format, struct hw_error *error)
 		return hw_error_set(
 			error, -ENOENT,
 			"there is no log in %s. A new node makes one with --format. A "
-			"node that has lost its disk must not: it comes back under a new "
-			"id, after its old one was removed",
+			"node that has lost its disk must not: it comes back with --format "
+			"--repair while all others run, and learns everything from them",
 			options->directory);
 	if (!there)
 		plan_new_epoch(&a->plan, options->epoch);
@@ -181,6 +190,7 @@ open_log(struct appliance *a, bool format, struct hw_error *error)
 		return rc;
 	struct hw_log_identity identity = hw_log_identity(a->log);
 	memcpy(a->plan.node.epoch, identity.epoch, EPOCH_BYTES);
+	memcpy(a->plan.node.disk, identity.disk, NODE_DISK_BYTES);
 	say("log %s: %s", identity.formatted_now ? "made" : "found", hw_log_mode(a->log));
 	return 0;
 }
@@ -364,6 +374,12 @@ watch(void *context, const struct loop_snapshot *now)
 			say("node %u computed another result than this node from the same "
 			    "entries: check the memory of both hosts",
 			    i);
+	for (uint8_t i = 0; i < a->plan.node.node_count; i++)
+		if ((now->node.outdated & ~old->node.outdated) >> i & 1)
+			say("node %u came with less of its log than this node has seen, and was "
+			    "refused: its directory is an older copy, was made anew, or its disk "
+			    "lost records. See there",
+			    i);
 	for (uint32_t i = 0; i < now->group_count; i++) {
 		uint8_t leader = now->group[i].leader;
 		if (i < old->group_count && leader == old->group[i].leader)
@@ -458,20 +474,47 @@ move_to(int cpu, const cpu_set_t *otherwise)
 /* The log's threads are made where the plan wants them, and only then this thread
  * goes to its poll core: DPDK takes it from there as its main one. */
 static int
-open_machine(struct appliance *a, const cpu_set_t *all, bool format, struct hw_error *error)
+open_machine(struct appliance *a, const cpu_set_t *all, const struct arguments *arguments,
+	     struct hw_error *error)
 {
 	const struct hw_plan *machine = &a->plan.machine;
 
 	move_to(machine->log_cpu, all);
-	int rc = open_log(a, format, error);
+	int rc = open_log(a, arguments->format, error);
 	if (rc != 0)
 		return rc;
 	move_to(machine->poll_count > 0 ? machine->poll_cpu[0] : HW_CPU_NONE, all);
 	return open_port(a, error);
 }
 
+/* 0, or what the node found out about itself, so that it may not go on. */
 static int
-run(struct appliance *a, bool format, struct hw_error *error)
+why_ended(const struct appliance *a, struct hw_error *error)
+{
+	const struct loop *loop = &a->loop;
+
+	if (loop->diverged)
+		return hw_error_set(
+			error, -EUCLEAN,
+			"group %u, index %lu: this node computed another result than a "
+			"majority, so it stops. Start it again: it computes everything "
+			"anew from its log. If it stops here again, keep its log for the "
+			"developers; if not, check this host's memory",
+			loop->diverged_group, loop->diverged_index);
+	if (loop->outdated)
+		return hw_error_set(
+			error, -ESTALE,
+			"node %u has seen more of this node's log (up to LSN %lu) than is in %s: "
+			"an older copy, one that was made anew, or a disk that lost what it had "
+			"acknowledged. This node may have forgotten promises, so it does not vote. "
+			"Put back the log as it was last; if it is gone, start this node with "
+			"--repair while all others run: it learns everything from them",
+			loop->outdated_by, loop->outdated_lsn, a->config.directory);
+	return 0;
+}
+
+static int
+run(struct appliance *a, const struct arguments *arguments, struct hw_error *error)
 {
 	cpu_set_t cpus;
 
@@ -479,7 +522,7 @@ run(struct appliance *a, bool format, struct hw_error *error)
 	(void)sched_getaffinity(0, sizeof cpus, &cpus);
 	int rc = open_seal(a, error);
 	if (rc == 0)
-		rc = open_machine(a, &cpus, format, error);
+		rc = open_machine(a, &cpus, arguments, error);
 	if (rc != 0) {
 		if (a->log)
 			hw_log_close(a->log);
@@ -493,6 +536,7 @@ run(struct appliance *a, bool format, struct hw_error *error)
 					       .log = a->log,
 					       .node = &a->plan.node,
 					       .log_in_memory = a->plan.log.memory,
+					       .repair = arguments->repair,
 					       .hugepages = a->plan.machine.hugepages},
 			error);
 	if (rc == 0 && a->crypto != NULL && give_keys(a) != 0)
@@ -511,13 +555,8 @@ run(struct appliance *a, bool format, struct hw_error *error)
 		control_stop(&a->control);
 	}
 	int mark = loop_close(&a->loop);
-	if (rc == 0 && a->loop.diverged)
-		rc = hw_error_set(error, -EUCLEAN,
-				  "group %u, index %lu: this node computed another result than a "
-				  "majority, so it stops. Start it again: it computes everything "
-				  "anew from its log. If it stops here again, keep its log for the "
-				  "developers; if not, check this host's memory",
-				  a->loop.diverged_group, a->loop.diverged_index);
+	if (rc == 0)
+		rc = why_ended(a, error);
 	if (rc == 0 && mark != 0)
 		rc = hw_error_set(error, mark,
 				  "the log has no mark of an orderly stop: the next start settles "
@@ -548,7 +587,7 @@ main(int argc, char **argv)
 		return 0;
 	}
 	catch_signals();
-	if (run(&appliance, arguments.format, &error) != 0) {
+	if (run(&appliance, &arguments, &error) != 0) {
 		say("%s", error.text);
 		return 1;
 	}

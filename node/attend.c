@@ -107,8 +107,7 @@ node_attend_keys(struct node *n, const struct node_key *keys, uint32_t count)
 		const struct node_session *s = &n->session[i];
 		static const uint8_t none[UUID_BYTES];
 		bool named = memcmp(s->group_uuid, none, UUID_BYTES) != 0;
-		if (s->stage == SESSION_NONE || s->stage == SESSION_NODE ||
-		    (named && may_open(n, s, s->group_uuid)))
+		if (s->stage <= SESSION_NODE || (named && may_open(n, s, s->group_uuid)))
 			continue;
 		wire_close(n->wire, (int)i);
 		node_attend_close(n, (int)i);

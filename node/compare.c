@@ -68,9 +68,9 @@ compare(struct node *n, const struct node_group *g, uint64_t index)
 		if (!other || other->digest == own->digest)
 			continue;
 		n->differing |= 1u << i;
-		if (n->diverged || !most_say(n, g, who_said(n, g, index, other->digest)))
+		if (n->ended || !most_say(n, g, who_said(n, g, index, other->digest)))
 			continue;
-		n->diverged = true;
+		n->ended = true;
 		node_emit(n, &(struct node_output){.kind = NODE_OUT_DIVERGED,
 						   .group = g->number,
 						   .index = index});

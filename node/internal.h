@@ -10,6 +10,7 @@
  * feed.c          feeding a member what others wrote, and what that is read from
  * feed_payload.c  feeding one payload that was spread, in pieces, from the log
  * compare.c       whether the nodes computed the same
+ * disks.c         whether the other nodes' disks are those that they were
  * payload.c       payloads that are received: their slots, records and ends
  * payload_move.c  offers, fetches and chunks between members and nodes
  * write_set.c     write sets that were spread, read back to be certified
@@ -33,6 +34,7 @@
 #define NODE_APPLY_HASHES     2048 /* certified per step and group, see DESIGN section 6 */
 #define NODE_FEED_BURST       64   /* entries fed to one member per step */
 #define NODE_RECORD_GROUP     60   /* log record: group `frame.group` exists, see directory.c */
+#define NODE_RECORD_SHOWN     65   /* log record: see disks.c */
 #define NODE_RECORD_HOLE      64   /* log record: what lies from LSN (u64) up to it is void */
 #define NODE_ENTRY_HEAD_BYTES 4    /* in a value: u32 bytes of the entry that follows */
 #define NODE_NO_SESSION       (-1)
@@ -209,13 +211,14 @@ struct node_founding {
 
 enum session_stage {
 	SESSION_NONE = 0,
-	SESSION_NODE = 1,    /* another node */
-	SESSION_OPEN = 2,    /* a member that has not named its group */
-	SESSION_GROUP = 3,   /* it has */
-	SESSION_JOINING = 4, /* its JOIN is on its way */
-	SESSION_JOINED = 5,
-	SESSION_ATTACHING = 6,
-	SESSION_ATTACHED = 7,
+	SESSION_DISK = 1,    /* another node; disks.c */
+	SESSION_NODE = 2,    /* there is a link to it */
+	SESSION_OPEN = 3,    /* a member that has not named its group */
+	SESSION_GROUP = 4,   /* it has */
+	SESSION_JOINING = 5, /* its JOIN is on its way */
+	SESSION_JOINED = 6,
+	SESSION_ATTACHING = 7,
+	SESSION_ATTACHED = 8,
 };
 
 /* A value that a feed has asked of the log, and keeps until it is told. */
@@ -227,7 +230,9 @@ struct node_fetch {
 
 struct node_session {
 	enum session_stage stage;
-	uint8_t node; /* SESSION_NODE */
+	uint8_t node;    /* SESSION_DISK, SESSION_NODE */
+	bool disk_right; /* its disk is what it was, and SHOWN is logged */
+	bool disk_taken; /* it said so of this node's */
 	uint8_t server_uuid[UUID_BYTES];
 	uint8_t key[CRYPTO_KEY_BYTES];
 	uint8_t group_uuid[UUID_BYTES];
@@ -319,6 +324,13 @@ struct node_search {
 	struct node_cursor cursor;
 };
 
+/* How far another node's disk was seen. */
+struct node_shown {
+	uint8_t disk[NODE_DISK_BYTES];
+	uint64_t process; /* 0: it never was */
+	uint64_t lsn;
+};
+
 struct node {
 	struct node_config config;
 	struct wire *wire;
@@ -353,8 +365,17 @@ struct node {
 	bool hole_open;    /* replay has met one, and no record that says where to go on */
 	uint64_t hole_lsn; /* where the last one began */
 	uint64_t lost_bytes;
-	bool diverged;       /* the rest of this process says and takes nothing */
-	uint32_t differing;  /* a bit per node that computed another result */
+	bool ended;         /* diverged or outdated: the rest says and takes nothing */
+	uint32_t differing; /* a bit per node that computed another result */
+	uint32_t outdated;  /* a bit per node whose disk was refused */
+	struct node_shown shown[NODE_NODES_MAX];
+	bool repairs;            /* this process began with a hole */
+	uint64_t process_before; /* the highest in the log when it began */
+	uint64_t log_end;        /* and where that ended */
+	uint64_t start_lsn;      /* behind its first records */
+	uint64_t matter_lsn;     /* behind the last record that is no SHOWN */
+	uint64_t disk_said;
+	uint64_t disk_say_ns;
 	bool hold_proposals; /* the input said that more of its burst follow */
 	uint64_t process;
 	uint64_t nonce;
@@ -382,6 +403,7 @@ node_yields(const struct node *n)
 void node_emit(struct node *n, const struct node_output *output);
 void node_log(struct node *n, uint8_t *frame, uint32_t frame_bytes, uint8_t kind, uint32_t group);
 bool node_read_begin(struct node *n, const struct node_read *read, uint32_t bytes);
+void node_link_changed(struct node *n, uint8_t node, bool up);
 int node_session_of_node(const struct node *n, uint8_t node);
 
 /* directory.c */
@@ -476,6 +498,13 @@ enum history_answer node_feed_payload(struct node *n, struct node_group *g, int 
 				      const struct node_result *r);
 void node_feed_payload_read(struct node *n, const struct node_read *read, const uint8_t *body,
 			    uint32_t bytes);
+
+/* disks.c */
+void node_disks_record(struct node *n, const struct frame *frame, const uint8_t *data);
+void node_disks_opened(struct node *n, int session, uint8_t node);
+void node_disks_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,
+			uint32_t bytes);
+uint64_t node_disks_say(struct node *n);
 
 /* compare.c */
 void node_compare_effect(struct node *n, struct node_group *g, const struct group_effect *effect);

@@ -179,6 +179,8 @@ node_log(struct node *n, uint8_t *frame, uint32_t frame_bytes, uint8_t kind, uin
 	memcpy(header.epoch, n->config.epoch, EPOCH_BYTES);
 	frame_encode(&header, frame);
 	n->lsn_next += frame_bytes;
+	if (kind != NODE_RECORD_SHOWN)
+		n->matter_lsn = n->lsn_next;
 	node_emit(n, &(struct node_output){
 			     .kind = NODE_OUT_LOG,
 			     .data = frame,
@@ -348,11 +350,14 @@ hole_at_start(struct node *n, const struct node_input *in)
 		hole_begins(n);
 	n->lsn_next = in->lsn;
 	n->lsn_durable = in->lsn;
+	n->log_end = in->lsn;
+	n->matter_lsn = in->lsn;
 	if (!n->hole_open)
 		return;
 	must(n->config.node_count > 1);
 	bytes_put_u64(n->scratch + FRAME_HEADER_BYTES, n->hole_lsn);
 	hole_known(n, n->lsn_next);
+	n->repairs = true;
 	node_log(n, n->scratch, FRAME_HEADER_BYTES + 8, NODE_RECORD_HOLE, 0);
 }
 
@@ -382,6 +387,7 @@ start(struct node *n, const struct node_input *in)
 	}
 	for (uint32_t i = 0; i < n->group_count; i++)
 		node_group_start(n, &n->group[i]);
+	n->start_lsn = n->lsn_next;
 	node_payload_start(n);
 }
 
@@ -407,6 +413,8 @@ record(struct node *n, const struct node_input *in)
 	must(in->lsn == frame.lsn + in->bytes);
 	if (frame.lsn > n->lsn_next)
 		hole_begins(n);
+	if (frame.incarnation > n->process_before)
+		n->process_before = frame.incarnation; /* of what is void, too */
 	n->lsn_next = in->lsn;
 	n->lsn_durable = in->lsn;
 	if (frame.kind == NODE_RECORD_HOLE)
@@ -416,6 +424,10 @@ record(struct node *n, const struct node_input *in)
 	if (frame.kind == NODE_RECORD_CHUNK || frame.kind == NODE_RECORD_SETTLED) {
 		node_payload_record(n, &frame, in->data);
 		apply_all(n);
+		return;
+	}
+	if (frame.kind == NODE_RECORD_SHOWN) {
+		node_disks_record(n, &frame, in->data);
 		return;
 	}
 	if (frame.kind == NODE_RECORD_HISTORY) {
@@ -429,8 +441,8 @@ record(struct node *n, const struct node_input *in)
 	node_directory_record(n, &frame, in->data);
 }
 
-static void
-link_changed(struct node *n, uint8_t node, bool up)
+void
+node_link_changed(struct node *n, uint8_t node, bool up)
 {
 	n->link_up = up ? n->link_up | 1u << node : n->link_up & ~(1u << node);
 	if (!up)
@@ -444,7 +456,6 @@ link_changed(struct node *n, uint8_t node, bool up)
 static void
 opened(struct node *n, const struct wire_event *event)
 {
-	struct node_session *s = &n->session[event->session];
 	uint32_t peer = event->peer.node;
 
 	if (event->peer.kind != WIRE_NODE) {
@@ -457,9 +468,7 @@ opened(struct node *n, const struct wire_event *event)
 		wire_close(n->wire, event->session);
 		return;
 	}
-	s->stage = SESSION_NODE;
-	s->node = (uint8_t)peer;
-	link_changed(n, s->node, true);
+	node_disks_opened(n, event->session, (uint8_t)peer);
 }
 
 static void
@@ -469,7 +478,9 @@ closed(struct node *n, int session)
 
 	if (s->stage == SESSION_NODE) {
 		s->stage = SESSION_NONE;
-		link_changed(n, s->node, false);
+		node_link_changed(n, s->node, false);
+	} else if (s->stage == SESSION_DISK) {
+		s->stage = SESSION_NONE;
 	} else {
 		node_attend_close(n, session);
 	}
@@ -489,15 +500,19 @@ message(struct node *n, const struct wire_event *event)
 		n->dropped_epoch++;
 		return;
 	}
-	if (s->stage == SESSION_NODE && frame.kind == PROTOCOL_VOTERS)
+	/* It may have its link already, and speak. */
+	bool of_node = s->stage == SESSION_NODE || (s->stage == SESSION_DISK && s->disk_right);
+	if (s->stage <= SESSION_NODE && frame.kind == PROTOCOL_DISK)
+		node_disks_message(n, event->session, &frame, event->data, event->bytes);
+	else if (of_node && frame.kind == PROTOCOL_VOTERS)
 		node_directory_message(n, &frame, event->data, event->bytes);
-	else if (s->stage == SESSION_NODE && frame.kind == PROTOCOL_RESULTS)
+	else if (of_node && frame.kind == PROTOCOL_RESULTS)
 		node_compare_message(n, s->node, &frame, event->data, event->bytes);
-	else if (s->stage == SESSION_NODE && frame.kind >= PROTOCOL_OPEN)
+	else if (of_node && frame.kind >= PROTOCOL_OPEN)
 		node_move_message(n, event->session, &frame, event->data, event->bytes);
-	else if (s->stage == SESSION_NODE)
+	else if (of_node)
 		node_group_message(n, s->node, &frame, event->data);
-	else if (s->stage != SESSION_NONE)
+	else if (s->stage > SESSION_NODE)
 		node_attend_message(n, event->session, &frame, event->data, event->bytes);
 }
 
@@ -506,7 +521,7 @@ take_events(struct node *n)
 {
 	struct wire_event event;
 
-	while (wire_next_event(n->wire, &event)) {
+	while (!n->ended && wire_next_event(n->wire, &event)) {
 		switch (event.kind) {
 		case WIRE_OPENED:
 			opened(n, &event);
@@ -584,7 +599,7 @@ finish(struct node *n)
 		if (n->session[i].stage == SESSION_ATTACHED)
 			node_feed(n, (int)i);
 	take_events(n);
-	if (n->diverged)
+	if (n->ended)
 		return;
 	send_packets(n);
 	for (uint32_t i = 0; i < n->group_count; i++) {
@@ -593,6 +608,9 @@ finish(struct node *n)
 		if (n->group[i].duty_ns < timer_ns)
 			timer_ns = n->group[i].duty_ns;
 	}
+	uint64_t disk_ns = node_disks_say(n);
+	if (disk_ns < timer_ns)
+		timer_ns = disk_ns;
 	uint64_t move_ns = node_move_timer_ns(n);
 	uint64_t wire_ns = wire_timer_ns(n->wire);
 	if (move_ns < timer_ns)
@@ -630,7 +648,7 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 	must(in->now_ns >= n->now_ns);
 	must(n->started || in->kind == NODE_IN_RECORD || in->kind == NODE_IN_READ_DONE ||
 	     in->kind == NODE_IN_START);
-	must(!n->diverged);
+	must(!n->ended);
 	n->sink = sink;
 	n->now_ns = in->now_ns;
 	n->hold_proposals = in->more;

@@ -49,6 +49,7 @@
 #define NODE_MEMBERS_MAX    64
 #define NODE_KEYS_MAX       256
 #define NODE_KEY_GROUPS_MAX 8
+#define NODE_DISK_BYTES     16
 
 struct node;
 
@@ -67,6 +68,7 @@ struct node_config {
 	uint8_t leader;     /* owner of ballot 0 of group 0, a voter */
 	uint32_t voters;    /* a bit per node: who votes in group 0 at first; 0: all */
 	uint8_t epoch[EPOCH_BYTES];
+	uint8_t disk[NODE_DISK_BYTES]; /* the log's random id; zeros: it is in memory */
 	uint8_t uuid[NODE_NODES_MAX][16];
 	struct endpoint endpoint[NODE_NODES_MAX];
 	uint32_t groups_max;
@@ -149,6 +151,9 @@ enum node_output_kind {
 	NODE_OUT_TIMER = 6,   /* at_ns: next NODE_IN_TICK wanted; last output of a step */
 	NODE_OUT_DIVERGED =
 		7, /* group, index: a majority computed another result; last output of all */
+	/* index: a node that has seen this disk further, up to lsn; last output of all. This
+	 * process may have nothing to say; the next may start with PAXOS_TAIL_MISSING. */
+	NODE_OUT_OUTDATED = 8,
 };
 
 struct node_output {
@@ -212,6 +217,7 @@ struct node_status {
 	bool may_leave;      /* it votes nowhere any more, and nobody needs its votes */
 	bool voting;         /* false after a write error, or while a cut tail is settled */
 	uint32_t differing;  /* a bit per node that computed another result than this one */
+	uint32_t outdated;   /* a bit per node refused for a log that ends before it had */
 	bool repairing;      /* the log lacks what it had; the other nodes are asked for it */
 	uint64_t lost_lsn;   /* where the last hole begins */
 	uint64_t lost_bytes; /* of all holes, each to where writing went on behind it */

@@ -26,7 +26,8 @@
  *
  * Nodes say OFFER, FETCH, CHUNK and HELD to each other too; RESULTS: what they computed
  * up to an index, see node/compare.c; and VOTERS, to who leads group 0: a change that an
- * administrator wants, see node/directory.c.
+ * administrator wants, see node/directory.c. Before all this they say DISK: how far their
+ * logs go; see node/disks.c.
  *
  * Ownership  `data` of a decoded message points into the bytes given.
  * Errors     protocol_decode() answers false for what is short, long, of another
@@ -68,7 +69,8 @@ enum protocol_kind {
 	PROTOCOL_PIECE = 84,
 	PROTOCOL_RESULTS = 85,
 	PROTOCOL_VOTERS = 86,
-	PROTOCOL_END = 87,
+	PROTOCOL_DISK = 87,
+	PROTOCOL_END = 88,
 };
 
 enum protocol_flag {
@@ -76,6 +78,9 @@ enum protocol_flag {
 	PROTOCOL_GROUP_EXISTS = 1, /* GROUP */
 	PROTOCOL_LEADER_HERE = 2,  /* GROUP */
 	PROTOCOL_READY = 1,        /* PROGRESS */
+	PROTOCOL_DISK_TAKEN = 1,   /* DISK: the receiver's was taken, or refused */
+	PROTOCOL_DISK_REFUSED = 2,
+	PROTOCOL_DISK_REPAIRS = 4,
 };
 
 struct protocol_message {
@@ -89,17 +94,19 @@ struct protocol_message {
 			       * OFFER, CHUNK: bytes of a chunk; HELD: a bit per node */
 	uint64_t session;     /* ATTACH, ATTACHED */
 	uint64_t sequence;    /* VERDICT, OFFER, FETCH, CHUNK, HELD; ATTACH, PROGRESS: floor;
-			       * VIEW: the view's counter; PIECE: offset */
+			       * VIEW: the view's counter; PIECE: offset; DISK: durable LSN */
 	uint64_t index; /* of the entry; VOTERS: number of the configuration; JOINED: first missing;
-			 * ATTACH: feed from here; OFFER: bytes to be had; FETCH, CHUNK: offset */
-	uint64_t previous;        /* ENTRY, PIECE, THROUGH, VIEW: index of the message before it */
+			 * ATTACH: feed from here; OFFER: bytes to be had; FETCH, CHUNK: offset;
+			 * DISK: LSN at start, or (REFUSED) that it had shown */
+	uint64_t previous;        /* ENTRY, PIECE, THROUGH, VIEW: index of the message before it;
+				   * DISK: the last process that the log knew */
 	uint64_t own;             /* ENTRY, PIECE, THROUGH, VIEW: highest own outcome below it;
 				   * ATTACHED: bytes of an entry at most */
 	uint64_t dependency;      /* VERDICT, ENTRY, PIECE; FETCH, CHUNK: payload's number, or 0 */
 	uint64_t mark;            /* PROGRESS: lowest; JOIN: GTID block size; OFFER, CHUNK, PIECE:
 				   * bytes of the payload; ATTACHED: of a payload at most */
 	uint64_t winner_hash;     /* VERDICT; HELD, RESULTS: digest */
-	uint8_t uuid[UUID_BYTES]; /* OPEN, JOIN: the group's */
+	uint8_t uuid[UUID_BYTES]; /* OPEN, JOIN: the group's; DISK: its id */
 	uint8_t nonce[NONCE_BYTES]; /* JOINED */
 	struct gtid gtid;           /* VERDICT, ENTRY, PIECE */
 	struct gtid winner;         /* VERDICT */

@@ -13,6 +13,7 @@ node_status(const struct node *n, struct node_status *status)
 		.process = n->process,
 		.voting = n->started && !n->log_failed,
 		.differing = n->differing,
+		.outdated = n->outdated,
 		.lost_lsn = n->hole_lsn,
 		.lost_bytes = n->lost_bytes,
 		.lsn_next = n->lsn_next,

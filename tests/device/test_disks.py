@@ -4,10 +4,13 @@
 test_disks.py SYNODD SYNODCTL MEMBER_LOAD
 
 A stopped node's log rots in the middle: the node starts, says so, gets what it lacks from the
-others, and is a voter like any other. When two of three rot at once, none of them votes.
+others, and is a voter like any other. One whose directory is an older copy, or made anew, is
+refused by the others, until it is started for repair. When two of three rot at once, none of
+them votes.
 """
 import glob
 import os
+import shutil
 import struct
 import sys
 import time
@@ -81,6 +84,63 @@ def test_rot(appliance, members):
     settle(members)
 
 
+def refused(appliance, members, number):
+    """Node `number` has ended for what the others remember of its disk; they go on."""
+    wait_for(lambda: appliance.process[number].poll() is not None, 'it is told so, and ends')
+    said = appliance.said(number)
+    check(appliance.process[number].returncode == 1 and
+          "has seen more of this node's log" in said and '--repair' in said,
+          'it says why, and what to do')
+    rest = [n for n in range(3) if n != number]
+    wait_for(lambda: any(f'node {number} came with less of its log' in appliance.said(n)
+                         for n in rest), 'so do the others')
+    wait_for(lambda: leader_of(appliance, rest) is not None, 'the others have a leader')
+    check(any(appliance.status(n)['nodes'][number]['outdated'] for n in rest), 'status shows it')
+    without_errors(members, 1)
+
+
+def repaired(appliance, members, number, *options):
+    appliance.start(number, '--repair', *options)
+    wait_caught_up(appliance, number, 'started for repair, it votes and has everything')
+    rest = [n for n in range(3) if n != number]
+    wait_for(lambda: not any(appliance.status(n)['nodes'][number]['outdated'] for n in rest),
+             'nobody refuses it')
+    without_errors(members, 1)
+    check(appliance.stop(number) == 0, 'it stops in order')
+    appliance.start(number)
+    wait_caught_up(appliance, number, 'and starts again as any other')
+
+
+def test_restored(appliance, members):
+    """The directory is put back as it was before the node ran once more."""
+    log = f'{appliance.folder}/log1'
+    check(appliance.stop(1) == 0, 'node 1 stops in order')
+    shutil.copytree(log, f'{log}.copy')
+    appliance.start(1)
+    wait_caught_up(appliance, 1, 'it runs on')
+    without_errors(members, 1)
+    check(appliance.stop(1) == 0, 'it stops')
+    shutil.rmtree(log)
+    os.rename(f'{log}.copy', log)
+    appliance.start(1)
+    refused(appliance, members, 1)
+    repaired(appliance, members, 1)
+    settle(members)
+
+
+def test_gone(appliance, members):
+    """The directory is lost, and made anew."""
+    appliance.kill(1)
+    shutil.rmtree(f'{appliance.folder}/log1')
+    appliance.start(1)
+    wait_for(lambda: appliance.process[1].poll() == 1, 'without a log it does not start')
+    appliance.start(1, '--format')
+    refused(appliance, members, 1)
+    shutil.rmtree(f'{appliance.folder}/log1')
+    repaired(appliance, members, 1, '--format')
+    settle(members)
+
+
 def test_rot_of_a_majority(appliance):
     """Both may have forgotten the same: they must not assure each other that it never was."""
     for number in range(3):
@@ -116,6 +176,8 @@ def main():
         wait_online(members)
         without_errors(members, 2)
         test_rot(appliance, members)
+        test_restored(appliance, members)
+        test_gone(appliance, members)
         for member in members:
             member.ask('stop')
         test_rot_of_a_majority(appliance)

@@ -121,6 +121,7 @@ disk_format(struct sim *s, struct sim_disk *d, uint8_t node)
 	d->durable_lsn = 0;
 	d->checked_lsn = 0;
 	d->failed = false;
+	d->outdated = false;
 	d->writing = false;
 	d->slow_until_ns = 0;
 	d->pending_bytes = 0;
@@ -442,7 +443,9 @@ disk_recover(struct sim *s, uint8_t node)
 	d->durable_lsn = verdict.end_lsn;
 	if (end == LOG_BLOCK_BYTES)
 		segment_prepare(d);
-	if (verdict.end == LOG_TAIL_ROT)
+	bool outdated = d->outdated;
+	d->outdated = false;
+	if (verdict.end == LOG_TAIL_ROT || outdated)
 		return PAXOS_TAIL_MISSING;
 	bool clean = verdict.end == LOG_TAIL_CLEAN || s->node[node].starts == 0;
 	return clean ? PAXOS_TAIL_CLEAN : PAXOS_TAIL_CUT;

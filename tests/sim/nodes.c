@@ -86,6 +86,7 @@ sim_node_start(struct sim *s, uint8_t node)
 	s->timer_ns[node] = UINT64_MAX;
 	n->restart_ns = 0;
 	seal_node(s, node, &n->config);
+	memcpy(n->config.disk, n->disk.disk_id, sizeof n->config.disk);
 	n->node = node_init(n->memory, &n->config);
 	for (uint32_t i = 0; i < sizeof entropy; i++)
 		entropy[i] = (uint8_t)random_u64(&s->random);
@@ -228,6 +229,16 @@ node_emits(void *context, const struct node_output *out)
 		break;
 	case NODE_OUT_DIVERGED:
 		bent_diverged(s, scope->node, out);
+		p->dying = true;
+		return;
+	case NODE_OUT_OUTDATED:
+		sim_trace(s, "node %u: has forgotten what node %llu saw, up to @%llu", scope->node,
+			  (unsigned long long)out->index, (unsigned long long)out->lsn);
+		if (scope->node != s->liar && scope->node != s->rotten)
+			sim_fail(s, "node %u is told that its disk forgot, which it did not",
+				 scope->node);
+		s->node[scope->node].disk.outdated = true;
+		s->totals.outdated++;
 		p->dying = true;
 		return;
 	case NODE_OUT_TIMER:

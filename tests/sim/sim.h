@@ -207,6 +207,7 @@ struct sim_disk {
 	uint64_t durable_lsn;
 	uint64_t checked_lsn; /* the checkers have seen every record below */
 	bool failed;
+	bool outdated; /* another node said that it forgot: whoever runs it has it repaired */
 	bool writing;
 	uint64_t write_ns; /* mean time of a write */
 	uint64_t slow_until_ns;
@@ -490,7 +491,7 @@ struct sim_options {
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
-		write_sets, bent, rotten, changes;
+		write_sets, bent, rotten, changes, outdated;
 	uint64_t sealed, forged, replayed, rekeys; /* the last three by nodes */
 	uint64_t node_steps;                       /* without those that read a log back */
 	uint64_t member_steps;

@@ -1,0 +1,206 @@
+/*
+ * Disks of the other nodes: how far each was seen, and whether it still is that one.
+ *
+ * A log directory that is put back as it once was, or made anew under its node's id, has
+ * forgotten promises, and nothing in it says so. The others know. So the first thing
+ * that two nodes say on a session is DISK: its id, the last process that its log knew of
+ * when this one began, where the log ended then, and what is durable by now.
+ *
+ *     A  DISK  -------------------------->  B  checks it, logs SHOWN
+ *        TAKEN  <--------------------------    when that is on disk
+ *
+ * There is a link when both have taken the other's. So no vote of a process is counted
+ * that this node would not know of after a restart; and DISK leaves when START is on
+ * disk, so that a process that was heard of is in its own log. An image of an earlier
+ * life does not know of the later one, however little that wrote. An image of the same
+ * life is told by its end, as far as it was said, and so is a disk that lost what it had
+ * acknowledged.
+ *
+ * Who is refused ends (NODE_OUT_OUTDATED). Begun with PAXOS_TAIL_MISSING it says REPAIRS:
+ * it votes on nothing before all others told it what they know, and is taken as it is.
+ *
+ * A position counts without the records SHOWN at the log's end: else two idle nodes would
+ * move each other on for ever. A disk of zeros is a log in memory, which always begins
+ * in doubt.
+ */
+#include "base/must.h"
+#include "node/internal.h"
+
+#define SHOWN_BYTES 36
+#define SAY_FACTOR  10 /* of gc_ns */
+
+static const uint8_t in_memory[NODE_DISK_BYTES];
+
+/* What is durable, but for records of this file. */
+static uint64_t
+position(const struct node *n)
+{
+	return n->matter_lsn < n->lsn_durable ? n->matter_lsn : n->lsn_durable;
+}
+
+static void
+say(struct node *n, int session, const struct protocol_message *what, uint64_t after_lsn)
+{
+	struct writer w = writer_over(n->scratch, FRAME_BYTES_MAX);
+	struct protocol_message m = *what;
+
+	m.kind = PROTOCOL_DISK;
+	m.incarnation = n->process;
+	m.flags |= n->repairs ? PROTOCOL_DISK_REPAIRS : 0;
+	m.previous = n->process_before;
+	m.sequence = position(n);
+	memcpy(m.uuid, n->config.disk, sizeof m.uuid);
+	uint32_t bytes = protocol_encode(&m, n->config.epoch, &w);
+	must(bytes > 0);
+	/* No room: the session ends as silent ones do, or says it again. */
+	(void)wire_send(n->wire, session, WIRE_CONTROL,
+			&(struct wire_slice){.data = n->scratch, .bytes = bytes}, 1, after_lsn);
+}
+
+static void
+log_shown(struct node *n, uint8_t node)
+{
+	const struct node_shown *shown = &n->shown[node];
+	struct writer w = writer_over(n->scratch + FRAME_HEADER_BYTES, SHOWN_BYTES);
+
+	if (n->log_failed)
+		return;
+	writer_u32(&w, node);
+	writer_raw(&w, shown->disk, NODE_DISK_BYTES);
+	writer_u64(&w, shown->process);
+	writer_u64(&w, shown->lsn);
+	must(!w.bad && w.bytes == SHOWN_BYTES);
+	node_log(n, n->scratch, FRAME_HEADER_BYTES + SHOWN_BYTES, NODE_RECORD_SHOWN, 0);
+}
+
+void
+node_disks_record(struct node *n, const struct frame *frame, const uint8_t *data)
+{
+	struct reader r =
+		reader_over(data + FRAME_HEADER_BYTES, frame->frame_bytes - FRAME_HEADER_BYTES);
+	uint32_t node = reader_u32(&r);
+	struct node_shown shown;
+
+	reader_raw(&r, shown.disk, NODE_DISK_BYTES);
+	shown.process = reader_u64(&r);
+	shown.lsn = reader_u64(&r);
+	must(reader_done(&r));
+	if (node < n->config.node_count)
+		n->shown[node] = shown;
+}
+
+void
+node_disks_opened(struct node *n, int session, uint8_t node)
+{
+	struct node_session *s = &n->session[session];
+
+	s->stage = SESSION_DISK;
+	s->node = node;
+	s->disk_right = false;
+	s->disk_taken = false;
+	say(n, session, &(struct protocol_message){.index = n->log_end}, n->start_lsn);
+}
+
+static bool
+is_right(const struct node_shown *shown, const struct protocol_message *m)
+{
+	if (memcmp(m->uuid, in_memory, sizeof in_memory) == 0 || shown->process == 0 ||
+	    shown->process == m->incarnation || (m->flags & PROTOCOL_DISK_REPAIRS) != 0)
+		return true;
+	return memcmp(m->uuid, shown->disk, sizeof shown->disk) == 0 &&
+	       m->previous >= shown->process && m->index >= shown->lsn;
+}
+
+static void
+take(struct node *n, int session, const struct protocol_message *m)
+{
+	struct node_session *s = &n->session[session];
+	struct node_shown *shown = &n->shown[s->node];
+
+	s->disk_right = true;
+	if (memcmp(m->uuid, in_memory, sizeof in_memory) != 0 &&
+	    (shown->process != m->incarnation || shown->lsn < m->sequence)) {
+		shown->process = m->incarnation;
+		shown->lsn = m->sequence; /* what repairs has less than it once had */
+		memcpy(shown->disk, m->uuid, sizeof shown->disk);
+		log_shown(n, s->node);
+	}
+	say(n, session,
+	    &(struct protocol_message){.flags = PROTOCOL_DISK_TAKEN, .index = n->log_end},
+	    n->log_failed ? 0 : n->lsn_next);
+}
+
+/* A later word: how far it is by now. */
+static void
+follow(struct node *n, uint8_t node, const struct protocol_message *m)
+{
+	struct node_shown *shown = &n->shown[node];
+
+	if (m->incarnation != shown->process || m->sequence <= shown->lsn)
+		return;
+	shown->lsn = m->sequence;
+	log_shown(n, node);
+}
+
+/* Another node remembers more of this one's disk than is there. */
+static void
+refused(struct node *n, uint8_t node, const struct protocol_message *m)
+{
+	n->ended = true;
+	node_emit(n,
+		  &(struct node_output){.kind = NODE_OUT_OUTDATED, .index = node, .lsn = m->index});
+}
+
+void
+node_disks_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,
+		   uint32_t bytes)
+{
+	struct node_session *s = &n->session[session];
+	struct protocol_message m;
+
+	if (!protocol_decode(&m, frame, data, bytes)) {
+		n->dropped_undecodable++;
+		return;
+	}
+	if ((m.flags & PROTOCOL_DISK_REFUSED) != 0) {
+		if (s->stage == SESSION_DISK)
+			refused(n, s->node, &m);
+		return;
+	}
+	if (!s->disk_right && !is_right(&n->shown[s->node], &m)) {
+		n->outdated |= 1u << s->node;
+		say(n, session,
+		    &(struct protocol_message){.flags = PROTOCOL_DISK_REFUSED,
+					       .index = n->shown[s->node].lsn},
+		    0);
+		return;
+	}
+	if (!s->disk_right)
+		take(n, session, &m);
+	else
+		follow(n, s->node, &m);
+	s->disk_taken = s->disk_taken || (m.flags & PROTOCOL_DISK_TAKEN) != 0;
+	if (s->stage != SESSION_DISK || !s->disk_taken)
+		return;
+	n->outdated &= ~(1u << s->node);
+	s->stage = SESSION_NODE;
+	node_link_changed(n, s->node, true);
+}
+
+/* Now and then, while it moves. Answers when it wants to be asked again. */
+uint64_t
+node_disks_say(struct node *n)
+{
+	uint64_t now = position(n);
+
+	if (now == n->disk_said || memcmp(n->config.disk, in_memory, sizeof in_memory) == 0)
+		return UINT64_MAX;
+	if (n->now_ns < n->disk_say_ns)
+		return n->disk_say_ns;
+	n->disk_said = now;
+	n->disk_say_ns = n->now_ns + SAY_FACTOR * n->config.gc_ns;
+	for (uint32_t i = 0; i < n->session_count; i++)
+		if (n->session[i].stage == SESSION_NODE)
+			say(n, (int)i, &(struct protocol_message){.index = n->log_end}, 0);
+	return UINT64_MAX;
+}
