@@ -5,8 +5,8 @@
  * gathers in the next one. A write takes time; when it is reported, it is on the
  * disk for good. A crash finds the batch under way in any state: gone, whole, cut at
  * a sector, or with sectors missing in between, and whole without ever having been
- * reported. The disk of one node may besides lie, or rot. The bytes are paxos/log_format's,
- * and its scan judges what is left.
+ * reported. The disk of one node may besides lie, rot, or be put back as it was. The bytes are
+ * paxos/log_format's, and its scan judges what is left.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -122,6 +122,8 @@ disk_format(struct sim *s, struct sim_disk *d, uint8_t node)
 	d->checked_lsn = 0;
 	d->failed = false;
 	d->outdated = false;
+	d->stopped = false;
+	d->copy_bytes = 0;
 	d->writing = false;
 	d->slow_until_ns = 0;
 	d->pending_bytes = 0;
@@ -313,9 +315,40 @@ disk_rots(struct sim *s, uint8_t node)
 	}
 }
 
+/* One disk in some runs is put back as it was at an earlier crash. Not as it was at an
+ * orderly stop: from such a log a node votes at once, and who could tell it better may not
+ * be there. */
+static void
+disk_put_back(struct sim *s, uint8_t node)
+{
+	struct sim_disk *d = &s->node[node].disk;
+
+	if (node != s->restored || d->failed)
+		return;
+	if (d->copy_bytes == 0 && !d->stopped && random_chance(&s->random, 800000)) {
+		d->copy = realloc(d->copy, d->used);
+		must(d->copy != NULL);
+		memcpy(d->copy, d->image, d->used);
+		d->copy_bytes = d->used;
+		d->copy_segment = d->segment;
+		d->copy_lsn = d->durable_lsn;
+	} else if (d->copy_bytes > 0 && random_chance(&s->random, 500000)) {
+		image_clear(d, 0);
+		image_write(d, 0, d->copy, d->copy_bytes);
+		d->segment = d->copy_segment;
+		d->durable_lsn = d->copy_lsn;
+		if (d->checked_lsn > d->durable_lsn)
+			d->checked_lsn = d->durable_lsn;
+		d->copy_bytes = 0;
+		s->totals.restored++;
+		sim_trace(s, "disk %u: is put back as it was, the log ends at @%llu", node,
+			  (unsigned long long)d->durable_lsn);
+	}
+}
+
 /* What the power left of the batch under way. */
-void
-disk_crash(struct sim *s, uint8_t node)
+static void
+power_fails(struct sim *s, uint8_t node)
 {
 	struct sim_disk *d = &s->node[node].disk;
 	uint32_t sectors = (uint32_t)(d->flight_bytes / SECTOR_BYTES);
@@ -347,6 +380,13 @@ disk_crash(struct sim *s, uint8_t node)
 }
 
 void
+disk_crash(struct sim *s, uint8_t node)
+{
+	power_fails(s, node);
+	disk_put_back(s, node);
+}
+
+void
 disk_clean_stop(struct sim *s, uint8_t node)
 {
 	struct sim_disk *d = &s->node[node].disk;
@@ -361,6 +401,7 @@ disk_clean_stop(struct sim *s, uint8_t node)
 	}
 	batch_build(d, LOG_BATCH_CLEAN);
 	flight_lands(s, node);
+	d->stopped = true;
 }
 
 /* The segment's header as recovery sees it; false: nothing is in it. */
@@ -408,6 +449,7 @@ disk_recover(struct sim *s, uint8_t node)
 	uint32_t end = LOG_BLOCK_BYTES;
 
 	d->failed = false;
+	d->stopped = false;
 	d->place_count = 0;
 	log_scan_begin(&scan);
 	for (uint32_t i = 0; i < segments; i++) {

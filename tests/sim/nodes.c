@@ -43,7 +43,8 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->takeover_ns = s->pace * 60 * MS;
 	c->retry_ns = s->pace * 15 * MS;
 	/* Time alone is no proof where a disk lies: there everybody must be asked. */
-	c->tail_trust_ns = s->liar < SIM_NODES_MAX ? 1000 * SEC : 1500 * MS;
+	bool forgets = s->liar < SIM_NODES_MAX || s->restored < SIM_NODES_MAX;
+	c->tail_trust_ns = forgets ? 1000 * SEC : 1500 * MS;
 	c->session_dead_ns = s->pace * 150 * MS;
 	c->gc_ns = 100 * MS;
 	c->expel_ns = 2500 * MS;

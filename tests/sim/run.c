@@ -81,6 +81,7 @@ draw_world(struct sim *s)
 		s->rotten = s->liar;
 	if (rot % 4 == 0 && s->liar == SIM_NODES_MAX)
 		s->rotten = (uint8_t)((rot >> 8) % s->node_count);
+	s->restored = rot >> 32 & 1 ? s->rotten : SIM_NODES_MAX;
 	/* Five nodes need not all vote; node 0 leads at first. */
 	s->voters_first = (1u << s->node_count) - 1;
 	if (s->node_count == 5 && s->options.seed % 4 == 0)

@@ -211,6 +211,11 @@ struct sim_disk {
 	bool writing;
 	uint64_t write_ns; /* mean time of a write */
 	uint64_t slow_until_ns;
+	bool stopped;  /* in order */
+	uint8_t *copy; /* of the image, as it was at some crash; copy_bytes 0: none */
+	size_t copy_bytes;
+	uint32_t copy_segment;
+	uint64_t copy_lsn;
 	uint8_t *pending; /* records not yet in a batch, behind room for a header */
 	uint32_t pending_bytes;
 	uint32_t pending_count;
@@ -491,7 +496,7 @@ struct sim_options {
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
-		write_sets, bent, rotten, changes, outdated;
+		write_sets, bent, rotten, changes, outdated, restored;
 	uint64_t sealed, forged, replayed, rekeys; /* the last three by nodes */
 	uint64_t node_steps;                       /* without those that read a log back */
 	uint64_t member_steps;
@@ -558,6 +563,7 @@ struct sim {
 	bool short_memory; /* nodes remember little, servers stay away for longer than that */
 	uint8_t liar;      /* whose disk may forget what it had acknowledged; SIM_NODES_MAX none */
 	uint8_t rotten;    /* whose disk rots; the liar's, if there is one: it is one bad disk */
+	uint8_t restored;  /* whose disk is put back; the rotten one, in half of those runs */
 	struct sim_bent bent;
 	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
 	uint32_t index_hashes_max;
