@@ -8,33 +8,15 @@ others, and is a voter like any other. One whose directory is an older copy, or 
 refused by the others, until it is started for repair. When two of three rot at once, none of
 them votes.
 """
-import glob
 import os
 import shutil
-import struct
 import sys
 import time
 
 from appliance import Appliance, check, wait_for
 from load import Member, errors, leader_of, run_for, settle, wait_caught_up, wait_online
+from log_file import batches
 from netns import Bridge
-
-BLOCK = 4096
-MAGIC = 0x424e5953
-HEADER = struct.Struct('<QIHHIIQQQ')  # checksum magic version flags bytes count lsn generation ordinal
-
-
-def batches(directory):
-    """(ordinal, file, offset) of what looks like a batch with records, in the log's order."""
-    found = []
-    for path in glob.glob(f'{directory}/segment-*'):
-        with open(path, 'rb') as file:
-            data = file.read()
-        for at in range(BLOCK, len(data), BLOCK):
-            _, magic, _, _, size, _, _, _, ordinal = HEADER.unpack_from(data, at)
-            if magic == MAGIC and size > 0:
-                found.append((ordinal, path, at))
-    return sorted(found)
 
 
 def rot(appliance, number, share):

@@ -1,0 +1,337 @@
+/* Two of three nodes, and what they remember of each other's disks. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "node/internal.h"
+
+#define MS         ((uint64_t)1000000)
+#define LOG_BYTES  (1u << 20)
+#define DATAGRAMS  256
+#define ENDS       2
+#define LATENCY_NS (MS / 10)
+#define SETTLED_NS (500 * MS)
+
+struct end {
+	struct node *node; /* NULL: it is down */
+	void *memory;
+	uint8_t log[LOG_BYTES];
+	uint64_t bytes;
+	uint64_t told;
+	uint64_t timer_ns;
+	uint64_t process;
+	uint8_t disk;
+	bool outdated;
+	uint64_t outdated_by;
+};
+
+struct datagram {
+	uint64_t at_ns;
+	uint8_t to;
+	uint32_t bytes;
+	uint8_t data[1400];
+};
+
+static struct end end[ENDS];
+static struct datagram datagram[DATAGRAMS]; /* a ring */
+static uint32_t datagram_first, datagram_count;
+static uint64_t now_ns;
+
+static struct node_config
+config_of(uint8_t number)
+{
+	struct node_config c = {
+		.node_count = 3,
+		.self = number,
+		.groups_max = 1,
+		.members_max = 2,
+		.inflight_max = 16,
+		.index_hashes_max = 1024,
+		.results_max = 64,
+		.value_bytes_max = 4096,
+		.values_max = 128,
+		.horizon = 16,
+		.datagram_bytes_max = 1400,
+		.stream_bytes = 16384,
+		.takeover_ns = 60 * MS,
+		.retry_ns = 15 * MS,
+		.tail_trust_ns = 100000 * MS,
+		.session_dead_ns = 150 * MS,
+		.gc_ns = 10 * MS,
+		.expel_ns = 1000 * MS,
+	};
+	for (uint8_t i = 0; i < 3; i++) {
+		c.uuid[i][0] = (uint8_t)(i + 1);
+		c.endpoint[i] = endpoint_from_ipv4(0x0a000001u + i, 4000);
+	}
+	memset(c.disk, end[number].disk, sizeof c.disk);
+	return c;
+}
+
+static void
+send(const struct node_output *out)
+{
+	for (uint8_t i = 0; i < ENDS; i++) {
+		struct endpoint at = endpoint_from_ipv4(0x0a000001u + i, 4000);
+		if (!endpoint_equal(&at, &out->to))
+			continue;
+		cr_assert_lt(datagram_count, DATAGRAMS);
+		struct datagram *d = &datagram[(datagram_first + datagram_count++) % DATAGRAMS];
+		d->at_ns = now_ns + LATENCY_NS;
+		d->to = i;
+		d->bytes = out->bytes;
+		memcpy(d->data, out->data, out->bytes);
+	}
+}
+
+static void
+emit(void *context, const struct node_output *out)
+{
+	struct end *e = context;
+
+	if (e->outdated)
+		return;
+	if (out->kind == NODE_OUT_LOG) {
+		cr_assert_leq(e->bytes + out->bytes, LOG_BYTES);
+		memcpy(e->log + e->bytes, out->data, out->bytes);
+		e->bytes += out->bytes;
+	} else if (out->kind == NODE_OUT_SEND) {
+		cr_assert_leq(out->after_lsn, e->told);
+		send(out);
+	} else if (out->kind == NODE_OUT_TIMER) {
+		e->timer_ns = out->at_ns;
+	} else if (out->kind == NODE_OUT_OUTDATED) {
+		e->outdated = true;
+		e->outdated_by = out->index;
+	}
+}
+
+static void
+give(struct end *e, struct node_input in)
+{
+	struct node_sink sink = {.context = e, .emit = emit};
+
+	if (!e->node || e->outdated)
+		return;
+	in.now_ns = now_ns;
+	node_step(e->node, &in, &sink);
+}
+
+/* Another life of this node on what its disk has. */
+static void
+live(uint8_t number, enum paxos_tail tail)
+{
+	struct end *e = &end[number];
+	struct node_config c = config_of(number);
+	struct frame frame = {0};
+
+	free(e->memory);
+	e->memory = aligned_alloc(64, (node_size(&c) + 63) / 64 * 64);
+	cr_assert(e->memory);
+	e->node = node_init(e->memory, &c);
+	e->outdated = false;
+	e->timer_ns = 0;
+	for (uint64_t lsn = 0; lsn < e->bytes; lsn += frame.frame_bytes) {
+		cr_assert(frame_decode(&frame, e->log + lsn, e->bytes - lsn));
+		give(e, (struct node_input){.kind = NODE_IN_RECORD,
+					    .data = e->log + lsn,
+					    .bytes = frame.frame_bytes,
+					    .lsn = lsn + frame.frame_bytes});
+	}
+	e->told = e->bytes;
+	uint8_t entropy[64] = {(uint8_t)(number + 1), (uint8_t)e->process};
+	give(e, (struct node_input){.kind = NODE_IN_START,
+				    .process = ++e->process,
+				    .tail = tail,
+				    .lsn = e->bytes,
+				    .data = entropy,
+				    .bytes = sizeof entropy});
+}
+
+static void
+stop(uint8_t number)
+{
+	end[number].node = NULL;
+}
+
+static void
+run(uint64_t for_ns)
+{
+	for (uint64_t until_ns = now_ns + for_ns; now_ns < until_ns; now_ns += LATENCY_NS) {
+		while (datagram_count > 0 && datagram[datagram_first].at_ns <= now_ns) {
+			const struct datagram *d = &datagram[datagram_first];
+			give(&end[d->to],
+			     (struct node_input){
+				     .kind = NODE_IN_PACKET,
+				     .from = endpoint_from_ipv4(0x0a000001u + (1u - d->to), 4000),
+				     .data = d->data,
+				     .bytes = d->bytes});
+			datagram_first = (datagram_first + 1) % DATAGRAMS;
+			datagram_count--;
+		}
+		for (uint8_t i = 0; i < ENDS; i++) {
+			struct end *e = &end[i];
+			if (e->timer_ns <= now_ns)
+				give(e, (struct node_input){.kind = NODE_IN_TICK});
+			if (e->told == e->bytes)
+				continue;
+			e->told = e->bytes;
+			give(e, (struct node_input){.kind = NODE_IN_DURABLE, .lsn = e->told});
+		}
+	}
+}
+
+static bool
+linked(uint8_t number)
+{
+	struct node_status now;
+
+	node_status(end[number].node, &now);
+	return now.link_up >> (1 - number) & 1;
+}
+
+static bool
+refuses(uint8_t number)
+{
+	struct node_status now;
+
+	node_status(end[number].node, &now);
+	return now.outdated >> (1 - number) & 1;
+}
+
+static void
+setup(void)
+{
+	memset(end, 0, sizeof end);
+	datagram_count = 0;
+	now_ns = MS;
+	for (uint8_t i = 0; i < ENDS; i++) {
+		end[i].disk = (uint8_t)(0xd0 + i);
+		live(i, PAXOS_TAIL_CLEAN);
+	}
+	run(SETTLED_NS);
+	cr_assert(linked(0) && linked(1));
+}
+
+static void
+finish(void)
+{
+	for (uint8_t i = 0; i < ENDS; i++)
+		free(end[i].memory);
+}
+
+TestSuite(node_disks, .init = setup, .fini = finish);
+
+static void
+expect_refused(void)
+{
+	run(SETTLED_NS);
+	cr_assert(end[0].outdated);
+	cr_assert_eq(end[0].outdated_by, 1);
+	cr_assert(refuses(1));
+	cr_assert(!linked(1));
+}
+
+static void
+expect_taken(void)
+{
+	run(SETTLED_NS);
+	cr_assert(!end[0].outdated);
+	cr_assert(linked(0) && linked(1));
+	cr_assert(!refuses(1));
+}
+
+Test(node_disks, that_are_what_they_were_are_taken)
+{
+	for (int i = 0; i < 3; i++) {
+		stop(0);
+		run(SETTLED_NS);
+		cr_assert(!linked(1));
+		live(0, i % 2 ? PAXOS_TAIL_CUT : PAXOS_TAIL_CLEAN);
+		expect_taken();
+	}
+}
+
+/* A life that wrote nothing but its START: its number tells. */
+Test(node_disks, an_image_of_an_earlier_life_is_refused)
+{
+	uint64_t image = end[0].bytes;
+
+	stop(0);
+	live(0, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	stop(0);
+	end[0].bytes = image;
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_refused();
+}
+
+/* The same process number in both: how far it was seen tells. */
+Test(node_disks, a_lost_end_is_refused)
+{
+	struct frame frame = {0};
+	uint64_t last = 0;
+
+	for (uint64_t lsn = 0; lsn < end[0].bytes; lsn += frame.frame_bytes) {
+		cr_assert(frame_decode(&frame, end[0].log + lsn, end[0].bytes - lsn));
+		if (frame.kind != NODE_RECORD_SHOWN)
+			last = lsn;
+	}
+	cr_assert_gt(last, 0);
+	stop(0);
+	end[0].bytes = last;
+	live(0, PAXOS_TAIL_CUT);
+	expect_refused();
+}
+
+Test(node_disks, one_that_was_made_anew_is_refused)
+{
+	stop(0);
+	end[0].bytes = 0;
+	end[0].disk++;
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_refused();
+}
+
+Test(node_disks, who_saw_them_remembers_it_after_a_restart)
+{
+	stop(0);
+	stop(1);
+	end[0].bytes = 0;
+	end[0].disk++;
+	live(1, PAXOS_TAIL_CLEAN);
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_refused();
+}
+
+/* What repairs is taken, and from then on it is that disk, for the next life too. */
+Test(node_disks, what_repairs_is_taken)
+{
+	stop(0);
+	end[0].bytes = 0;
+	end[0].disk++;
+	live(0, PAXOS_TAIL_MISSING);
+	expect_taken();
+	stop(0);
+	run(SETTLED_NS);
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_taken();
+}
+
+Test(node_disks, in_memory_are_not_looked_at)
+{
+	stop(0);
+	end[0].bytes = 0;
+	end[0].disk = 0;
+	live(0, PAXOS_TAIL_ROTTEN);
+	expect_taken();
+}
+
+/* Each SHOWN moves a log on; the other's log must not have to say so. */
+Test(node_disks, idle_nodes_write_nothing)
+{
+	run(2 * SETTLED_NS);
+	uint64_t bytes = end[0].bytes + end[1].bytes;
+
+	run(10 * SETTLED_NS);
+	cr_assert_eq(end[0].bytes + end[1].bytes, bytes);
+}
