@@ -359,6 +359,20 @@ open_files(struct hw_log *log, struct hw_error *error)
 	return code < 0 ? code : count;
 }
 
+static int
+check_version(const struct hw_log *log, uint16_t version, struct hw_error *error)
+{
+	if (version == 0 || version == LOG_VERSION)
+		return 0;
+	return hw_error_set(
+		error, -EPROTONOSUPPORT,
+		"the log in %s is of format %u, this release reads and writes format "
+		"%u: start the release that wrote it. To begin anew with this one, stop "
+		"all servers and nodes, move every node's log away, start the nodes with "
+		"--format, and bootstrap the groups: the servers keep their data",
+		log->directory, version, LOG_VERSION);
+}
+
 /* Reads all headers. The live ones must agree with us and with one another. */
 static int
 read_headers(struct hw_log *log, uint32_t *valid_count, struct hw_error *error)
@@ -374,6 +388,9 @@ read_headers(struct hw_log *log, uint32_t *valid_count, struct hw_error *error)
 		if (atomic_load(&slot->state) != SLOT_UNKNOWN)
 			continue;
 		ssize_t n = pread(slot->fd, block, LOG_BLOCK_BYTES, 0);
+		code = check_version(log, log_segment_version(block, n > 0 ? (size_t)n : 0), error);
+		if (code != 0)
+			break;
 		if (n != LOG_BLOCK_BYTES || !log_segment_decode(&header, block, LOG_BLOCK_BYTES) ||
 		    header.number != i)
 			continue;

@@ -33,14 +33,20 @@ log_segment_encode(const struct log_segment *segment, uint8_t *block)
 	bytes_put_u64(block, hash_bytes(block + 8, LOG_BLOCK_BYTES - 8, 0));
 }
 
+uint16_t
+log_segment_version(const uint8_t *block, size_t n)
+{
+	if (n < LOG_BLOCK_BYTES || bytes_get_u32(block + 8) != LOG_SEGMENT_MAGIC)
+		return 0;
+	if (bytes_get_u64(block) != hash_bytes(block + 8, LOG_BLOCK_BYTES - 8, 0))
+		return 0;
+	return bytes_get_u16(block + 12);
+}
+
 bool
 log_segment_decode(struct log_segment *segment, const uint8_t *block, size_t n)
 {
-	if (n < LOG_BLOCK_BYTES || bytes_get_u32(block + 8) != LOG_SEGMENT_MAGIC)
-		return false;
-	if (bytes_get_u64(block) != hash_bytes(block + 8, LOG_BLOCK_BYTES - 8, 0))
-		return false;
-	if (bytes_get_u16(block + 12) != LOG_VERSION)
+	if (log_segment_version(block, n) != LOG_VERSION)
 		return false;
 	size_t path_bytes = bytes_get_u16(block + 104);
 	if (path_bytes > LOG_PATH_BYTES_MAX)

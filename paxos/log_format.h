@@ -95,7 +95,7 @@
 
 #include "base/frame.h"
 
-#define LOG_VERSION            1
+#define LOG_VERSION            2           /* of this format, or of any record in it */
 #define LOG_SEGMENT_MAGIC      0x534e5953u /* "SYNS" */
 #define LOG_BATCH_MAGIC        0x424e5953u /* "SYNB" */
 #define LOG_BLOCK_BYTES        4096
@@ -181,6 +181,9 @@ struct log_scan {
 /* The header block. encode writes all 4096 bytes. */
 void log_segment_encode(const struct log_segment *segment, uint8_t *block);
 bool log_segment_decode(struct log_segment *segment, const uint8_t *block, size_t n);
+
+/* Of a header that is whole, of whatever version; 0: it is not. */
+uint16_t log_segment_version(const uint8_t *block, size_t n);
 
 /* What batch checksums of this disk's segment start from. */
 uint64_t log_batch_seed(const uint8_t *disk, uint32_t number);

@@ -399,6 +399,29 @@ Test(hw_uring_log, another_server_epoch_or_path_is_refused)
 	log_dir_close(&d);
 }
 
+/* A segment of another release: its header is whole, and says so. */
+Test(hw_uring_log, a_log_of_another_format_is_refused)
+{
+	static uint8_t block[LOG_BLOCK_BYTES];
+	char name[80];
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 1, 10);
+	log_dir_close(&d);
+	snprintf(name, sizeof name, "%s/segment-0000", d.path);
+	FILE *file = fopen(name, "r+");
+	cr_assert(file);
+	cr_assert_eq(fread(block, sizeof block, 1, file), 1);
+	bytes_put_u16(block + 12, 1);
+	bytes_put_u64(block, hash_bytes(block + 8, sizeof block - 8, 0));
+	rewind(file);
+	cr_assert_eq(fwrite(block, sizeof block, 1, file), 1);
+	cr_assert_eq(fclose(file), 0);
+	cr_assert_eq(log_dir_open(&d), -EPROTONOSUPPORT);
+	cr_assert(strstr(d.error.text, "is of format 1"), "%s", d.error.text);
+	cr_assert(strstr(d.error.text, "start the release that wrote it"), "%s", d.error.text);
+}
+
 Test(hw_uring_log, a_new_epoch_opens_a_segment_that_says_so)
 {
 	static const uint8_t forced[EPOCH_BYTES] = "the forced epoch";
