@@ -161,6 +161,8 @@ node_directory_delivered(struct node *n, struct node_group *g, const struct paxo
 {
 	uint64_t number;
 
+	if (g->number == 0 && paxos_configuration(g->replica)->slot == item->slot)
+		node_disks_voters(n);
 	if (g->number == 0 || item->value.bytes != COPY_BYTES ||
 	    paxos_configuration(g->replica)->slot != item->slot)
 		return;

@@ -19,6 +19,14 @@
  * Who is refused ends (NODE_OUT_OUTDATED). Begun with PAXOS_TAIL_MISSING it says REPAIRS:
  * it votes on nothing before all others told it what they know, and is taken as it is.
  *
+ * A node that is replaced may come back with a new disk, as a new voter. Whoever has
+ * delivered the configuration that dropped it, in every group, has no use for its old
+ * votes: what was seen before is forgotten, and only that. A link that lives through a
+ * change is seen again in it: else the image of a disk that was dropped and added again
+ * would pass for a new one. One that was away meanwhile is told by the new disk itself that
+ * it was dropped. It says so when it has delivered that in every group, so it answers
+ * for all those slots with what was decided.
+ *
  * A position counts without the records SHOWN at the log's end: else two idle nodes would
  * move each other on for ever. A disk of zeros is a log in memory, which always begins
  * in doubt.
@@ -26,7 +34,7 @@
 #include "base/must.h"
 #include "node/internal.h"
 
-#define SHOWN_BYTES 36
+#define SHOWN_BYTES 44
 #define SAY_FACTOR  10 /* of gc_ns */
 
 static const uint8_t in_memory[NODE_DISK_BYTES];
@@ -36,6 +44,22 @@ static uint64_t
 position(const struct node *n)
 {
 	return n->matter_lsn < n->lsn_durable ? n->matter_lsn : n->lsn_durable;
+}
+
+/* Does no vote that this node cast before it was dropped last count here any more? */
+static bool
+is_behind(const struct node *n, uint8_t node)
+{
+	if (n->dropped[node] == 0)
+		return false;
+	for (uint32_t i = 0; i < n->group_count; i++) {
+		const struct node_group *g = &n->group[i];
+
+		if (paxos_configuration(g->replica)->first > paxos_delivered(g->replica) + 1 ||
+		    (i > 0 && g->voters_number < n->dropped[node]))
+			return false;
+	}
+	return true;
 }
 
 static void
@@ -49,6 +73,7 @@ say(struct node *n, int session, const struct protocol_message *what, uint64_t a
 	m.flags |= n->repairs ? PROTOCOL_DISK_REPAIRS : 0;
 	m.previous = n->process_before;
 	m.sequence = position(n);
+	m.own = is_behind(n, n->config.self) ? n->dropped[n->config.self] : 0;
 	memcpy(m.uuid, n->config.disk, sizeof m.uuid);
 	uint32_t bytes = protocol_encode(&m, n->config.epoch, &w);
 	must(bytes > 0);
@@ -69,6 +94,7 @@ log_shown(struct node *n, uint8_t node)
 	writer_raw(&w, shown->disk, NODE_DISK_BYTES);
 	writer_u64(&w, shown->process);
 	writer_u64(&w, shown->lsn);
+	writer_u64(&w, shown->number);
 	must(!w.bad && w.bytes == SHOWN_BYTES);
 	node_log(n, n->scratch, FRAME_HEADER_BYTES + SHOWN_BYTES, NODE_RECORD_SHOWN, 0);
 }
@@ -84,6 +110,7 @@ node_disks_record(struct node *n, const struct frame *frame, const uint8_t *data
 	reader_raw(&r, shown.disk, NODE_DISK_BYTES);
 	shown.process = reader_u64(&r);
 	shown.lsn = reader_u64(&r);
+	shown.number = reader_u64(&r);
 	must(reader_done(&r));
 	if (node < n->config.node_count)
 		n->shown[node] = shown;
@@ -102,8 +129,12 @@ node_disks_opened(struct node *n, int session, uint8_t node)
 }
 
 static bool
-is_right(const struct node_shown *shown, const struct protocol_message *m)
+is_right(const struct node *n, uint8_t node, const struct protocol_message *m)
 {
+	const struct node_shown *shown = &n->shown[node];
+
+	if (m->own > shown->number || (n->dropped[node] > shown->number && is_behind(n, node)))
+		return true;
 	if (memcmp(m->uuid, in_memory, sizeof in_memory) == 0 || shown->process == 0 ||
 	    shown->process == m->incarnation || (m->flags & PROTOCOL_DISK_REPAIRS) != 0)
 		return true;
@@ -116,10 +147,15 @@ take(struct node *n, int session, const struct protocol_message *m)
 {
 	struct node_session *s = &n->session[session];
 	struct node_shown *shown = &n->shown[s->node];
+	uint64_t number = paxos_configuration(n->group[0].replica)->number;
 
 	s->disk_right = true;
+	if (!(n->voters >> s->node & 1))
+		number = 0;
 	if (memcmp(m->uuid, in_memory, sizeof in_memory) != 0 &&
-	    (shown->process != m->incarnation || shown->lsn < m->sequence)) {
+	    (shown->process != m->incarnation || shown->lsn < m->sequence ||
+	     shown->number < number)) {
+		shown->number = number;
 		shown->process = m->incarnation;
 		shown->lsn = m->sequence; /* what repairs has less than it once had */
 		memcpy(shown->disk, m->uuid, sizeof shown->disk);
@@ -167,7 +203,7 @@ node_disks_message(struct node *n, int session, const struct frame *frame, const
 			refused(n, s->node, &m);
 		return;
 	}
-	if (!s->disk_right && !is_right(&n->shown[s->node], &m)) {
+	if (!s->disk_right && !is_right(n, s->node, &m)) {
 		n->outdated |= 1u << s->node;
 		say(n, session,
 		    &(struct protocol_message){.flags = PROTOCOL_DISK_REFUSED,
@@ -187,12 +223,46 @@ node_disks_message(struct node *n, int session, const struct frame *frame, const
 	node_link_changed(n, s->node, true);
 }
 
+/* Group 0 delivers a change of the voters. */
+void
+node_disks_voters(struct node *n)
+{
+	const struct paxos_configuration *c = paxos_configuration(n->group[0].replica);
+	uint32_t gone = n->voters & ~c->voters;
+
+	n->voters = c->voters;
+	n->voters_changed = true;
+	for (uint8_t i = 0; i < n->config.node_count; i++)
+		if (gone >> i & 1)
+			n->dropped[i] = c->number;
+}
+
+/* And has delivered it. */
+static void
+see_again(struct node *n)
+{
+	uint64_t number = paxos_configuration(n->group[0].replica)->number;
+
+	n->voters_changed = false;
+	for (uint32_t i = 0; i < n->session_count; i++) {
+		const struct node_session *s = &n->session[i];
+		bool seen = (s->stage == SESSION_DISK && s->disk_right) || s->stage == SESSION_NODE;
+
+		if (!seen || n->shown[s->node].process == 0 || !(n->voters >> s->node & 1))
+			continue;
+		n->shown[s->node].number = number;
+		log_shown(n, s->node);
+	}
+}
+
 /* Now and then, while it moves. Answers when it wants to be asked again. */
 uint64_t
 node_disks_say(struct node *n)
 {
 	uint64_t now = position(n);
 
+	if (n->voters_changed)
+		see_again(n);
 	if (now == n->disk_said || memcmp(n->config.disk, in_memory, sizeof in_memory) == 0)
 		return UINT64_MAX;
 	if (n->now_ns < n->disk_say_ns)

@@ -329,6 +329,7 @@ struct node_shown {
 	uint8_t disk[NODE_DISK_BYTES];
 	uint64_t process; /* 0: it never was */
 	uint64_t lsn;
+	uint64_t number; /* of group 0's last configuration in which it voted, and had a link */
 };
 
 struct node {
@@ -369,11 +370,14 @@ struct node {
 	uint32_t differing; /* a bit per node that computed another result */
 	uint32_t outdated;  /* a bit per node whose disk was refused */
 	struct node_shown shown[NODE_NODES_MAX];
-	bool repairs;            /* this process began with a hole */
-	uint64_t process_before; /* the highest in the log when it began */
-	uint64_t log_end;        /* and where that ended */
-	uint64_t start_lsn;      /* behind its first records */
-	uint64_t matter_lsn;     /* behind the last record that is no SHOWN */
+	bool voters_changed;              /* in this step */
+	uint32_t voters;                  /* of group 0's latest configuration */
+	uint64_t dropped[NODE_NODES_MAX]; /* number of the last that ceased to name it; 0: none */
+	bool repairs;                     /* this process began with a hole */
+	uint64_t process_before;          /* the highest in the log when it began */
+	uint64_t log_end;                 /* and where that ended */
+	uint64_t start_lsn;               /* behind its first records */
+	uint64_t matter_lsn;              /* behind the last record that is no SHOWN */
 	uint64_t disk_said;
 	uint64_t disk_say_ns;
 	bool hold_proposals; /* the input said that more of its burst follow */
@@ -505,6 +509,7 @@ void node_disks_opened(struct node *n, int session, uint8_t node);
 void node_disks_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,
 			uint32_t bytes);
 uint64_t node_disks_say(struct node *n);
+void node_disks_voters(struct node *n);
 
 /* compare.c */
 void node_compare_effect(struct node *n, struct node_group *g, const struct group_effect *effect);

@@ -153,6 +153,7 @@ node_init(void *memory, const struct node_config *config)
 	node_group_create(
 		n, 0,
 		&(struct node_founding){.voters = n->config.voters, .leader = n->config.leader});
+	n->voters = paxos_configuration(n->group[0].replica)->voters;
 	return n;
 }
 

@@ -43,7 +43,7 @@
 #include "base/frame.h"
 #include "certify/entry.h"
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 
 enum protocol_kind {
 	PROTOCOL_OPEN = 64,
@@ -101,7 +101,8 @@ struct protocol_message {
 	uint64_t previous;        /* ENTRY, PIECE, THROUGH, VIEW: index of the message before it;
 				   * DISK: the last process that the log knew */
 	uint64_t own;             /* ENTRY, PIECE, THROUGH, VIEW: highest own outcome below it;
-				   * ATTACHED: bytes of an entry at most */
+				   * ATTACHED: bytes of an entry at most; DISK: the configuration
+				   * that dropped its sender */
 	uint64_t dependency;      /* VERDICT, ENTRY, PIECE; FETCH, CHUNK: payload's number, or 0 */
 	uint64_t mark;            /* PROGRESS: lowest; JOIN: GTID block size; OFFER, CHUNK, PIECE:
 				   * bytes of the payload; ATTACHED: of a payload at most */

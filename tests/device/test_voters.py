@@ -3,6 +3,7 @@
 
 test_voters.py SYNODD SYNODCTL MEMBER_LOAD
 """
+import shutil
 import sys
 import time
 
@@ -79,6 +80,20 @@ def test_replaced(appliance, members):
     return old
 
 
+def test_new_disk(appliance, members, old):
+    """The old one comes back with a new disk, as a new voter."""
+    rest = sorted({0, 1, 2, SPARE} - {old})
+    shutil.rmtree(f'{appliance.folder}/log{old}')
+    appliance.start(old, '--format')
+    wait_for(lambda: all(appliance.status(n)['nodes'][old]['connected'] for n in rest),
+             'nobody refuses the new disk of a node that was replaced')
+    change(appliance, members, rest[0], ['add', old])
+    check(all(voters(appliance, n, g) == [0, 1, 2, 3] for n in range(NODES) for g in (0, 1)),
+          'it votes again')
+    change(appliance, members, rest[0], ['remove', old])
+    goes(appliance, members, old, rest)
+
+
 def test_new_one_votes(appliance, members, old):
     """Of the three that vote now two are there, and one of them is the spare that was."""
     leader = leader_of(appliance, sorted({0, 1, 2, SPARE} - {old}))
@@ -131,6 +146,7 @@ def main():
         wait_online(members)
         test_refused(appliance)
         old = test_replaced(appliance, members)
+        test_new_disk(appliance, members, old)
         test_new_one_votes(appliance, members, old)
         rest = test_leader_removed(appliance, members, old)
         test_remembered(appliance, members, rest)

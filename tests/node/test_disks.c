@@ -283,6 +283,62 @@ Test(node_disks, a_lost_end_is_refused)
 	expect_refused();
 }
 
+/* Node 0 is replaced, by node 2, which is elsewhere, and comes back with a new disk. */
+static void
+drop(uint32_t voters, uint64_t number)
+{
+	for (uint8_t i = 0; i < ENDS; i++)
+		give(&end[i], (struct node_input){
+				      .kind = NODE_IN_VOTERS, .voters = voters, .number = number});
+	run(SETTLED_NS);
+}
+
+Test(node_disks, a_new_one_of_a_node_that_was_dropped_is_taken)
+{
+	drop(1u << 1, 0);
+	stop(0);
+	end[0].bytes = 0;
+	end[0].disk++;
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_taken();
+	drop(3, 1);
+	stop(0);
+	end[0].bytes = 0;
+	end[0].disk++;
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_refused();
+}
+
+/* The same disk, dropped and added again, is no new one. */
+Test(node_disks, an_image_from_before_it_voted_again_is_refused)
+{
+	drop(1u << 1, 0);
+	uint64_t image = end[0].bytes;
+	drop(3, 1);
+	stop(0);
+	end[0].bytes = image;
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_refused();
+}
+
+/* Node 1 has forgotten that node 0 was dropped, and remembers its old disk: the new one
+ * says so itself. */
+Test(node_disks, a_new_one_is_taken_by_who_was_away)
+{
+	uint64_t image = end[1].bytes;
+
+	drop(1u << 1, 0);
+	stop(0);
+	end[0].bytes = 0;
+	end[0].disk++;
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_taken();
+	stop(1);
+	end[1].bytes = image;
+	live(1, PAXOS_TAIL_MISSING);
+	expect_taken();
+}
+
 Test(node_disks, one_that_was_made_anew_is_refused)
 {
 	stop(0);

@@ -122,6 +122,7 @@ disk_format(struct sim *s, struct sim_disk *d, uint8_t node)
 	d->checked_lsn = 0;
 	d->failed = false;
 	d->outdated = false;
+	d->renewed = false;
 	d->stopped = false;
 	d->copy_bytes = 0;
 	d->writing = false;
@@ -489,7 +490,8 @@ disk_recover(struct sim *s, uint8_t node)
 	d->outdated = false;
 	if (verdict.end == LOG_TAIL_ROT || outdated)
 		return PAXOS_TAIL_MISSING;
-	bool clean = verdict.end == LOG_TAIL_CLEAN || s->node[node].starts == 0;
+	bool unused = s->node[node].starts == 0 || (d->renewed && d->append_lsn == 0);
+	bool clean = verdict.end == LOG_TAIL_CLEAN || unused;
 	return clean ? PAXOS_TAIL_CLEAN : PAXOS_TAIL_CUT;
 }
 

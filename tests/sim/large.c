@@ -43,6 +43,17 @@ large_reset(struct sim *s)
 	memset(s->group_number, 0, sizeof s->group_number);
 }
 
+/* This node has another disk. */
+void
+large_renewed(struct sim *s, uint8_t node)
+{
+	for (uint32_t i = 0; i < s->payload_count; i++) {
+		s->payload[i].kept[node] = false;
+		s->payload[i].held[node] = 0;
+		s->payload[i].next[node] = 0;
+	}
+}
+
 void
 large_released(struct sim *s, struct sim_server *v, uint64_t sequence, const uint8_t *block)
 {

@@ -207,6 +207,7 @@ struct sim_disk {
 	uint64_t durable_lsn;
 	uint64_t checked_lsn; /* the checkers have seen every record below */
 	bool failed;
+	bool renewed;  /* it is a new one under a number that is not; until repaired */
 	bool outdated; /* another node said that it forgot: whoever runs it has it repaired */
 	bool writing;
 	uint64_t write_ns; /* mean time of a write */
@@ -496,7 +497,7 @@ struct sim_options {
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
-		write_sets, bent, rotten, changes, outdated, restored;
+		write_sets, bent, rotten, changes, outdated, restored, renewed;
 	uint64_t sealed, forged, replayed, rekeys; /* the last three by nodes */
 	uint64_t node_steps;                       /* without those that read a log back */
 	uint64_t member_steps;
@@ -708,6 +709,7 @@ void large_reset(struct sim *s);
 /* A copy of the payload that is the member's until it gives it back. */
 const uint8_t *large_lend(struct sim_tx *tx, const uint8_t *payload, uint32_t bytes);
 void large_released(struct sim *s, struct sim_server *v, uint64_t sequence, const uint8_t *payload);
+void large_renewed(struct sim *s, uint8_t node);
 void large_forget(struct sim *s, struct sim_server *v);
 /* Gathers pieces; true when `out` holds all of a payload now. */
 bool large_piece(struct sim *s, struct sim_server *v, struct member_output *out);

@@ -77,9 +77,35 @@ draw_voters(struct sim *s)
 	return voters;
 }
 
+/* One that may leave for good is taken away, and comes again with a new disk. */
+static bool
+renew(struct sim *s, uint8_t node)
+{
+	struct sim_node *n = &s->node[node];
+	struct node_status now;
+
+	if (!n->process.up || n->disk.failed)
+		return false;
+	node_status(n->node, &now);
+	if (!now.may_leave || s->rotten < SIM_NODES_MAX || s->liar < SIM_NODES_MAX)
+		return false;
+	sim_node_crash(s, node, random_mean(&s->random, s->down_ns));
+	sim_trace(s, "disk %u: is a new one", node);
+	disk_format(s, &n->disk, node);
+	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++)
+		s->check[g].promised[node] = 0;
+	large_renewed(s, node);
+	n->disk.renewed = true;
+	s->totals.renewed++;
+	return true;
+}
+
 void
 voters_change(struct sim *s, uint8_t node)
 {
+	for (uint8_t i = 0; i < s->node_count; i++)
+		if (renew(s, i))
+			break;
 	struct node_input in = {
 		.kind = NODE_IN_VOTERS, .voters = draw_voters(s), .number = s->voters[0].count - 1};
 
