@@ -106,7 +106,8 @@ void
 node_directory_voters(struct node *n, uint32_t voters, uint64_t number)
 {
 	struct node_group *g = &n->group[0];
-	uint32_t change = paxos_change(n->config.node_count, voters, n->config.horizon);
+	uint32_t change =
+		paxos_change(n->config.node_count, voters, n->config.horizon, PAXOS_ONE_LEADS);
 
 	if (change == 0 || n->log_failed || paxos_configuration(g->replica)->number != number)
 		return;
@@ -150,7 +151,7 @@ node_directory_copy(struct node *n, struct node_group *g)
 	if (c->number <= g->voters_number || n->log_failed || !paxos_can_change(g->replica) ||
 	    !pool_take(n->pool, &value.handle))
 		return;
-	value.change = paxos_change(n->config.node_count, c->voters, c->horizon);
+	value.change = paxos_change(n->config.node_count, c->voters, c->horizon, PAXOS_ONE_LEADS);
 	bytes_put_u64((uint8_t *)pool_at(n->pool, value.handle) + NODE_HEAD_BYTES, c->number);
 	propose_change(n, g, value);
 }

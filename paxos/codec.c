@@ -30,13 +30,13 @@ fields_of(uint8_t kind)
 	case PAXOS_REPORT:
 		return F_BALLOT | F_SLOT | F_ACCEPTED | F_NONCE | F_VALUE;
 	case PAXOS_ACCEPT:
-		return F_BALLOT | F_SLOT | F_FROM | F_DELIVERED | F_VALUE;
+		return F_BALLOT | F_SLOT | F_FROM | F_TO | F_DELIVERED | F_VALUE;
 	case PAXOS_ACCEPTED:
 		return F_BALLOT | F_FROM | F_TO | F_DELIVERED;
 	case PAXOS_REFUSE:
 		return F_BALLOT | F_ACCEPTED;
 	case PAXOS_DECIDED:
-		return F_BALLOT | F_FROM | F_DELIVERED | F_NONCE;
+		return F_BALLOT | F_FROM | F_TO | F_DELIVERED | F_NONCE;
 	case PAXOS_LEARN:
 		return F_FROM | F_TO;
 	case PAXOS_LEARNED:
@@ -45,6 +45,8 @@ fields_of(uint8_t kind)
 		return F_SLOT | F_FROM | F_NONCE;
 	case PAXOS_RECOVERED:
 		return F_BALLOT | F_FROM | F_DELIVERED | F_LOW | F_NONCE | F_COUNT | F_ACCEPTED;
+	case PAXOS_SKIP:
+		return F_BALLOT | F_FROM | F_TO;
 	case PAXOS_RECORD_START:
 		return F_NONCE | F_COUNT;
 	case PAXOS_RECORD_PROMISE:

@@ -1,6 +1,6 @@
 /*
- * The voters and their change: which configuration a slot has, what follows from one
- * that is delivered, and how the group is driven to where it is in force.
+ * The voters, who of them leads, and the change of both: which configuration a slot has, what
+ * follows from one that is delivered, and how the group is driven to where it is in force.
  *
  * A change has a leader without a prepare: nobody but the process that proposed it may use
  * the lowest ballot of the new configuration, and only if it has led from the proposal to
@@ -11,19 +11,22 @@
  */
 #include "paxos/replica.h"
 
-/* A change is voters, then the leader, the horizon, and a bit that says that it is one. */
-#define CHANGE_LEADER  8
-#define CHANGE_HORIZON 16
-#define CHANGE_IS      0x80000000u
+/* A change is voters, then the leader, the horizon, the kind, and a bit that says that it is
+ * one. */
+#define CHANGE_LEADER   8
+#define CHANGE_HORIZON  16
+#define CHANGE_ALL_LEAD 0x01000000u
+#define CHANGE_IS       0x80000000u
 
 uint32_t
-paxos_change(uint8_t replica_count, uint32_t voters, uint32_t horizon)
+paxos_change(uint8_t replica_count, uint32_t voters, uint32_t horizon, enum paxos_lead lead)
 {
 	must(replica_count <= PAXOS_VOTERS_MAX);
 	if (voters == 0 || voters >> replica_count != 0 || horizon < 10 ||
 	    horizon > PAXOS_HORIZON_MAX)
 		return 0;
-	return CHANGE_IS | horizon << CHANGE_HORIZON | voters;
+	return CHANGE_IS | (lead == PAXOS_ALL_LEAD ? CHANGE_ALL_LEAD : 0) |
+	       horizon << CHANGE_HORIZON | voters;
 }
 
 static struct paxos_configuration
@@ -33,13 +36,8 @@ decoded(uint32_t change)
 		.voters = change & 0xff,
 		.leader = change >> CHANGE_LEADER & 0xff,
 		.horizon = change >> CHANGE_HORIZON & 0xff,
+		.all_lead = (change & CHANGE_ALL_LEAD) != 0,
 	};
-}
-
-static bool
-is_voter(const struct paxos_configuration *c, uint8_t replica)
-{
-	return c->voters >> replica & 1;
 }
 
 static bool
@@ -48,7 +46,7 @@ is_sound(const struct paxos_replica *r, uint32_t change)
 	struct paxos_configuration c = decoded(change);
 
 	return (change & CHANGE_IS) != 0 &&
-	       paxos_change(r->config.replica_count, c.voters, c.horizon) != 0 &&
+	       paxos_change(r->config.replica_count, c.voters, c.horizon, PAXOS_ONE_LEADS) != 0 &&
 	       c.leader < r->config.replica_count && is_voter(&c, c.leader);
 }
 
@@ -124,6 +122,7 @@ configure_delivered(struct paxos_replica *r, const struct paxos_slot *w)
 	if (r->next.first != 0 && r->delivered + 1 >= r->next.first) {
 		r->now = r->next;
 		r->next = (struct paxos_configuration){0};
+		r->heard_ns = r->now.all_lead ? r->now_ns : r->heard_ns;
 	}
 	if (w->value.change == 0)
 		return;
@@ -138,8 +137,9 @@ configure_delivered(struct paxos_replica *r, const struct paxos_slot *w)
 	if (!is_voter(&r->now, r->config.self))
 		r->joined = r->next.first;
 	r->led_before = ballot_owner(r, r->seen);
-	r->seen = max_u64(r->seen, lowest_ballot(&r->next));
+	r->seen = max_u64(r->seen, r->next.number << BALLOT_NUMBER | r->next.leader);
 	r->changed = r->started;
+	owner_begin(r);
 }
 
 /* Leads on without a prepare. Beyond an earlier lead_end all is in the lowest ballot of
@@ -154,43 +154,50 @@ lead_on(struct paxos_replica *r, const struct paxos_configuration *c)
 	r->lead_end = c->first;
 }
 
-/* After a change was delivered: who leads behind it? One that leaves goes on up to there. */
-void
-configure_lead(struct paxos_replica *r)
+/* After a change was delivered: who leads behind it? One that leaves goes on up to there, and
+ * so does everybody whose turn that is the end or the beginning of. */
+static void
+lead_behind(struct paxos_replica *r)
 {
 	const struct paxos_configuration *c = configuration_latest(r);
 	bool leads = r->role == ROLE_LEADER;
 	/* A prepare that ends in between would leave three ballots, with one `lead_end`. */
 	bool plain = r->lead_end >= c->first || r->lead_end <= r->delivered + 1;
-	bool named = c->leader == r->config.self;
+	bool named = c->leader == r->config.self && !c->all_lead;
+	bool goes_on = named && c->slot == r->change_slot;
+	bool turn = r->lead_ballot != 0 && !ballot_prepared(r->lead_ballot) &&
+		    r->lead_end > r->delivered + 1;
 
-	if (!r->changed)
-		return;
-	r->changed = false;
-	if (leads && plain && (!may_lead(r) || (named && c->slot == r->change_slot))) {
+	/* One that was far behind has delivered more than one change at once. */
+	bool behind = own_ballot(r, r->delivered + 1) >> BALLOT_NUMBER < r->now.number;
+
+	if (leads && plain && !behind && (goes_on || turn || c->all_lead || !may_lead(r))) {
 		lead_on(r, c);
+		r->lead_stops = !goes_on;
 		return;
 	}
 	bool follows =
 		r->role == ROLE_FOLLOWER && named && !is_voter(c, r->led_before) && r->voting;
-	bool again = r->role != ROLE_FOLLOWER && may_lead(r);
+	bool again = r->role != ROLE_FOLLOWER && may_lead(r) && !(behind && r->now.all_lead);
 	if (r->role != ROLE_FOLLOWER)
 		prepare_abandon(r);
 	if (follows || again)
 		prepare_begin(r, PAXOS_SLOT_END);
 }
 
-/* An idle group is driven to where the change is in force. */
+/* Whatever was delivered: who leads now, in what is in force now? */
 void
-configure_drive(struct paxos_replica *r)
+configure_lead(struct paxos_replica *r)
 {
-	while (r->role == ROLE_LEADER && r->next_slot < r->next.first && paxos_can_propose(r)) {
-		if (replica_room(r) < PAXOS_OUT_MAX / 4) {
-			r->out->more = true;
-			return;
-		}
-		accept_propose(r, r->next_slot++, no_value);
+	owner_leave(r);
+	if (r->changed) {
+		r->changed = false;
+		if (r->next.all_lead)
+			reserve_repeat(r);
+		lead_behind(r);
+		owner_leave(r);
 	}
+	owner_take(r);
 }
 
 /* The leader: has a majority of those who vote now all that was voted on before? */

@@ -173,6 +173,9 @@ step_message(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 	case PAXOS_RECOVERED:
 		step_recovered(r, from, m);
 		break;
+	case PAXOS_SKIP:
+		step_skip(r, from, m);
+		break;
 	default:
 		r->stats.stale++;
 		break;
@@ -180,21 +183,11 @@ step_message(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 }
 
 static void
-step_propose(struct paxos_replica *r, struct paxos_value value)
-{
-	must(paxos_can_propose(r));
-	if (value.change != 0)
-		configure_propose(r, &value);
-	accept_propose(r, r->next_slot++, value);
-}
-
-static void
 step_durable(struct paxos_replica *r, uint64_t lsn)
 {
 	must(lsn <= r->lsn);
 	r->durable = max_u64(r->durable, lsn);
-	if (r->reserve_lsn != 0 && r->reserve_lsn <= r->durable)
-		r->reserve_durable = r->reserve_logged;
+	reserve_reached(r);
 	recover_finish(r);
 	accept_count_own(r);
 }
@@ -251,7 +244,10 @@ step_rest(struct paxos_replica *r)
 	timer_run(r);
 	learn_deliver(r);
 	configure_lead(r);
-	configure_drive(r);
+	owner_alone(r);
+	owner_drive(r);
+	learn_deliver(r);
+	configure_lead(r);
 	configure_settled(r);
 	recover_settle(r);
 	reserve_more(r);
@@ -270,7 +266,7 @@ step_started(struct paxos_replica *r, const struct paxos_input *in)
 		step_message(r, in->from, &in->message);
 		break;
 	case PAXOS_IN_PROPOSE:
-		step_propose(r, in->value);
+		owner_propose(r, in->value);
 		break;
 	case PAXOS_IN_DURABLE:
 		step_durable(r, in->lsn);
@@ -331,12 +327,11 @@ paxos_can_propose(const struct paxos_replica *r)
 {
 	if (r->role != ROLE_LEADER || r->settle_next < r->settle_end)
 		return false;
-	if (r->next_slot >= window_end(r))
-		return false;
-	uint64_t ballot = own_ballot(r, r->next_slot);
-	if (ballot == 0)
-		return r->next_slot < r->reserve_durable;
-	return ballot_owner(r, ballot) == r->config.self;
+	uint64_t slot = owner_next(r);
+	/* Where all lead, what is decided is heard from each at another time: those who heard
+	 * less would drop what is proposed at the end of the horizon. */
+	uint64_t spare = owner_in_turn(r) ? r->now.horizon / 4 : 0;
+	return slot + spare < window_end(r) && owner_may_fill(r, slot);
 }
 
 bool

@@ -10,11 +10,33 @@
  * for bit, which is what lets the DPDK loop and the simulator run this very
  * code, and a failing seed be replayed.
  *
- * The protocol is Multi-Paxos with one leader (Lamport, "Paxos Made Simple",
- * section 3; the event horizon and the reservation are XCom's and Mencius').
- * Ballot 0 belongs to the configured leader and needs no prepare; any voter may
- * take over with one prepare for a range of slots. A group's log is a row of
- * slots, from 1 on; a slot's value is opaque.
+ * The protocol is Multi-Paxos (Lamport, "Paxos Made Simple", section 3; the event
+ * horizon, the reservation and the kind in which all voters lead are XCom's and
+ * Mencius'). A group's log is a row of slots, from 1 on; a slot's value is opaque.
+ * The lowest ballot of a slot belongs to the slot's owner and needs no prepare; any
+ * voter may take over with one prepare for a range of slots. A configuration is of
+ * one of two kinds, which say who owns a slot, and differ in nothing else:
+ *
+ * One leads   The leader that the configuration names owns every slot.
+ * All lead    The voters own the slots in turn: of n voters the i-th has first + i,
+ *             first + i + n, ... Each proposes in its own, and says of those that it
+ *             leaves out that it never proposed there (PAXOS_SKIP: a range, its own
+ *             slots in it, from nobody else). A skip is final: it decides the slot as
+ *             empty, at once, and needs no record. What nobody has heard of a slot is
+ *             unknown, and is asked for. Who sees that others have used higher slots
+ *             skips up to there, so that delivery waits for nobody that is idle.
+ *             A takeover proposes, slot by slot, the accepted value of the highest
+ *             ballot, and where it found none it skips; a value of its own only in a
+ *             slot of its own that it has not skipped. It begins when a voter is
+ *             silent, and deposes all: who takes over proposes, in a slot of its own,
+ *             the change to the kind in which it leads alone. Any voter may propose
+ *             that, or the change back, at any time: they are changes like others.
+ * Reservation Ballots without a prepare are used below a mark only that is on disk:
+ *             a restarted process cannot know what it used. It begins at the mark, and
+ *             what it owns below is settled by a takeover. Where all lead the mark was
+ *             on disk one batch before its first use: a disk that lies about its last
+ *             batch takes one that was raised just then, and the next process would
+ *             skip what the last one proposed.
  *
  * Voters      change by a value that carries a change: decided in slot r, it is in
  *             force from r + horizon, for all slots from there on. Nobody proposes
@@ -29,10 +51,10 @@
  *             has reported its record. Holding the message back is the caller's
  *             duty; the simulator checks that it does.
  * Ballots     configuration << 40 | counter << 8 | replica. Counter 0 belongs to the
- *             leader that the configuration names and needs no prepare: behind a
- *             change that is the process which proposed it, for as long as it has
- *             led since. A takeover asks a quorum of every configuration that it
- *             knows of in its range, in a ballot of the latest.
+ *             slot's owner and needs no prepare: behind a change to one leader that is
+ *             the process which proposed it, for as long as it has led since. A
+ *             takeover asks a quorum of every configuration that it knows of in its
+ *             range, in a ballot of the latest.
  * Units       `now_ns` is monotonic nanoseconds, any origin. LSNs are bytes
  *             since the log was formatted; `after_lsn` is the end of a record.
  *             Slots, ballots and voters are ordinals.
@@ -84,7 +106,14 @@ struct paxos_configuration {
 	uint64_t first;  /* slot from which on it is in force */
 	uint32_t voters; /* a bit each */
 	uint32_t horizon;
-	uint8_t leader; /* owner of its lowest ballot */
+	uint8_t leader; /* owner of its lowest ballot; all lead: who proposed the change */
+	bool all_lead;
+};
+
+/* Who owns the slots of a configuration. The first one, number 0, has one leader. */
+enum paxos_lead {
+	PAXOS_ONE_LEADS = 0,
+	PAXOS_ALL_LEAD = 1,
 };
 
 struct paxos_config {
@@ -105,16 +134,18 @@ enum paxos_kind {
 	PAXOS_PREPARE = 1,  /* ballot, from, to, delivered (sender's), slot: REPORTs from it on */
 	PAXOS_PROMISE = 2,  /* ballot, from, to, delivered, count and digest of its REPORTs */
 	PAXOS_REPORT = 3,   /* ballot or nonce (answered), slot, accepted (ballot), value */
-	PAXOS_ACCEPT = 4,   /* ballot, slot, delivered and from as in DECIDED, value */
+	PAXOS_ACCEPT = 4,   /* ballot, slot, delivered, from and to as in DECIDED, value */
 	PAXOS_ACCEPTED = 5, /* ballot, from, to, delivered: votes for slots from..to-1 */
 	PAXOS_REFUSE = 6,   /* ballot refused, accepted = ballot promised */
-	PAXOS_DECIDED = 7,  /* ballot, delivered: decided up to it, in `ballot` from `from` on;
+	PAXOS_DECIDED = 7,  /* ballot, delivered: decided up to it; what was accepted in `ballot`
+			     * is decided from `from` up to it, and below `to`;
 			     * nonce: the configuration that a majority of its voters reached */
 	PAXOS_LEARN = 8,    /* from, to: please send LEARNED for from..to-1 */
 	PAXOS_LEARNED = 9,  /* slot, value: decided; delivered (record) */
 	PAXOS_RECOVER =
 		10, /* nonce, from, slot: a voter after an unclean stop asks what is known */
 	PAXOS_RECOVERED = 11, /* nonce, from, ballot promised, low_*, delivered, as PROMISE */
+	PAXOS_SKIP = 12,      /* ballot, from, to: its owner never proposed in its slots of these */
 	/* Records that are never sent. */
 	PAXOS_RECORD_START = 32,     /* nonce: process number; count: what its tail was taken for */
 	PAXOS_RECORD_PROMISE = 33,   /* ballot, low_ballot, low_end */
@@ -214,6 +245,7 @@ struct paxos_stats {
 	uint64_t resent;
 	uint64_t refused;
 	uint64_t changes_void;
+	uint64_t skipped; /* own slots */
 };
 
 size_t paxos_size(const struct paxos_config *config);
@@ -224,8 +256,8 @@ struct paxos_replica *paxos_init(void *memory, const struct paxos_config *config
 void paxos_step(struct paxos_replica *replica, const struct paxos_input *in,
 		struct paxos_output *out);
 
-/* True when this replica leads, settled what its takeover found, and has a slot
- * within the event horizon (and, in ballot 0, below its durable reservation). */
+/* True when this replica leads, or leads with others, settled what its takeover found, and
+ * has a slot within the event horizon (and below its reservation, where that binds it). */
 bool paxos_can_propose(const struct paxos_replica *replica);
 
 /* False until the end of a cut log is settled, and after a write error. */
@@ -243,7 +275,8 @@ bool paxos_quorum(const struct paxos_replica *replica, uint64_t slot, uint32_t r
 
 /* A change to these voters; 0 when there is none, or one that does not exist. The
  * leader is named by who proposes it, the horizon 10..PAXOS_HORIZON_MAX. */
-uint32_t paxos_change(uint8_t replica_count, uint32_t voters, uint32_t horizon);
+uint32_t paxos_change(uint8_t replica_count, uint32_t voters, uint32_t horizon,
+		      enum paxos_lead lead);
 
 /* True when a value with a change may be proposed now, and will not be void unless
  * this leader is deposed. */

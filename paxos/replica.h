@@ -35,7 +35,7 @@ struct paxos_slot {
 	uint64_t sent_ns;    /* by the leader, last */
 	uint32_t votes;      /* counted by the leader, for `accepted` */
 	bool decided;
-	bool counted; /* decided by our own count of votes, in ballot `accepted` */
+	bool counted; /* decided by our own count of votes in ballot `accepted`, or own skip */
 };
 
 /* The best that others reported of a slot, to a candidate or after an unclean
@@ -111,7 +111,8 @@ struct paxos_replica {
 	uint64_t reached[PAXOS_VOTERS_MAX]; /* what each says it has delivered, to its leader */
 
 	/* Proposer. Its ballot is lead_ballot below lead_end, and from there the lowest
-	 * of the slot's configuration. */
+	 * of the slot's configuration; none where lead_stops. Where all lead, every voter
+	 * has the role of a leader, in a lead_ballot that is the lowest of its own slots. */
 	enum paxos_role role;
 	uint64_t seen; /* highest ballot heard of; its owner is the leader believed in */
 	uint64_t heard_ns;
@@ -120,6 +121,7 @@ struct paxos_replica {
 	uint32_t deposed;    /* how often, since another leader was heard */
 	uint64_t lead_ballot;
 	uint64_t lead_end;
+	bool lead_stops;      /* who leads beyond lead_end leads anew */
 	uint64_t lead_from;   /* first slot of our prepare */
 	uint64_t prepare_lsn; /* own promise is durable from here */
 	uint64_t attempt_ns;  /* when our prepare began */
@@ -130,10 +132,21 @@ struct paxos_replica {
 	uint64_t next_slot;      /* the next proposal's */
 	uint64_t confirmed_from; /* from here to `delivered` by own count */
 	uint64_t told;           /* `delivered` that the others were told */
+	uint64_t counted_end;    /* what we count is decided below; behind the last value */
+	uint64_t told_end;       /* of it the others were told */
 	uint64_t reserve_logged;
 	uint64_t reserve_durable;
-	uint64_t reserve_lsn;
-	uint8_t told_leader; /* of PAXOS_OUT_LEADER */
+	uint64_t reserve_lsn;  /* of the record under way; 0: none */
+	bool reserve_repeated; /* it says again what is on disk, in a batch of its own */
+
+	/* Owner, where all lead. */
+	uint64_t reserve_start; /* what earlier processes had reserved */
+	uint64_t heard_start;   /* no slot above it was known when this process began to vote */
+	uint64_t fresh;         /* own slots from it on are neither used nor skipped */
+	uint64_t used;          /* somebody has proposed there */
+	uint64_t owner_ns[PAXOS_VOTERS_MAX]; /* when each was heard */
+	uint32_t owners_heard;               /* a bit each, since this process stood still */
+	uint8_t told_leader;                 /* of PAXOS_OUT_LEADER */
 	uint64_t told_ballot;
 	uint32_t links_down; /* a bit per voter */
 	uint64_t down_ns[PAXOS_VOTERS_MAX];
@@ -184,11 +197,37 @@ configuration_latest(const struct paxos_replica *r)
 	return r->next.first != 0 ? &r->next : &r->now;
 }
 
-/* The ballot of a configuration that needs no prepare. */
-static inline uint64_t
-lowest_ballot(const struct paxos_configuration *c)
+static inline bool
+is_voter(const struct paxos_configuration *c, uint8_t replica)
 {
-	return c->number == 0 ? 0 : c->number << BALLOT_NUMBER | c->leader;
+	return c->voters >> replica & 1;
+}
+
+/* Who needs no prepare in a slot of this configuration. */
+static inline uint8_t
+slot_owner(const struct paxos_configuration *c, uint64_t slot)
+{
+	uint32_t voters = c->voters;
+
+	if (!c->all_lead)
+		return c->leader;
+	for (uint64_t i = (slot - c->first) % (uint32_t)__builtin_popcount(voters); i > 0; i--)
+		voters &= voters - 1;
+	return (uint8_t)__builtin_ctz(voters);
+}
+
+/* The ballot of a slot that needs no prepare. */
+static inline uint64_t
+lowest_ballot(const struct paxos_configuration *c, uint64_t slot)
+{
+	return c->number == 0 ? 0 : c->number << BALLOT_NUMBER | slot_owner(c, slot);
+}
+
+/* Was it prepared, or is it its slots' lowest? */
+static inline bool
+ballot_prepared(uint64_t ballot)
+{
+	return (uint32_t)(ballot >> 8) != 0;
 }
 
 static inline bool
@@ -210,14 +249,15 @@ window_end(const struct paxos_replica *r)
 static inline uint64_t
 own_ballot(const struct paxos_replica *r, uint64_t slot)
 {
-	return slot < r->lead_end ? r->lead_ballot : lowest_ballot(configuration_of(r, slot));
+	return slot < r->lead_end ? r->lead_ballot : lowest_ballot(configuration_of(r, slot), slot);
 }
 
 /* Is that our ballot from the end of our prepare on? */
 static inline bool
 own_behind(const struct paxos_replica *r, uint64_t ballot)
 {
-	return r->lead_end != PAXOS_SLOT_END && ballot == own_ballot(r, r->lead_end);
+	return r->lead_end != PAXOS_SLOT_END && !r->lead_stops &&
+	       ballot == own_ballot(r, r->lead_end);
 }
 
 static inline uint32_t
@@ -238,12 +278,29 @@ void emit_read(struct paxos_replica *r, uint64_t slot, uint8_t to);
 /* configure.c */
 void configure_delivered(struct paxos_replica *r, const struct paxos_slot *w);
 void configure_lead(struct paxos_replica *r);
-void configure_drive(struct paxos_replica *r);
 void configure_settled(struct paxos_replica *r);
 void configure_propose(struct paxos_replica *r, struct paxos_value *value);
 bool configure_may_vote(const struct paxos_replica *r, uint64_t slot);
 bool configure_quorum_promised(const struct paxos_replica *r, uint32_t replicas);
 uint32_t configure_voters(const struct paxos_replica *r);
+
+/* owner.c */
+bool owner_ballot(const struct paxos_replica *r, uint64_t ballot);
+bool owner_all_lead(const struct paxos_replica *r);
+bool owner_in_turn(const struct paxos_replica *r);
+bool owner_proposes(const struct paxos_replica *r, uint64_t slot);
+bool owner_reserved(const struct paxos_replica *r, uint64_t slot);
+bool owner_may_fill(const struct paxos_replica *r, uint64_t slot);
+uint64_t owner_next(const struct paxos_replica *r);
+void owner_advance(struct paxos_replica *r, uint64_t to);
+void owner_drive(struct paxos_replica *r);
+void owner_propose(struct paxos_replica *r, struct paxos_value value);
+void owner_begin(struct paxos_replica *r);
+void owner_start(struct paxos_replica *r);
+void owner_leave(struct paxos_replica *r);
+void owner_take(struct paxos_replica *r);
+void owner_alone(struct paxos_replica *r);
+void step_skip(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 
 /* step_start.c */
 void step_record(struct paxos_replica *r, const struct paxos_input *in);
@@ -295,6 +352,7 @@ void learn_decided(struct paxos_replica *r, uint8_t from, const struct paxos_mes
 void learn_tell(struct paxos_replica *r);
 void send_learned(struct paxos_replica *r, uint8_t to, uint64_t slot, struct paxos_value value);
 uint64_t confirmed_from(const struct paxos_replica *r, uint64_t ballot);
+uint64_t counted_end(struct paxos_replica *r);
 void step_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void read_for(struct paxos_replica *r, uint8_t to, uint64_t slot);
 void step_learn(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
@@ -309,5 +367,8 @@ void step_link(struct paxos_replica *r, uint8_t voter, bool up);
 void timer_run(struct paxos_replica *r);
 uint64_t timer_next(const struct paxos_replica *r);
 void reserve_more(struct paxos_replica *r);
+void reserve_reached(struct paxos_replica *r);
+void reserve_repeat(struct paxos_replica *r);
+bool log_hangs(const struct paxos_replica *r);
 
 #endif /* PAXOS_REPLICA_H */

@@ -50,13 +50,16 @@ accept_send(struct paxos_replica *r, const struct paxos_slot *w, uint32_t voters
 	if (own_ballot(r, r->delivered) == w->accepted) {
 		m.delivered = r->delivered;
 		m.from = confirmed_from(r, w->accepted);
+		m.to = counted_end(r);
 	}
 	for (uint8_t v = 0; v < r->config.replica_count; v++) {
 		if (v != r->config.self && (voters >> v & 1))
 			emit_send(r, v, &m, 0);
 	}
-	if (m.delivered == r->delivered && voters == UINT32_MAX)
+	if (m.delivered == r->delivered && voters == UINT32_MAX) {
 		r->told = r->delivered;
+		r->told_end = m.to;
+	}
 }
 
 /* The leader's own acceptance is logged like any other; its vote counts when the
@@ -65,7 +68,8 @@ void
 accept_propose(struct paxos_replica *r, uint64_t slot, struct paxos_value value)
 {
 	must(r->role == ROLE_LEADER);
-	must(own_ballot(r, slot) != 0 || slot < r->reserve_durable);
+	must(owner_proposes(r, slot));
+	must(owner_reserved(r, slot));
 	must(own_ballot(r, slot) >= promise_of(r, slot));
 	must(own_ballot(r, slot) >> BALLOT_NUMBER >= configuration_of(r, slot)->number);
 	struct paxos_slot *w = accept_store(r, slot, own_ballot(r, slot), value);
@@ -124,6 +128,17 @@ send_refuse(struct paxos_replica *r, uint8_t to, uint64_t ballot, uint64_t promi
 	emit_send(r, to, &m, r->lsn);
 }
 
+/* Not of an older configuration, and prepared, or the owner's. */
+static bool
+ballot_fits(uint64_t ballot, const struct paxos_configuration *c, uint64_t slot)
+{
+	uint64_t number = ballot >> BALLOT_NUMBER;
+
+	if (number == c->number && !ballot_prepared(ballot))
+		return ballot == lowest_ballot(c, slot);
+	return number >= c->number;
+}
+
 /* True when the value was stored, else it is still the caller's to release. */
 static bool
 accept_try(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
@@ -154,7 +169,7 @@ accept_try(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 		r->stats.beyond++;
 		return false;
 	}
-	if (m->ballot >> BALLOT_NUMBER < configuration_of(r, m->slot)->number) {
+	if (!ballot_fits(m->ballot, configuration_of(r, m->slot), m->slot)) {
 		r->stats.stale++;
 		return false;
 	}
@@ -175,6 +190,12 @@ step_accept(struct paxos_replica *r, uint8_t from, const struct paxos_message *m
 	} else {
 		if (m->ballot >= promise_of(r, m->slot))
 			heard_from(r, m->ballot, from);
+		if (owner_ballot(r, m->ballot))
+			r->used = max_u64(r->used, m->slot);
+		/* A leader whose horizon is full proposes behind what this very message says
+		 * is decided. */
+		if (m->slot >= window_end(r))
+			learn_decided(r, from, m);
 		stored = accept_try(r, from, m);
 		learn_decided(r, from, m);
 	}
@@ -213,5 +234,12 @@ step_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 	else
 		heard_from(r, m->ballot, from);
 	r->settled = max_u64(r->settled, m->nonce);
+	if (owner_ballot(r, m->ballot) && m->to != 0)
+		r->used = max_u64(r->used, m->to - 1);
 	learn_decided(r, from, m);
+	/* The slots that it lacks were others', who have their turn no more: nobody but one
+	 * that it asks would tell it, and it does not know that there is something to ask for. */
+	if (r->role == ROLE_FOLLOWER && m->delivered + 1 < r->now.first)
+		step_learn(r, from,
+			   &(struct paxos_message){.from = m->delivered + 1, .to = r->now.first});
 }

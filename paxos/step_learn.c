@@ -16,10 +16,14 @@ deliver_one(struct paxos_replica *r, struct paxos_slot *w)
 		.kind = PAXOS_OUT_DELIVER, .slot = w->slot, .value = w->value};
 	if (r->delivered == r->delivered_logged)
 		r->delivered_log_ns = r->now_ns + r->config.retry_ns;
+	if (r->role != ROLE_LEADER || owner_proposes(r, w->slot)) {
+		if (!w->counted || w->accepted != own_ballot(r, w->slot))
+			r->confirmed_from = w->slot + 1;
+		else if (w->votes != 0)
+			r->counted_end = w->slot + 1;
+	}
 	r->delivered = w->slot;
 	configure_delivered(r, w);
-	if (!w->counted || w->accepted != own_ballot(r, w->slot))
-		r->confirmed_from = w->slot + 1;
 }
 
 void
@@ -48,13 +52,35 @@ confirmed_from(const struct paxos_replica *r, uint64_t ballot)
 	return r->confirmed_from;
 }
 
+/* Where all lead: every slot below it and from confirmed_from() on in which we proposed was
+ * decided by our own count. This goes ahead of what is delivered: were each to tell only
+ * that, every slot would wait for a hop of its own. */
+uint64_t
+counted_end(struct paxos_replica *r)
+{
+	uint64_t end = min_u64(min_u64(r->next_slot, r->lead_end), window_end(r));
+
+	if (!owner_in_turn(r))
+		return 0;
+	for (uint64_t slot = r->delivered + 1; slot < end; slot++) {
+		const struct paxos_slot *w = window_find(r, slot);
+		if (!owner_proposes(r, slot))
+			continue;
+		if (!w || !w->counted || w->accepted != own_ballot(r, slot))
+			break;
+		if (w->votes != 0)
+			r->counted_end = slot + 1;
+	}
+	return r->counted_end;
+}
+
 /* A leader says that slots up to `delivered` are decided, and those from `from`
  * on in exactly its ballot: one that accepted in that ballot has the value. */
 void
 learn_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 {
-	uint64_t end = min_u64(m->delivered, window_end(r) - 1);
-	for (uint64_t slot = max_u64(r->delivered + 1, m->from); slot <= end; slot++) {
+	uint64_t end = min_u64(max_u64(m->delivered + 1, m->to), window_end(r));
+	for (uint64_t slot = max_u64(r->delivered + 1, m->from); slot < end; slot++) {
 		struct paxos_slot *w = window_find(r, slot);
 		if (w && w->accepted == m->ballot)
 			w->decided = true;
@@ -109,17 +135,24 @@ learn_ask(struct paxos_replica *r)
 void
 learn_tell(struct paxos_replica *r)
 {
-	if (r->role != ROLE_LEADER || r->told == r->delivered)
+	if (r->role != ROLE_LEADER)
+		return;
+	uint64_t end = counted_end(r);
+	/* What the others decided they tell themselves. */
+	bool news = owner_in_turn(r) ? r->told_end < end : r->told != r->delivered;
+	if (!news && r->told != PAXOS_SLOT_END)
 		return;
 	uint64_t ballot = own_ballot(r, r->delivered);
 	struct paxos_message m = {.kind = PAXOS_DECIDED,
 				  .ballot = ballot,
 				  .from = confirmed_from(r, ballot),
+				  .to = end,
 				  .delivered = r->delivered,
 				  .nonce = r->settled,
 				  .value = no_value};
 	emit_send_all(r, &m, 0);
 	r->told = r->delivered;
+	r->told_end = end;
 }
 
 void
@@ -182,7 +215,9 @@ step_learned(struct paxos_replica *r, const struct paxos_message *m)
 		r->stats.beyond++;
 	} else {
 		/* Our own prepare would have found it: a higher ballot decided there. */
-		if (r->role == ROLE_LEADER && m->slot >= r->next_slot)
+		const struct paxos_configuration *c = configuration_of(r, m->slot);
+		bool ours = !c->all_lead || slot_owner(c, m->slot) == r->config.self;
+		if (r->role == ROLE_LEADER && m->slot >= r->next_slot && ours)
 			step_down(r);
 		accept_store(r, m->slot, BALLOT_LEARNED, m->value);
 		return;

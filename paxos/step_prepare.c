@@ -64,6 +64,7 @@ prepare_begin(struct paxos_replica *r, uint64_t end)
 	r->role = ROLE_CANDIDATE;
 	r->lead_ballot = ((highest >> 8) + 1) << 8 | r->config.self;
 	r->lead_end = end;
+	r->lead_stops = false;
 	r->lead_from = r->delivered + 1;
 	r->seen = r->lead_ballot;
 	promise(r, r->lead_ballot, end);
@@ -303,6 +304,8 @@ lead_from_here(struct paxos_replica *r, uint64_t settle_end)
 	r->next_slot = r->settle_end;
 	r->confirmed_from = r->delivered + 1;
 	r->told = PAXOS_SLOT_END;
+	r->told_end = 0;
+	r->counted_end = 0;
 	r->beat_ns = r->now_ns + r->config.retry_ns;
 }
 

@@ -96,6 +96,7 @@ lead_zero(struct paxos_replica *r)
 {
 	r->lead_ballot = 0;
 	r->lead_end = PAXOS_SLOT_END;
+	r->lead_stops = false;
 	lead_from_here(r, 0);
 }
 
@@ -166,6 +167,7 @@ step_start(struct paxos_replica *r, const struct paxos_input *in)
 	r->unclean = r->doubt != PAXOS_TAIL_CLEAN;
 	r->voting = !r->unclean;
 	if (r->voting) {
+		owner_start(r);
 		lead_at_start(r);
 		return;
 	}
@@ -240,6 +242,7 @@ vote_again(struct paxos_replica *r)
 	r->may_trust_tail = false;
 	r->heard_ns = r->now_ns;
 	r->settle_slot = r->known;
+	owner_start(r);
 	lead_at_start(r);
 }
 

@@ -25,10 +25,24 @@ step_late(struct paxos_replica *r)
 {
 	if (r->now_ns < r->due_ns || r->now_ns - r->due_ns < r->config.takeover_ns / 4)
 		return;
-	if (r->role != ROLE_FOLLOWER || r->stall_forgiven)
+	if ((r->role != ROLE_FOLLOWER && !owner_in_turn(r)) || r->stall_forgiven)
 		return;
 	r->stall_forgiven = true;
+	r->owners_heard = 0;
 	listen_first(r, r->now_ns - r->due_ns);
+}
+
+/* One of those who all lead says nothing against the others. A stall is forgiven again when
+ * all of them were heard since. */
+static void
+heard_owner(struct paxos_replica *r, uint8_t from)
+{
+	r->owner_ns[from] = r->now_ns;
+	r->owners_heard |= 1u << from;
+	if ((r->now.voters & ~(r->owners_heard | 1u << r->config.self)) == 0) {
+		r->owners_heard = 0;
+		r->stall_forgiven = false;
+	}
 }
 
 /* A valid message of this ballot's owner came. The owner of the highest ballot is
@@ -37,6 +51,10 @@ void
 heard_from(struct paxos_replica *r, uint64_t ballot, uint8_t from)
 {
 	must(ballot_owner(r, ballot) == from);
+	if (owner_ballot(r, ballot)) {
+		heard_owner(r, from);
+		return;
+	}
 	if (ballot < r->seen && ballot_owner(r, r->seen) != from)
 		return;
 	if (ballot > r->seen) {
@@ -61,28 +79,50 @@ step_link(struct paxos_replica *r, uint8_t voter, bool up)
 }
 
 /* Voters behind the leader take over one after the other, so that in the usual
- * case one prepare runs alone. */
+ * case one prepare runs alone. One that has no turn where all lead is the last to
+ * do something about that. */
 static uint64_t
-rank(const struct paxos_replica *r)
+rank(const struct paxos_replica *r, uint64_t leader)
 {
 	uint64_t n = r->config.replica_count;
-	uint64_t leader = ballot_owner(r, r->seen);
 	if (leader == r->config.self)
-		return 1;
+		return owner_all_lead(r) ? n : 1;
 	return 1 + (r->config.self + n - leader - 1) % n;
 }
 
 static uint64_t
-takeover_at(const struct paxos_replica *r)
+silent_at(const struct paxos_replica *r, uint8_t leader, uint64_t heard_ns)
 {
 	/* Two that see a quorum each, but not one another, would depose each other for
 	 * ever: each time both wait twice as long. Who sees both is not in this. */
-	uint64_t patience = r->config.takeover_ns * rank(r) << min_u64(r->deposed, 5);
-	uint8_t leader = ballot_owner(r, r->seen);
-	uint64_t at = r->heard_ns + patience;
+	uint64_t patience = r->config.takeover_ns * rank(r, leader) << min_u64(r->deposed, 5);
+	uint64_t at = heard_ns + patience;
 	if (r->deposed == 0 && leader != r->config.self && (r->links_down >> leader & 1))
-		at = min_u64(at, max_u64(r->heard_ns, r->down_ns[leader]) + patience / 4);
+		at = min_u64(at, max_u64(heard_ns, r->down_ns[leader]) + patience / 4);
 	return at;
+}
+
+/* Where all lead the silence of any is enough: nothing behind its slots is delivered. */
+static uint64_t
+takeover_at(const struct paxos_replica *r)
+{
+	uint64_t at = UINT64_MAX;
+
+	if (!owner_all_lead(r))
+		return silent_at(r, ballot_owner(r, r->seen), r->heard_ns);
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
+		bool waited_for = v != r->config.self || !owner_in_turn(r);
+		if (is_voter(&r->now, v) && waited_for)
+			at = min_u64(at, silent_at(r, v, max_u64(r->heard_ns, r->owner_ns[v])));
+	}
+	return at;
+}
+
+static bool
+may_take_over(const struct paxos_replica *r)
+{
+	return (r->role == ROLE_FOLLOWER || owner_in_turn(r)) && r->voting && may_lead(r) &&
+	       !log_hangs(r);
 }
 
 /* Two candidates must not prepare in step for ever: each waits its own time, and
@@ -120,8 +160,8 @@ resend(struct paxos_replica *r)
 static void
 drive_settled(struct paxos_replica *r)
 {
-	if (r->settled < r->now.number && r->next_slot == r->delivered + 1 && paxos_can_propose(r))
-		accept_propose(r, r->next_slot++, no_value);
+	if (r->settled < r->now.number && r->next_slot <= r->delivered + 1 && paxos_can_propose(r))
+		owner_propose(r, no_value);
 }
 
 /* At multiples of retry_ns, so that the replicas of a node's groups beat in one step
@@ -173,6 +213,12 @@ log_hangs_at(const struct paxos_replica *r)
 	return r->owed_ns == UINT64_MAX ? UINT64_MAX : r->owed_ns + 4 * r->config.takeover_ns;
 }
 
+bool
+log_hangs(const struct paxos_replica *r)
+{
+	return r->now_ns >= log_hangs_at(r);
+}
+
 static void
 watch_log(struct paxos_replica *r)
 {
@@ -180,7 +226,7 @@ watch_log(struct paxos_replica *r)
 
 	if (owes && r->owed_ns != UINT64_MAX && r->durable <= r->owed_durable)
 		return;
-	if (r->now_ns >= log_hangs_at(r))
+	if (log_hangs(r))
 		listen_first(r, r->now_ns - r->owed_ns);
 	r->owed_ns = owes ? r->now_ns : UINT64_MAX;
 	r->owed_durable = r->durable;
@@ -190,7 +236,7 @@ void
 timer_run(struct paxos_replica *r)
 {
 	watch_log(r);
-	if (r->role == ROLE_LEADER && r->now_ns >= log_hangs_at(r))
+	if (r->role == ROLE_LEADER && log_hangs(r))
 		step_down(r);
 	if (beats(r) && r->now_ns >= r->beat_ns)
 		beat(r);
@@ -199,9 +245,11 @@ timer_run(struct paxos_replica *r)
 		prepare_abandon(r);
 		prepare_begin(r, end);
 	}
-	if (r->role == ROLE_FOLLOWER && r->voting && may_lead(r) && r->now_ns >= takeover_at(r) &&
-	    r->now_ns < log_hangs_at(r))
+	if (may_take_over(r) && r->now_ns >= takeover_at(r)) {
+		if (r->role != ROLE_FOLLOWER)
+			prepare_abandon(r);
 		prepare_begin(r, PAXOS_SLOT_END);
+	}
 	if (r->may_trust_tail && !r->failed && r->now_ns >= r->trust_ns)
 		recover_trust(r);
 	if (delivered_unlogged(r) && r->now_ns >= r->delivered_log_ns)
@@ -216,7 +264,7 @@ timer_next(const struct paxos_replica *r)
 		at = min_u64(at, r->beat_ns);
 	if (r->role == ROLE_CANDIDATE)
 		at = min_u64(at, attempt_end(r));
-	if (r->role == ROLE_FOLLOWER && r->voting && may_lead(r) && r->now_ns < log_hangs_at(r))
+	if (may_take_over(r))
 		at = min_u64(at, takeover_at(r));
 	if (r->role == ROLE_LEADER)
 		at = min_u64(at, log_hangs_at(r));
@@ -229,22 +277,71 @@ timer_next(const struct paxos_replica *r)
 	return at;
 }
 
-/* Ballot 0 is used only below a mark that is on disk: a restarted process cannot
- * know what it proposed in the slots below, and takes those with a prepare. The
+static void
+reserve_log(struct paxos_replica *r)
+{
+	struct paxos_message record = {
+		.kind = PAXOS_RECORD_RESERVE, .to = r->reserve_logged, .value = no_value};
+	r->reserve_lsn = emit_log(r, &record);
+}
+
+static bool
+reserves(const struct paxos_replica *r)
+{
+	if (r->failed)
+		return false;
+	if (r->next.all_lead && r->voting && may_lead(r))
+		return true;
+	return r->role == ROLE_LEADER &&
+	       (r->lead_ballot == 0 || own_behind(r, 0) || owner_in_turn(r));
+}
+
+/* What needs no prepare is used only below a mark that is on disk: a restarted process
+ * cannot know what it proposed in the slots below, and takes those with a prepare. The
  * mark is raised long before it is reached, so that no proposal waits for it. */
 void
 reserve_more(struct paxos_replica *r)
 {
-	bool uses_zero = r->lead_ballot == 0 || own_behind(r, 0);
-	if (r->role != ROLE_LEADER || !uses_zero || r->failed)
+	uint64_t used = r->delivered + 1;
+
+	if (!reserves(r) || r->reserve_durable < r->reserve_logged)
 		return;
-	if (r->reserve_durable < r->reserve_logged)
-		return;
-	uint64_t used = max_u64(r->next_slot, r->delivered + 1);
+	if (r->role == ROLE_LEADER)
+		used = max_u64(used, r->next_slot);
+	if (r->next.all_lead)
+		used = max_u64(used, r->next.first);
 	if (used + 2 * (uint64_t)r->now.horizon < r->reserve_logged)
 		return;
 	r->reserve_logged = max_u64(r->reserve_logged, used) + r->config.reserve_slots;
-	struct paxos_message record = {
-		.kind = PAXOS_RECORD_RESERVE, .to = r->reserve_logged, .value = no_value};
-	r->reserve_lsn = emit_log(r, &record);
+	r->reserve_repeated = false;
+	reserve_log(r);
+}
+
+/* Where all lead the mark is used when it is said again, in another batch: the last one may
+ * be lost. One leader gives up ballot 0 then, so that it need not care. */
+void
+reserve_reached(struct paxos_replica *r)
+{
+	bool all_lead = configuration_latest(r)->all_lead || r->now.all_lead;
+
+	if (r->reserve_lsn == 0 || r->reserve_lsn > r->durable || r->failed)
+		return;
+	r->reserve_lsn = 0;
+	if (all_lead && !r->reserve_repeated) {
+		r->reserve_repeated = true;
+		reserve_log(r);
+		return;
+	}
+	r->reserve_durable = r->reserve_logged;
+}
+
+/* A mark that one leader had raised becomes one of this kind. */
+void
+reserve_repeat(struct paxos_replica *r)
+{
+	if (r->reserve_durable <= r->next.first || r->reserve_lsn != 0 || r->failed)
+		return;
+	r->reserve_durable = r->next.first;
+	r->reserve_repeated = true;
+	reserve_log(r);
 }

@@ -12,7 +12,8 @@
  *   "a voter keeps on disk a number U, raised in steps long before it is reached; this process
  *    proposes and skips in ballot 0 only below U. A restarted voter begins at U; below it its slots
  *    are settled by prepare, as a dead owner's are"
- * The code has none of it: it has one leader. Ballots, promises and takeover are as there
+ * The code has it in paxos/owner.c, with one takeover of all slots instead of one of a slot, and
+ * without a turn for a restarted voter. Ballots, promises and takeover are as with one leader
  * (one_leader.pml, whose words this model uses).
  *
  * Three voters, one slot, owned by voter 0. It proposes in ballot 0, or skips; a skip is written

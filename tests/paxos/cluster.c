@@ -38,6 +38,7 @@ struct record {
 	struct paxos_message message;
 	uint64_t id;
 	uint64_t end;
+	uint64_t batch; /* in which it reached the disk; 0: not yet */
 };
 
 struct held {
@@ -65,6 +66,7 @@ struct node {
 	uint64_t disk_ns;
 	uint64_t timer_ns;
 	uint64_t durable;
+	uint64_t batch; /* the last that reached the disk */
 	struct record *record;
 	uint32_t record_count;
 	uint32_t durable_count; /* records of the durable prefix */
@@ -87,6 +89,8 @@ struct history {
 		uint32_t voters;
 	} ballot[BALLOTS_MAX];
 	bool is_delivered;
+	bool used;    /* its owner proposed in it without a prepare */
+	bool skipped; /* its owner said that it did not, nor will */
 	uint64_t delivered_id;
 };
 
@@ -95,6 +99,7 @@ struct voters {
 	uint64_t first;
 	uint32_t voters;
 	uint32_t horizon;
+	bool all_lead;
 };
 
 struct cluster {
@@ -188,6 +193,8 @@ static uint64_t
 value_id(struct cluster *c, uint8_t node, struct paxos_value value)
 {
 	if (value.handle == PAXOS_NO_VALUE) {
+		if (value.change != 0)
+			return CLUSTER_CHANGE | value.change;
 		if (value.bytes != 0)
 			fail(c, "node %u: an empty value of %u bytes", node, value.bytes);
 		return 0;
@@ -257,8 +264,11 @@ ballot_text(uint64_t ballot, char *out)
 		snprintf(out, 24, "decided");
 	else if (ballot == 0)
 		snprintf(out, 24, "b0");
-	else
+	else if (ballot >> 40 == 0)
 		snprintf(out, 24, "b%" PRIu64 ".%" PRIu64, ballot >> 8, ballot & 0xff);
+	else
+		snprintf(out, 24, "c%" PRIu64 " b%u.%" PRIu64, ballot >> 40,
+			 (uint32_t)(ballot >> 8), ballot & 0xff);
 	return out;
 }
 
@@ -301,6 +311,9 @@ message_text(const struct paxos_message *m, uint64_t id, char *out, size_t room)
 		break;
 	case PAXOS_LEARNED:
 		snprintf(out, room, "learned %" PRIu64 " %" PRIx64, m->slot, id);
+		break;
+	case PAXOS_SKIP:
+		snprintf(out, room, "skip %s %" PRIu64 "..%" PRIu64, b, m->from, m->to - 1);
 		break;
 	case PAXOS_RECOVER:
 		snprintf(out, room, "recover");
@@ -377,8 +390,10 @@ note_change(struct cluster *c, uint64_t slot, uint64_t id)
 	if (!(id & CLUSTER_CHANGE) || slot + 1 < last->first)
 		return; /* none, or void */
 	must(c->change_count < CLUSTER_CHANGES_MAX);
-	c->change[c->change_count] = (struct voters){
-		.first = slot + last->horizon, .voters = id & 0xff, .horizon = id >> 16 & 0xff};
+	c->change[c->change_count] = (struct voters){.first = slot + last->horizon,
+						     .voters = id & 0xff,
+						     .horizon = id >> 16 & 0xff,
+						     .all_lead = id >> 24 & 1};
 	c->change_count++;
 }
 
@@ -409,7 +424,7 @@ check_delivered(struct cluster *c, uint8_t n, uint64_t slot, uint64_t id)
 	c->node[n].delivered = slot;
 	if (c->node[n].reached < slot)
 		c->node[n].reached = slot;
-	bool quorum = h->is_delivered;
+	bool quorum = h->is_delivered || (h->skipped && id == 0);
 	for (uint32_t i = 0; i < h->count; i++) {
 		uint32_t voters = c->change[change_at(c, slot)].voters;
 		int votes = __builtin_popcount(h->ballot[i].voters & voters);
@@ -480,6 +495,63 @@ disk_holds(const struct node *node, const struct paxos_message *m)
 	return false;
 }
 
+/* The voters have their turns in the order of their numbers. */
+static uint8_t
+turn_of(const struct cluster *c, uint32_t at, uint64_t slot)
+{
+	const struct voters *v = &c->change[at];
+	uint64_t turn = (slot - v->first) % (uint64_t)__builtin_popcount(v->voters);
+
+	for (uint8_t n = 0; n < PAXOS_VOTERS_MAX; n++) {
+		if (v->voters >> n & 1 && turn-- == 0)
+			return n;
+	}
+	return NO_NODE;
+}
+
+static bool
+reserved(const struct node *node, uint64_t slot)
+{
+	for (uint32_t i = 0; i < node->durable_count; i++) {
+		const struct record *record = &node->record[i];
+		if (record->message.kind == PAXOS_RECORD_RESERVE && record->message.to > slot &&
+		    record->batch < node->batch)
+			return true;
+	}
+	return false;
+}
+
+/* What an owner says of its slot without a prepare. */
+static void
+check_owner(struct cluster *c, uint8_t n, const struct paxos_message *m, uint64_t slot)
+{
+	struct history *h = &c->history[slot];
+	uint64_t at = m->ballot >> 40;
+
+	if ((uint32_t)(m->ballot >> 8) != 0 || at == 0 || !c->change[at].all_lead)
+		return;
+	bool own = at == change_at(c, slot) && turn_of(c, (uint32_t)at, slot) == n;
+	if (m->kind == PAXOS_SKIP && !own)
+		return;
+	h->skipped |= m->kind == PAXOS_SKIP;
+	h->used |= m->kind == PAXOS_ACCEPT;
+	if (!own)
+		fail(c, "node %u proposes in slot %" PRIu64 ", which it does not own", n, slot);
+	if (h->used && h->skipped)
+		fail(c, "node %u: slot %" PRIu64 " is proposed in and skipped", n, slot);
+	if (!reserved(&c->node[n], slot))
+		fail(c, "node %u uses slot %" PRIu64 ", which it has not reserved", n, slot);
+}
+
+static void
+check_turn(struct cluster *c, uint8_t n, const struct paxos_message *m)
+{
+	if (m->kind == PAXOS_ACCEPT)
+		check_owner(c, n, m, m->slot);
+	for (uint64_t slot = m->from; m->kind == PAXOS_SKIP && slot < m->to; slot++)
+		check_owner(c, n, m, slot);
+}
+
 /* What leaves a machine must be on its disk, and keep every promise that left. */
 static void
 check_leaving(struct cluster *c, uint8_t n, const struct paxos_message *m)
@@ -512,6 +584,7 @@ static void
 link_carry(struct cluster *c, uint8_t from, uint8_t to, const struct paxos_message *m, uint64_t id)
 {
 	check_leaving(c, from, m);
+	check_turn(c, from, m);
 	if (c->cut[from][to] || cluster_random(c, 100) < c->config.drop_percent)
 		return;
 	uint32_t copies = 1 + (cluster_random(c, 100) < c->config.duplicate_percent);
@@ -562,9 +635,12 @@ static void
 disk_reach(struct cluster *c, uint8_t n, uint64_t lsn)
 {
 	struct node *node = &c->node[n];
+	node->batch++;
 	while (node->durable_count < node->record_count &&
-	       node->record[node->durable_count].end <= lsn)
+	       node->record[node->durable_count].end <= lsn) {
+		node->record[node->durable_count].batch = node->batch;
 		check_accept_durable(c, n, &node->record[node->durable_count++]);
+	}
 	node->durable = lsn;
 }
 
@@ -898,8 +974,20 @@ cluster_submit(struct cluster *c, uint8_t n, uint64_t id)
 bool
 cluster_change(struct cluster *c, uint8_t n, uint64_t id, uint32_t voters, uint32_t horizon)
 {
-	uint32_t change = paxos_change(c->config.replica_count, voters, horizon);
+	bool all = paxos_configuration(c->node[n].replica)->all_lead;
+	uint32_t change = paxos_change(c->config.replica_count, voters, horizon,
+				       all ? PAXOS_ALL_LEAD : PAXOS_ONE_LEADS);
 	must(change != 0);
+	if (!c->node[n].up || !paxos_can_change(c->node[n].replica))
+		return false;
+	return cluster_submit(c, n, CLUSTER_CHANGE | id << 32 | change);
+}
+
+bool
+cluster_switch(struct cluster *c, uint8_t n, uint64_t id, enum paxos_lead lead)
+{
+	const struct paxos_configuration *now = paxos_configuration(c->node[n].replica);
+	uint32_t change = paxos_change(c->config.replica_count, now->voters, now->horizon, lead);
 	if (!c->node[n].up || !paxos_can_change(c->node[n].replica))
 		return false;
 	return cluster_submit(c, n, CLUSTER_CHANGE | id << 32 | change);
@@ -1017,6 +1105,21 @@ uint32_t
 cluster_voters(const struct cluster *c)
 {
 	return c->change[c->change_count - 1].voters;
+}
+
+bool
+cluster_all_lead(const struct cluster *c)
+{
+	return c->change[c->change_count - 1].all_lead;
+}
+
+uint64_t
+cluster_takeovers(const struct cluster *c)
+{
+	uint64_t won = 0;
+	for (uint8_t n = 0; n < c->config.replica_count; n++)
+		won += c->node[n].up ? paxos_stats(c->node[n].replica)->takeovers_won : 0;
+	return won;
 }
 
 uint64_t

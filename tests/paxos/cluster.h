@@ -7,9 +7,12 @@
  * hold is checked here, outside the code, after every step:
  *
  *   - one value per slot and ballot, one delivered value per slot, in order, and
- *     only what a quorum has on disk;
+ *     only what a quorum has on disk, or nothing where the owner skipped;
  *   - voters are who a change that was delivered has made voters, from its slot on;
  *     nobody else's vote leaves, nor a new one's before it has what lies below;
+ *   - where all lead, nobody proposes without a prepare in a slot of another's, nor in one
+ *     that any process of its owner skipped, nor skips one that any has proposed in; both
+ *     only below what the disk had as reserved before its last batch;
  *   - no promise or acceptance leaves before its record is on disk, and none that
  *     left is forgotten or broken;
  *   - every reference to a value is given back exactly once.
@@ -28,7 +31,7 @@
 
 #include "paxos/paxos.h"
 
-#define CLUSTER_SLOTS_MAX   4096
+#define CLUSTER_SLOTS_MAX   16384
 #define CLUSTER_EVENTS_MAX  16384
 #define CLUSTER_RECORDS_MAX 32768
 #define CLUSTER_VALUES_MAX  32768
@@ -77,6 +80,8 @@ void cluster_faults(struct cluster *c, uint32_t drop_percent, uint32_t duplicate
 bool cluster_submit(struct cluster *c, uint8_t node, uint64_t id);
 bool cluster_change(struct cluster *c, uint8_t node, uint64_t id, uint32_t voters,
 		    uint32_t horizon);
+/* The same voters, in the other kind or once more in this one. */
+bool cluster_switch(struct cluster *c, uint8_t node, uint64_t id, enum paxos_lead lead);
 
 void cluster_run(struct cluster *c, uint64_t for_ns);
 
@@ -86,6 +91,8 @@ bool cluster_is_up(const struct cluster *c, uint8_t node);
 const struct paxos_replica *cluster_replica(const struct cluster *c, uint8_t node);
 uint64_t cluster_delivered(const struct cluster *c, uint8_t node);
 uint64_t cluster_value(const struct cluster *c, uint64_t slot); /* its id; 0: empty */
+bool cluster_all_lead(const struct cluster *c);                 /* by the latest change */
+uint64_t cluster_takeovers(const struct cluster *c);            /* won, by replicas that are up */
 uint32_t cluster_voters(const struct cluster *c);  /* by the latest change that was delivered */
 uint64_t cluster_changes(const struct cluster *c); /* so many were decided, and not void */
 uint32_t cluster_leavers(const struct cluster *c); /* replicas that could go, at some time */

@@ -44,7 +44,7 @@ Test(paxos_codec, a_change_travels_with_a_value)
 	struct paxos_message m, change = accept;
 	const uint8_t *value;
 
-	change.value.change = paxos_change(5, 0x13, 64);
+	change.value.change = paxos_change(5, 0x13, 64, PAXOS_ONE_LEADS);
 	cr_assert_neq(change.value.change, 0);
 	for (uint32_t i = 0; i < 2; i++) {
 		uint32_t n = encode(&change, bytes);
@@ -55,10 +55,10 @@ Test(paxos_codec, a_change_travels_with_a_value)
 		change.value.bytes = 0; /* nor does it need one */
 	}
 	cr_assert(!paxos_decode(&m, PAXOS_ACCEPTED, bytes, PAXOS_FIXED_BYTES, &value));
-	cr_assert_eq(paxos_change(5, 0x33, 64), 0, "there is no sixth replica");
-	cr_assert_eq(paxos_change(5, 0, 64), 0);
-	cr_assert_eq(paxos_change(5, 0x13, 9), 0);
-	cr_assert_eq(paxos_change(5, 0x13, PAXOS_HORIZON_MAX + 1), 0);
+	cr_assert_eq(paxos_change(5, 0x33, 64, PAXOS_ONE_LEADS), 0, "there is no sixth replica");
+	cr_assert_eq(paxos_change(5, 0, 64, PAXOS_ONE_LEADS), 0);
+	cr_assert_eq(paxos_change(5, 0x13, 9, PAXOS_ONE_LEADS), 0);
+	cr_assert_eq(paxos_change(5, 0x13, PAXOS_HORIZON_MAX + 1, PAXOS_ONE_LEADS), 0);
 }
 
 Test(paxos_codec, every_kind_alone_and_no_other)
@@ -67,7 +67,7 @@ Test(paxos_codec, every_kind_alone_and_no_other)
 	const uint8_t *value;
 	struct paxos_message m;
 	for (uint32_t kind = 0; kind < 256; kind++) {
-		bool known = (kind >= PAXOS_PREPARE && kind <= PAXOS_RECOVERED) ||
+		bool known = (kind >= PAXOS_PREPARE && kind <= PAXOS_SKIP) ||
 			     (kind >= PAXOS_RECORD_START && kind <= PAXOS_RECORD_SETTLED);
 		cr_assert_eq(paxos_decode(&m, (uint8_t)kind, bytes, sizeof bytes, &value), known,
 			     "kind %u", kind);

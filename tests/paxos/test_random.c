@@ -15,12 +15,19 @@
 #define RUNS  100
 #define STEPS 120
 
+enum shape {
+	VOTERS_STAY = 1,
+	VOTERS_CHANGE = 2,
+	KINDS_CHANGE = 3, /* and voters, seldom */
+};
+
 struct run {
 	struct cluster *c;
 	uint8_t replica_count;
 	uint64_t seed;
 	uint64_t next_id;
 	bool changes;    /* of the voters */
+	bool kinds;      /* and who of them leads */
 	uint32_t rotten; /* the node whose disk lied in this run, or replica_count */
 };
 
@@ -28,6 +35,8 @@ struct run {
 struct seen {
 	uint64_t changes;
 	uint64_t leavers;
+	uint64_t turns; /* slots that their owner skipped */
+	uint64_t all_led;
 };
 
 static void
@@ -36,9 +45,21 @@ submit_some(struct run *run)
 	uint64_t n = cluster_random(run->c, 8);
 	for (uint64_t i = 0; i < n; i++) {
 		int leader = cluster_leader(run->c);
+		if (run->kinds && cluster_all_lead(run->c))
+			leader = (int)cluster_random(run->c, run->replica_count);
 		if (leader >= 0 && cluster_submit(run->c, (uint8_t)leader, run->next_id))
 			run->next_id++;
 	}
+}
+
+static void
+switch_some(struct run *run)
+{
+	uint8_t node = (uint8_t)cluster_random(run->c, run->replica_count);
+	enum paxos_lead lead = cluster_random(run->c, 4) ? PAXOS_ALL_LEAD : PAXOS_ONE_LEADS;
+
+	if (cluster_is_up(run->c, node) && cluster_switch(run->c, node, run->next_id, lead))
+		run->next_id++;
 }
 
 /* Any set of two or more: one that lies would lose what it alone had voted on. */
@@ -208,6 +229,33 @@ heal(struct run *run)
 	}
 }
 
+/* Where nothing fails all lead, and what each proposes is delivered. */
+static void
+check_all_lead(struct run *run)
+{
+	struct cluster *c = run->c;
+
+	for (int i = 0; i < 10 && !cluster_all_lead(c) && !cluster_failure(c); i++) {
+		if (cluster_switch(c, (uint8_t)cluster_leader(c), run->next_id, PAXOS_ALL_LEAD))
+			run->next_id++;
+		cluster_run(c, 20 * MS);
+	}
+	uint64_t delivered = cluster_delivered(c, 0);
+	uint64_t takeovers = cluster_takeovers(c);
+	for (uint8_t n = 0; n < run->replica_count && !cluster_failure(c); n++) {
+		if (!(cluster_voters(c) >> n & 1))
+			continue;
+		cr_assert(cluster_submit(c, n, run->next_id++), "seed %lu: node %u", run->seed, n);
+		cluster_run(c, 5 * MS);
+	}
+	if (cluster_failure(c))
+		return;
+	cr_assert_geq(cluster_delivered(c, 0),
+		      delivered + (uint64_t)__builtin_popcount(cluster_voters(c)), "seed %lu",
+		      run->seed);
+	cr_assert_eq(cluster_takeovers(c), takeovers, "seed %lu", run->seed);
+}
+
 /* After healing a majority must deliver, and everybody the same. */
 static void
 check_live(struct run *run)
@@ -217,6 +265,8 @@ check_live(struct run *run)
 	int leader = cluster_leader(c);
 	if (!cluster_failure(c))
 		cr_assert(leader >= 0, "seed %lu: nobody leads", run->seed);
+	if (run->kinds)
+		check_all_lead(run);
 	for (int i = 0; i < 20 && !cluster_failure(c); i++) {
 		submit_some(run);
 		cluster_run(c, 2 * MS);
@@ -227,13 +277,14 @@ check_live(struct run *run)
 }
 
 static void
-random_run(uint64_t seed, uint8_t replica_count, bool changes, struct seen *seen)
+random_run(uint64_t seed, uint8_t replica_count, enum shape shape, struct seen *seen)
 {
 	struct cluster_config config = {.seed = seed,
 					.replica_count = replica_count,
 					.net_ns = 30 * US,
 					.disk_ns = 60 * US,
 					.tail_trust_ns = UINT64_MAX / 4};
+	bool changes = shape != VOTERS_STAY;
 	if (changes)
 		config.voters = seed % 2 ? 3 : 7;
 	if (changes && replica_count == 5 && seed % 3 == 0)
@@ -245,14 +296,20 @@ random_run(uint64_t seed, uint8_t replica_count, bool changes, struct seen *seen
 	struct run run = {.c = cluster_new(&config),
 			  .replica_count = replica_count,
 			  .seed = seed,
-			  .changes = changes,
+			  .changes = shape != VOTERS_STAY,
+			  .kinds = shape == KINDS_CHANGE,
 			  .next_id = 1,
 			  .rotten = replica_count};
 	for (int i = 0; i < STEPS && !cluster_failure(run.c); i++) {
 		submit_some(&run);
-		if (run.changes && cluster_random(run.c, 2) == 0)
+		if (run.kinds && !cluster_all_lead(run.c) && cluster_random(run.c, 2) == 0)
+			switch_some(&run);
+		if (run.changes && cluster_random(run.c, run.kinds ? 20 : 2) == 0)
 			change_some(&run);
-		if (cluster_random(run.c, 4) == 0)
+		if (run.kinds && cluster_random(run.c, 20) == 0)
+			switch_some(&run);
+		seen->all_led += cluster_all_lead(run.c);
+		if (cluster_random(run.c, run.kinds ? 10 : 4) == 0)
 			fault(&run);
 		cluster_run(run.c, cluster_random(run.c, 1500) * US);
 	}
@@ -261,6 +318,7 @@ random_run(uint64_t seed, uint8_t replica_count, bool changes, struct seen *seen
 	cr_assert(cluster_failure(run.c) == NULL, "%s (%u voters)", cluster_failure(run.c),
 		  replica_count);
 	for (uint8_t n = 0; n < replica_count; n++) {
+		seen->turns += paxos_stats(cluster_replica(run.c, n))->skipped;
 		cr_assert_eq(cluster_delivered(run.c, n), cluster_delivered(run.c, 0),
 			     "seed %lu: node %u delivered %lu, 0 delivered %lu", seed, n,
 			     cluster_delivered(run.c, n), cluster_delivered(run.c, 0));
@@ -274,7 +332,7 @@ random_run(uint64_t seed, uint8_t replica_count, bool changes, struct seen *seen
 }
 
 static void
-random_runs(uint8_t replica_count, bool changes)
+random_runs(uint8_t replica_count, enum shape shape)
 {
 	struct seen seen = {0};
 	const char *seed = getenv("PAXOS_SEED");
@@ -282,29 +340,46 @@ random_runs(uint8_t replica_count, bool changes)
 	uint64_t first = seed ? strtoull(seed, NULL, 10) : 1;
 	uint64_t count = runs ? strtoull(runs, NULL, 10) : RUNS;
 	for (uint64_t i = 0; i < count; i++)
-		random_run(first + i, replica_count, changes, &seen);
-	cr_assert(!changes || seen.changes > 3 * count, "%lu changes", seen.changes);
-	cr_assert(!changes || seen.leavers > count / 2, "%lu could leave", seen.leavers);
+		random_run(first + i, replica_count, shape, &seen);
+	if (shape == VOTERS_STAY)
+		return;
+	cr_assert_gt(seen.changes, 3 * count);
+	if (shape == VOTERS_CHANGE) {
+		cr_assert_gt(seen.leavers, count / 2);
+	} else {
+		cr_assert_gt(seen.all_led, count * STEPS / 3);
+		cr_assert_gt(seen.turns, 20 * count);
+	}
 }
 
 Test(paxos_random, three_voters)
 {
-	random_runs(3, false);
+	random_runs(3, VOTERS_STAY);
 }
 
 Test(paxos_random, five_voters)
 {
-	random_runs(5, false);
+	random_runs(5, VOTERS_STAY);
 }
 
 Test(paxos_random, three_replicas_whose_voters_change)
 {
-	random_runs(3, true);
+	random_runs(3, VOTERS_CHANGE);
 }
 
 Test(paxos_random, five_replicas_whose_voters_change)
 {
-	random_runs(5, true);
+	random_runs(5, VOTERS_CHANGE);
+}
+
+Test(paxos_random, three_replicas_whose_kind_changes)
+{
+	random_runs(3, KINDS_CHANGE);
+}
+
+Test(paxos_random, five_replicas_whose_kind_changes)
+{
+	random_runs(5, KINDS_CHANGE);
 }
 
 Test(paxos_random, one_voter)
