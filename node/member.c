@@ -3,13 +3,21 @@
 #include "base/must.h"
 #include "node/arena.h"
 
+/* No more than the group decides: behind its bound a submission is void, and nobody
+ * says so. */
+static uint32_t
+undecided_max_of(const struct member_config *c)
+{
+	return c->inflight_max < GROUP_INFLIGHT_MAX ? c->inflight_max : GROUP_INFLIGHT_MAX;
+}
+
 static uint32_t
 open_max_of(const struct member_config *c)
 {
 	uint32_t n = 16;
 
 	/* Twice what may be undecided: the others are on their way into the binlog. */
-	while (n < 2 * c->inflight_max && n < 2 * GROUP_INFLIGHT_MAX)
+	while (n < 2 * undecided_max_of(c))
 		n *= 2;
 	return n;
 }
@@ -68,7 +76,8 @@ member_lay_out(struct arena *a, const struct member_config *c)
 	void *pool = arena_take(a, pool_size(&p));
 	void *gtids = arena_take(a, gtid_set_size(g));
 	void *open = arena_take(a, open_max * sizeof(struct member_open));
-	void *table = arena_take(a, snapshot_table_size(c->snapshot_entries_max, open_max / 2));
+	void *table =
+		arena_take(a, snapshot_table_size(c->snapshot_entries_max, undecided_max_of(c)));
 	void *scratch = arena_take(a, FRAME_BYTES_MAX);
 	void *held = arena_take(a, FRAME_BYTES_MAX);
 	void *join = arena_take(a, ENTRY_BYTES_MAX);
@@ -84,7 +93,7 @@ member_lay_out(struct arena *a, const struct member_config *c)
 	m->executed = gtid_set_init(gtids, g);
 	m->open = open;
 	m->open_max = open_max;
-	snapshot_table_init(&m->snapshots, table, c->snapshot_entries_max, open_max / 2);
+	snapshot_table_init(&m->snapshots, table, c->snapshot_entries_max, undecided_max_of(c));
 	m->scratch = scratch;
 	m->held = held;
 	m->join = join;
@@ -104,6 +113,7 @@ member_init(void *memory, const struct member_config *config)
 {
 	must(memory);
 	must(config->node_count > 0 && config->node_count <= NODE_NODES_MAX);
+	must(config->inflight_max > 0);
 	must(config->transaction_bytes_max <= ENTRY_BYTES_MAX);
 	must(config->snapshot_entries_max >= 4 * open_max_of(config));
 

@@ -64,7 +64,7 @@ struct member_config {
 	struct endpoint endpoint[NODE_NODES_MAX];
 	uint8_t epoch[EPOCH_BYTES]; /* all zero: the one the first node shows */
 	uint8_t server_uuid[16];
-	uint32_t inflight_max;
+	uint32_t inflight_max;          /* as the nodes have it */
 	uint32_t transaction_bytes_max; /* of one submission, entry and payload; at most what
 					 * the nodes order in one value */
 	uint64_t payload_bytes_max;     /* of a large one; 0: there are none */

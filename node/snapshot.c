@@ -18,22 +18,39 @@ entry_at(const struct snapshot_table *t, uint32_t position)
 	return &t->entry[(t->first + position) & (t->capacity - 1)];
 }
 
+static uint32_t
+open_ring(uint32_t open_max)
+{
+	uint32_t n = 1;
+
+	must(open_max > 0 && open_max <= 1u << 30);
+	while (n < open_max)
+		n *= 2;
+	return n;
+}
+
+static uint64_t *
+open_at(const struct snapshot_table *t, uint64_t sequence)
+{
+	return &t->open_mark[sequence & (t->open_ring - 1)];
+}
+
 size_t
 snapshot_table_size(uint32_t capacity, uint32_t open_max)
 {
-	return capacity * sizeof(struct snapshot_entry) + open_max * sizeof(uint64_t);
+	return capacity * sizeof(struct snapshot_entry) + open_ring(open_max) * sizeof(uint64_t);
 }
 
 void
 snapshot_table_init(struct snapshot_table *t, void *memory, uint32_t capacity, uint32_t open_max)
 {
 	must(is_power_of_two(capacity));
-	must(is_power_of_two(open_max));
 	memset(t, 0, sizeof *t);
 	t->entry = memory;
 	t->capacity = capacity;
 	t->open_mark = (uint64_t *)(void *)(t->entry + capacity);
 	t->open_max = open_max;
+	t->open_ring = open_ring(open_max);
 	snapshot_table_reset(t, 0);
 }
 
@@ -46,7 +63,7 @@ snapshot_table_reset(struct snapshot_table *t, uint64_t mark)
 	t->through = mark;
 	t->sequence_next = 1;
 	t->floor = 1;
-	for (uint32_t i = 0; i < t->open_max; i++)
+	for (uint32_t i = 0; i < t->open_ring; i++)
 		t->open_mark[i] = NO_MARK;
 }
 
@@ -183,7 +200,7 @@ snapshot_take(struct snapshot_table *t, const struct snapshot_executed *executed
 	take_ranges(t, executed, taken);
 	taken->sequence = t->sequence_next++;
 
-	uint64_t *open = &t->open_mark[taken->sequence & (t->open_max - 1)];
+	uint64_t *open = open_at(t, taken->sequence);
 	must(*open == NO_MARK);
 	*open = taken->snapshot.mark;
 	must(taken->snapshot.mark >= t->mark);
@@ -196,8 +213,8 @@ snapshot_close(struct snapshot_table *t, uint64_t sequence)
 	must(sequence < t->sequence_next);
 	if (sequence < t->floor)
 		return;
-	t->open_mark[sequence & (t->open_max - 1)] = NO_MARK;
-	while (t->floor < t->sequence_next && t->open_mark[t->floor & (t->open_max - 1)] == NO_MARK)
+	*open_at(t, sequence) = NO_MARK;
+	while (t->floor < t->sequence_next && *open_at(t, t->floor) == NO_MARK)
 		t->floor++;
 }
 
@@ -207,7 +224,7 @@ snapshot_mark_low(const struct snapshot_table *t)
 	uint64_t low = t->mark;
 
 	for (uint64_t s = t->floor; s < t->sequence_next; s++) {
-		uint64_t mark = t->open_mark[s & (t->open_max - 1)];
+		uint64_t mark = *open_at(t, s);
 		if (mark < low)
 			low = mark;
 	}

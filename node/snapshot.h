@@ -48,8 +48,9 @@ struct snapshot_table {
 	/* The lowest mark that any open submission carries, kept per open sequence so
 	 * that the GC horizon never passes one: ring over sequence. */
 	uint64_t *open_mark;
-	uint32_t open_max; /* power of two */
-	uint64_t floor;    /* every sequence below it has its outcome */
+	uint32_t open_max;
+	uint32_t open_ring; /* places for them, a power of two */
+	uint64_t floor;     /* every sequence below it has its outcome */
 };
 
 /* Answers whether the server's gtid_executed holds this GTID, right now. */

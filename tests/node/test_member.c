@@ -210,14 +210,14 @@ begin(struct pair *p)
 }
 
 static struct pair *
-fresh(void)
+fresh_with(uint32_t inflight_max)
 {
 	struct pair *p = calloc(1, sizeof *p);
 	struct member_config config = {
 		.node_count = 2, /* which are one here */
 		.endpoint = {endpoint_of(false), endpoint_of(false)},
 		.server_uuid = {5},
-		.inflight_max = 16,
+		.inflight_max = inflight_max,
 		.transaction_bytes_max = 4096,
 		.submission_bytes = 65536,
 		.snapshot_entries_max = 1024,
@@ -240,6 +240,12 @@ fresh(void)
 	p->now_ns = 1000 * MS;
 	wire_random(p->node, (const uint8_t[64]){3}, 64);
 	return p;
+}
+
+static struct pair *
+fresh(void)
+{
+	return fresh_with(16);
 }
 
 /* Joined as incarnation 40, lacking everything from `missing` on; ATTACH has come. */
@@ -410,4 +416,36 @@ Test(node_member, a_remote_transaction_waits_for_the_own_verdict_below_it)
 	run(p);
 	cr_assert_eq(p->queued, 1);
 	finish(p);
+}
+
+static bool
+nothing_executed(void *context, const struct gtid *gtid)
+{
+	(void)context;
+	(void)gtid;
+	return false;
+}
+
+/* The group decides sequences of floor to floor + inflight_max - 1 and takes those above
+ * for void, without a word: whoever submits one more waits for ever (a simulated client
+ * did). The member once rounded its bound up, to a power of two and 8 at least. */
+Test(node_member, no_more_are_open_than_the_group_decides)
+{
+	static const uint32_t bounds[] = {1, 2, 10, 16, 100};
+	struct snapshot_executed executed = {.contains = nothing_executed};
+	struct snapshot_taken *taken = calloc(1, sizeof *taken);
+
+	for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+		struct pair *p = fresh_with(bounds[i]);
+		struct snapshot_table *t = member_snapshots(p->member);
+
+		for (uint32_t k = 0; k < bounds[i]; k++)
+			cr_assert(snapshot_take(t, &executed, taken));
+		cr_assert_not(snapshot_take(t, &executed, taken));
+		snapshot_close(t, 1);
+		cr_assert(snapshot_take(t, &executed, taken));
+		cr_assert_not(snapshot_take(t, &executed, taken));
+		finish(p);
+	}
+	free(taken);
 }
