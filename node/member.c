@@ -163,13 +163,10 @@ member_say(struct member *m, enum wire_stream stream, const struct protocol_mess
 static void
 detached(struct member *m)
 {
-	if (m->stage >= MEMBER_ATTACHED) {
-		m->stats.failovers++;
+	if (m->stage >= MEMBER_ATTACHED)
 		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_LINK});
-	}
 	if (m->stage > MEMBER_CONNECTING)
 		m->stage = MEMBER_CONNECTING;
-	m->opened = false;
 	member_open_detached(m);
 	member_feed_detached(m);
 }
@@ -180,6 +177,8 @@ member_reconnect(struct member *m, uint8_t node)
 	if (m->session != MEMBER_NO_SESSION)
 		wire_close(m->wire, m->session);
 	m->session = MEMBER_NO_SESSION;
+	m->opened = false;
+	m->stats.failovers += m->stage >= MEMBER_ATTACHED;
 	detached(m);
 	m->target = node;
 	m->hint = node;
@@ -273,8 +272,13 @@ go_to_leader(struct member *m, uint8_t named)
 	bool attached = m->stage > MEMBER_CONNECTING;
 
 	m->hint = known ? named : next_node(m);
-	if (m->hint == m->target)
-		return; /* it will lead soon; asked again by the clock */
+	if (m->hint == m->target) {
+		/* It will lead soon, and is asked again by the clock. What it was sent
+		 * meanwhile it has dropped: behind a new attachment that is sent again. */
+		if (m->stage >= MEMBER_ATTACHED)
+			detached(m);
+		return;
+	}
 	if (!attached && (!known || m->now_ns < m->hop_ns))
 		return; /* the clock goes there, or this node names a leader first */
 	m->hop_ns = m->now_ns + m->config.retry_ns;

@@ -32,7 +32,8 @@ struct pair {
 	struct datagram datagram[DATAGRAMS];
 	uint32_t count;
 	uint32_t started, queued, views;
-	uint64_t through; /* index of the last thing told */
+	uint32_t submissions; /* that the node read */
+	uint64_t through;     /* index of the last thing told */
 	uint64_t timer_ns;
 };
 
@@ -145,6 +146,7 @@ node_reads(struct pair *p)
 			continue;
 		cr_assert(frame_decode(&frame, e.data, e.bytes));
 		cr_assert(protocol_decode(&p->last, &frame, e.data, e.bytes));
+		p->submissions += p->last.kind == PROTOCOL_SUBMIT;
 		struct entry join;
 		if (p->last.kind == PROTOCOL_OPEN && p->leaderless)
 			node_says(p, WIRE_CONTROL,
@@ -448,4 +450,55 @@ Test(node_member, no_more_are_open_than_the_group_decides)
 		finish(p);
 	}
 	free(taken);
+}
+
+static void
+submit_one(struct pair *p)
+{
+	struct snapshot_executed executed = {.contains = nothing_executed};
+	struct snapshot_taken *taken = calloc(1, sizeof *taken);
+	struct member_submission s = {.snapshot = &taken->snapshot,
+				      .gtid_spec = GTID_AUTOMATIC,
+				      .hashes = (const uint64_t[]){2},
+				      .hash_count = 1,
+				      .payload = (const uint8_t *)"tx",
+				      .payload_bytes = 2};
+
+	cr_assert(snapshot_take(member_snapshots(p->member), &executed, taken));
+	s.sequence = taken->sequence;
+	step(p, (struct member_input){.kind = MEMBER_IN_SUBMIT, .submission = &s});
+	free(taken);
+}
+
+/* A node that does not lead drops what it is asked to order. If it names itself, because
+ * it is about to lead, or is the only one there is, the member stays; but what it sent
+ * meanwhile is gone, and only behind a new attachment does it know. A client of a single
+ * node waited for ever. */
+Test(node_member, what_a_leader_to_be_has_dropped_is_sent_again)
+{
+	struct pair *p = attaching(39);
+	struct protocol_message first = attached(p, 42);
+	struct protocol_message soon = {.kind = PROTOCOL_GROUP,
+					.flags = PROTOCOL_GROUP_EXISTS}; /* names node 0 */
+
+	first.own = 4096; /* bytes of an entry */
+	node_says(p, WIRE_CONTROL, first);
+	run(p);
+	submit_one(p);
+	run(p);
+	cr_assert_eq(p->submissions, 1);
+	node_says(p, WIRE_CONTROL, soon);
+	run(p);
+	cr_assert_eq(wire_stats(p->node)->sessions_opened, 1);
+	soon.flags |= PROTOCOL_LEADER_HERE;
+	node_says(p, WIRE_CONTROL, soon);
+	run(p);
+	cr_assert_eq(p->last.kind, PROTOCOL_ATTACH);
+	cr_assert_gt(p->last.session, first.session);
+	first.session = p->last.session;
+	node_says(p, WIRE_CONTROL, first);
+	run(p);
+	cr_assert_eq(p->submissions, 2);
+	cr_assert_eq(wire_stats(p->node)->sessions_opened, 1);
+	finish(p);
 }
