@@ -434,6 +434,7 @@ read_body(struct reader *r, struct entry *e)
 		e->abandon.incarnation = reader_u64(r);
 		e->abandon.session = reader_u64(r);
 		e->abandon.sequence = reader_u64(r);
+		e->abandon.floor = reader_u64(r);
 		break;
 	case ENTRY_PROGRESS:
 		read_progress(r, &e->progress);
@@ -488,6 +489,7 @@ write_body(const struct entry *e, struct writer *w)
 		writer_u64(w, e->abandon.incarnation);
 		writer_u64(w, e->abandon.session);
 		writer_u64(w, e->abandon.sequence);
+		writer_u64(w, e->abandon.floor);
 		break;
 	case ENTRY_PROGRESS:
 		write_progress(w, &e->progress);

@@ -235,6 +235,7 @@ struct entry_abandon {
 	uint64_t incarnation;
 	uint64_t session;
 	uint64_t sequence;
+	uint64_t floor; /* as a submission's: it may be the first to say it */
 };
 
 struct entry_progress {

@@ -50,6 +50,13 @@ in_window(const struct group *g, uint32_t slot, uint64_t sequence)
 }
 
 static void
+raise_floor(struct group *g, uint32_t slot, uint64_t session, uint64_t floor)
+{
+	if (slot != NO_SLOT && session >= g->member[slot].session && floor > g->member[slot].floor)
+		g->member[slot].floor = floor;
+}
+
+static void
 decide(struct group *g, uint32_t slot, const struct group_outcome *outcome)
 {
 	must(outcome->verdict >= GROUP_ACCEPTED && outcome->verdict <= GROUP_ABANDONED);
@@ -238,9 +245,7 @@ group_submit_start(struct group *g, const struct entry_submit *s)
 	g->effect.kind = GROUP_VERDICT;
 	g->effect.verdict = GROUP_VOID;
 	g->effect.incarnation = s->incarnation;
-	if (slot != NO_SLOT && s->session >= g->member[slot].session &&
-	    s->floor > g->member[slot].floor)
-		g->member[slot].floor = s->floor;
+	raise_floor(g, slot, s->session, s->floor);
 	if (!snapshot_from_the_past(&s->snapshot, g->effect.index) ||
 	    !may_decide(g, slot, s->session, s->sequence))
 		return true;
@@ -313,6 +318,7 @@ group_abandon(struct group *g, const struct entry_abandon *a)
 	g->effect.kind = GROUP_VERDICT;
 	g->effect.verdict = GROUP_VOID;
 	g->effect.incarnation = a->incarnation;
+	raise_floor(g, slot, a->session, a->floor);
 	if (!may_decide(g, slot, a->session, a->sequence))
 		return;
 	struct group_outcome outcome = {

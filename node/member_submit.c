@@ -213,7 +213,8 @@ send_abandon(struct member *m, struct member_open *o)
 	struct entry e = {.kind = ENTRY_ABANDON,
 			  .abandon = {.incarnation = m->incarnation,
 				      .session = m->attach_session,
-				      .sequence = o->sequence}};
+				      .sequence = o->sequence,
+				      .floor = m->snapshots.floor}};
 	struct protocol_message message = {.kind = PROTOCOL_ABANDON,
 					   .group = m->group,
 					   .incarnation = m->incarnation,

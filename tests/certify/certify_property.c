@@ -565,9 +565,9 @@ random_abandon(struct world *w, struct writer *out)
 {
 	struct server *s = any_server(w);
 	struct entry e = {.kind = ENTRY_ABANDON};
-	e.abandon = (struct entry_abandon){incarnation_of(w, s),
-					   s->session - (s->session > 0 && percent(w, 5)),
-					   s->floor + draw(w, w->config.inflight_max + 1)};
+	e.abandon = (struct entry_abandon){
+		incarnation_of(w, s), s->session - (s->session > 0 && percent(w, 5)),
+		s->floor + draw(w, w->config.inflight_max + 1), s->floor};
 	entry_encode(&e, out);
 }
 

@@ -114,7 +114,8 @@ attach(struct script *s, uint64_t incarnation, uint64_t session)
 static inline const struct group_effect *
 abandon(struct script *s, uint64_t incarnation, uint64_t sequence)
 {
-	struct entry e = {.kind = ENTRY_ABANDON, .abandon = {incarnation, s->session, sequence}};
+	struct entry e = {.kind = ENTRY_ABANDON,
+			  .abandon = {incarnation, s->session, sequence, s->floor}};
 	return apply(s, &e);
 }
 

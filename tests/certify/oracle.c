@@ -480,6 +480,13 @@ may(struct oracle *o, const struct entry_abandon *a, struct oracle_answer *answe
 	return NULL;
 }
 
+static void
+raise_floor(struct member *m, uint64_t session, uint64_t floor)
+{
+	if (m && session >= m->session && floor > m->floor)
+		m->floor = floor;
+}
+
 static struct oracle_answer
 decided(struct oracle *o, const struct entry_submit *s, struct oracle_answer answer)
 {
@@ -555,11 +562,10 @@ certify(struct oracle *o, const struct entry_submit *s, const struct member *m)
 static struct oracle_answer
 submit(struct oracle *o, const struct entry_submit *s)
 {
-	struct entry_abandon own = {s->incarnation, s->session, s->sequence};
+	struct entry_abandon own = {s->incarnation, s->session, s->sequence, s->floor};
 	struct oracle_answer answer;
 	struct member *m = living(o, s->incarnation);
-	if (m && s->session >= m->session && s->floor > m->floor)
-		m->floor = s->floor;
+	raise_floor(m, s->session, s->floor);
 	for (uint64_t i = o->index; i < o->index + 16; i++)
 		if (seen(&s->snapshot, i)) /* what it cannot have seen */
 			return say(o, "void", s->incarnation);
@@ -577,6 +583,7 @@ static struct oracle_answer
 abandon(struct oracle *o, const struct entry_abandon *a)
 {
 	struct oracle_answer answer;
+	raise_floor(living(o, a->incarnation), a->session, a->floor);
 	if (!may(o, a, &answer))
 		return answer;
 	answer.what = answer.told = "abandoned";

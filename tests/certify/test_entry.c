@@ -86,7 +86,7 @@ Test(certify_entry, every_kind_round_trips)
 	check(&e);
 	e = (struct entry){.kind = ENTRY_ATTACH, .attach = {5, 6, 2}};
 	check(&e);
-	e = (struct entry){.kind = ENTRY_ABANDON, .abandon = {5, 6, 70}};
+	e = (struct entry){.kind = ENTRY_ABANDON, .abandon = {5, 6, 70, 68}};
 	check(&e);
 	e = (struct entry){.kind = ENTRY_PROGRESS, .progress = {5, 6, 70, 71, 1}};
 	check(&e);

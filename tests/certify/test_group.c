@@ -139,6 +139,24 @@ Test(certify_group, abandon_and_submission_race_in_the_log)
 	script_end(&s);
 }
 
+/* A member that had inflight_max open, all of which are decided, submits a large one and
+ * gives it up before anything of it was ordered: no other entry says that the window has
+ * moved, and a void abandon is never told (a simulated client waited for ever). */
+Test(certify_group, an_abandon_moves_the_window_it_stands_in)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1);
+	s.mark = 2;
+	for (uint64_t i = 1; i <= 4; i++)
+		cr_assert_eq(submit(&s, 2, i, 4 + i)->verdict, GROUP_ACCEPTED);
+	cr_assert_eq(abandon(&s, 2, 5)->verdict, GROUP_VOID, "beyond floor + inflight_max");
+	s.floor = 5;
+	cr_assert_eq(abandon(&s, 2, 5)->verdict, GROUP_ABANDONED);
+	struct group_outcome out;
+	cr_assert_eq(group_outcome(s.g, 2, 4, &out), GROUP_PASSED);
+	script_end(&s);
+}
+
 Test(certify_group, an_old_session_decides_nothing)
 {
 	struct script s = script_created();
