@@ -69,8 +69,9 @@ applier_queue(struct sim *s, struct sim_server *v, const struct member_output *t
 	check_dependency(s, v, out->index, out->dependency);
 	if (s->failed)
 		return;
-	sim_trace(s, "server %u: queues %llu, transaction %u, after %llu", v->number,
-		  (unsigned long long)out->index, number, (unsigned long long)out->dependency);
+	sim_trace(s, "server %u: its applier gets %llu, transaction %u, which follows %llu",
+		  v->number, (unsigned long long)out->index, number,
+		  (unsigned long long)out->dependency);
 	if (out->index > v->queued_index)
 		v->queued_index = out->index;
 	if (v->apply_end - v->apply_first == SIM_APPLY_MAX) {

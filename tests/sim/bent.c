@@ -21,8 +21,8 @@ bent_begin(struct sim *s, uint8_t node)
 	struct sim_process *p = &s->node[node].process;
 	const struct node_group *g;
 
-	if (s->bent.node != SIM_NODES_MAX || !p->up)
-		return;
+	if (s->node_count < 2 || s->bent.node != SIM_NODES_MAX || !p->up)
+		return; /* who is alone has nobody to compare with */
 	g = &s->node[node].node->group[GROUP];
 	if (!g->state || !group_created(g->state))
 		return;

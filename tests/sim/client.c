@@ -25,7 +25,7 @@ static void
 think(struct sim *s, struct sim_server *v, uint32_t client)
 {
 	v->client[client].state = CLIENT_IDLE;
-	later(s, v, client, EVENT_CLIENT, random_mean(&s->random, s->think_ns));
+	later(s, v, client, EVENT_CLIENT, random_mean(&s->random, s->swarm.think_ns));
 }
 
 static uint32_t
@@ -166,7 +166,7 @@ begin(struct sim *s, struct sim_server *v, uint32_t client)
 	struct sim_client *c = &v->client[client];
 
 	bool enough = s->healed && s->now_ns > s->healed_ns + 2 * SEC &&
-		      s->submitted >= s->options.submissions;
+		      s->submitted >= s->options.submissions && check_lives(s, v->group + 1u);
 	if (enough)
 		return;
 	if (v->state != SERVER_ON) {
@@ -194,7 +194,7 @@ abandon(struct sim *s, struct sim_server *v, uint32_t client)
 		return;
 	c->abandoned = true;
 	s->totals.abandoned++;
-	sim_trace(s, "server %u: transaction %u is abandoned", v->number, c->tx);
+	sim_trace(s, "server %u: the client of transaction %u gives up", v->number, c->tx);
 	struct member_input in = {.kind = MEMBER_IN_ABANDON, .sequence = s->tx[c->tx].sequence};
 	sim_member_feed(s, v->number, &in);
 }
@@ -271,10 +271,11 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 	if (lent)
 		lend(tx, &submission);
 	tx->submitted = true;
+	tx->late = s->healed;
 	s->submitted++;
-	sim_trace(s, "server %u: submits transaction %u, sequence %llu, seen up to %llu", server,
-		  c->tx, (unsigned long long)tx->sequence,
-		  (unsigned long long)c->taken->snapshot.mark);
+	sim_trace(s, "server %u: submits transaction %u, %llu bytes and %u hashes, seen up to %llu",
+		  server, c->tx, (unsigned long long)submission.payload_bytes,
+		  submission.hash_count, (unsigned long long)c->taken->snapshot.mark);
 	c->state = CLIENT_SUBMITTED;
 	c->since_ns = s->now_ns;
 	c->generation++;
@@ -327,9 +328,8 @@ client_verdict(struct sim *s, struct sim_server *v, const struct member_output *
 		return;
 	}
 	struct sim_client *c = &v->client[client];
-	sim_trace(s, "server %u: transaction %u, sequence %llu: verdict %d at %llu", v->number,
-		  c->tx, (unsigned long long)out->sequence, out->verdict,
-		  (unsigned long long)out->index);
+	sim_trace(s, "server %u: transaction %u is %s, at %llu", v->number, c->tx,
+		  word_verdict(out->verdict), (unsigned long long)out->index);
 	c->generation++;
 	if (out->verdict == MEMBER_ACCEPTED) {
 		accepted(s, v, client, out);
@@ -362,6 +362,8 @@ void
 client_committed(struct sim *s, struct sim_server *v, uint32_t client)
 {
 	s->tx[v->client[client].tx].acked = true;
+	sim_trace(s, "server %u: transaction %u is committed, its client knows", v->number,
+		  v->client[client].tx);
 	think(s, v, client);
 }
 

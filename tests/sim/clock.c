@@ -59,14 +59,10 @@ heap_push(struct sim_heap *h, struct sim_event event)
 	h->event[i] = event;
 }
 
-bool
-heap_pop(struct sim_heap *h, struct sim_event *event)
+/* Puts `last` at or below place i, whose own event is gone. */
+static void
+sift_down(struct sim_heap *h, uint32_t i, struct sim_event last)
 {
-	if (h->count == 0)
-		return false;
-	*event = h->event[0];
-	struct sim_event last = h->event[--h->count];
-	uint32_t i = 0;
 	for (;;) {
 		uint32_t child = 2 * i + 1;
 		if (child >= h->count)
@@ -78,9 +74,38 @@ heap_pop(struct sim_heap *h, struct sim_event *event)
 		h->event[i] = h->event[child];
 		i = child;
 	}
+	h->event[i] = last;
+}
+
+bool
+heap_pop(struct sim_heap *h, struct sim_event *event)
+{
+	if (h->count == 0)
+		return false;
+	*event = h->event[0];
+	struct sim_event last = h->event[--h->count];
 	if (h->count > 0)
-		h->event[i] = last;
+		sift_down(h, 0, last);
 	return true;
+}
+
+void
+sim_wake(struct sim *s, uint8_t process)
+{
+	struct sim_process *p = sim_process(s, process);
+	struct sim_heap *h = &s->heap;
+
+	if (p->stalled_until_ns <= s->now_ns)
+		return;
+	if (s->timer_ns[process] == p->stalled_until_ns)
+		s->timer_ns[process] = s->now_ns;
+	for (uint32_t i = 0; i < h->count; i++) {
+		if (h->event[i].process == process && h->event[i].at_ns == p->stalled_until_ns)
+			h->event[i].at_ns = s->now_ns;
+	}
+	for (uint32_t i = h->count / 2; i > 0; i--)
+		sift_down(h, i - 1, h->event[i - 1]);
+	p->stalled_until_ns = 0;
 }
 
 bool

@@ -196,6 +196,8 @@ disk_submit(struct sim *s, uint8_t node)
 	uint64_t wait = d->write_ns + random_mean(&s->random, d->write_ns / 2);
 	if (d->slow_until_ns > s->now_ns)
 		wait += random_mean(&s->random, 60 * MS);
+	if (d->stall_ppm > 0 && random_chance(&s->random, d->stall_ppm))
+		wait += random_mean(&s->random, d->stall_ns);
 	sim_push(s, wait, EVENT_WRITTEN, node, 0);
 }
 
@@ -271,7 +273,7 @@ disk_lies(struct sim *s, uint8_t node)
 	struct sim_disk *d = &s->node[node].disk;
 	uint32_t lost = (uint32_t)random_below(&s->random, LIES_MAX + 1);
 
-	if (node != s->liar || d->failed || lost == 0)
+	if (node != s->swarm.liar || d->failed || lost == 0)
 		return false;
 	for (; lost > 0 && d->place_count > 1; lost--) {
 		const struct sim_batch_place *last = &d->place[d->place_count - 1];
@@ -298,7 +300,7 @@ disk_rots(struct sim *s, uint8_t node)
 {
 	struct sim_disk *d = &s->node[node].disk;
 
-	if (node != s->rotten || d->place_count < 2 || !random_chance(&s->random, 800000))
+	if (node != s->swarm.rotten || d->place_count < 2 || !random_chance(&s->random, 800000))
 		return;
 	for (uint64_t i = random_between(&s->random, 1, 2); i > 0; i--) {
 		uint32_t last = d->place_count - 1;
@@ -324,7 +326,7 @@ disk_put_back(struct sim *s, uint8_t node)
 {
 	struct sim_disk *d = &s->node[node].disk;
 
-	if (node != s->restored || d->failed)
+	if (node != s->swarm.restored || d->failed)
 		return;
 	if (d->copy_bytes == 0 && !d->stopped && random_chance(&s->random, 800000)) {
 		d->copy = realloc(d->copy, d->used);

@@ -2,27 +2,6 @@
 #include "base/must.h"
 #include "tests/sim/sim.h"
 
-/* A run draws which of these it may meet: one that has all of them all the time shows
- * little of what each does alone. */
-enum fault {
-	FAULT_NODE_CRASH = 0,
-	FAULT_SERVER_CRASH = 1,
-	FAULT_NODE_BUDGET = 2,
-	FAULT_CUT_ONE_WAY = 3,
-	FAULT_ISOLATE = 4,
-	FAULT_HALVES = 5,
-	FAULT_SLOW_DISK = 6,
-	FAULT_LOG_FAILS = 7,
-	FAULT_POWER = 8,
-	FAULT_STALL = 9,
-	FAULT_CLEAN_STOP = 10,
-	FAULT_SERVER_STOPS = 11,
-	FAULT_FORGED = 12,
-	FAULT_BENT = 13,
-	FAULT_VOTERS = 14,
-	FAULT_COUNT = 15,
-};
-
 static uint8_t
 any_process(struct sim *s)
 {
@@ -41,16 +20,61 @@ cut(struct sim *s, uint8_t from, uint8_t to, uint64_t until_ns)
 }
 
 static void
+cut_link(struct sim *s, uint8_t from, uint64_t until_ns)
+{
+	uint8_t to = any_process(s);
+
+	sim_trace(s, "%s does not reach %s for %llu ms", word_process(from), word_process(to),
+		  (unsigned long long)((until_ns - s->now_ns) / MS));
+	cut(s, from, to, until_ns);
+}
+
+static void
 cut_halves(struct sim *s, uint64_t until_ns)
 {
-	uint64_t side = random_u64(&s->random);
+	uint32_t side = (uint32_t)random_u64(&s->random);
+	bool both = random_chance(&s->random, 600000);
 
+	sim_trace(s, "the network falls in halves for %llu ms%s",
+		  (unsigned long long)((until_ns - s->now_ns) / MS),
+		  both ? "" : ", one of which hears the other");
 	for (uint8_t a = 0; a < SIM_PROCESSES_MAX; a++) {
 		for (uint8_t b = 0; b < SIM_PROCESSES_MAX; b++) {
-			if ((side >> a & 1) != (side >> b & 1))
+			bool across = (side >> a & 1) != (side >> b & 1);
+			if (across && (both || side >> a & 1))
 				cut(s, a, b, until_ns);
 		}
 	}
+}
+
+/* A cable of which one strand is broken: it hears nobody, or nobody hears it. */
+static void
+deafen(struct sim *s, uint8_t process, uint64_t until_ns)
+{
+	bool deaf = random_chance(&s->random, 500000);
+
+	sim_trace(s, "%s %s for %llu ms", word_process(process),
+		  deaf ? "hears nobody" : "is heard by nobody",
+		  (unsigned long long)((until_ns - s->now_ns) / MS));
+	for (uint8_t other = 0; other < SIM_PROCESSES_MAX; other++)
+		cut(s, deaf ? other : process, deaf ? process : other, until_ns);
+}
+
+/* As a machine whose hypervisor gave it no time, or moved it: from 1 ms to 17 minutes. */
+static void
+clock_jumps(struct sim *s, uint8_t process)
+{
+	struct sim_process *p = sim_process(s, process);
+	uint64_t jump_ns = MS << random_below(&s->random, 20);
+
+	jump_ns += random_below(&s->random, jump_ns);
+	if (!p->up)
+		return;
+	sim_trace(s, "%s: its clock jumps by %llu ms", word_process(process),
+		  (unsigned long long)(jump_ns / MS));
+	p->clock_offset_ns += jump_ns;
+	if (s->timer_ns[process] != UINT64_MAX)
+		s->timer_ns[process] = s->now_ns + US;
 }
 
 static void
@@ -85,7 +109,7 @@ clean_stop(struct sim *s, uint8_t node)
 		return;
 	sim_trace(s, "node %u: stops orderly", node);
 	disk_clean_stop(s, node);
-	sim_node_crash(s, node, random_mean(&s->random, s->down_ns));
+	sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
 }
 
 static void
@@ -93,15 +117,15 @@ power_fails(struct sim *s)
 {
 	sim_trace(s, "every node loses its power");
 	for (uint8_t i = 0; i < s->node_count; i++)
-		sim_node_crash(s, i, random_mean(&s->random, s->down_ns));
+		sim_node_crash(s, i, random_mean(&s->random, s->swarm.down_ns));
 }
 
 static void
-process_fault(struct sim *s, enum fault fault)
+process_fault(struct sim *s, enum sim_fault fault)
 {
 	uint8_t node = (uint8_t)random_below(&s->random, s->node_count);
 	uint8_t server = (uint8_t)random_below(&s->random, s->server_count);
-	uint64_t down_ns = random_mean(&s->random, s->down_ns);
+	uint64_t down_ns = random_mean(&s->random, s->swarm.down_ns);
 
 	switch (fault) {
 	case FAULT_NODE_CRASH:
@@ -137,31 +161,59 @@ process_fault(struct sim *s, enum fault fault)
 }
 
 static void
-world_fault(struct sim *s, enum fault fault)
+stall(struct sim *s, uint8_t process, uint64_t until_ns)
+{
+	struct sim_process *p = sim_process(s, process);
+
+	if (p->stalled_until_ns >= until_ns)
+		return;
+	sim_trace(s, "%s stalls for %llu ms", word_process(process),
+		  (unsigned long long)((until_ns - s->now_ns) / MS));
+	p->stalled_until_ns = until_ns;
+}
+
+static void
+slow_disk(struct sim *s, uint64_t until_ns)
+{
+	uint8_t node = (uint8_t)random_below(&s->random, s->node_count);
+
+	sim_trace(s, "disk %u: is slow for %llu ms", node,
+		  (unsigned long long)((until_ns - s->now_ns) / MS));
+	s->node[node].disk.slow_until_ns = until_ns;
+}
+
+static void
+world_fault(struct sim *s, enum sim_fault fault)
 {
 	uint8_t process = any_process(s);
-	uint64_t until_ns = s->now_ns + random_mean(&s->random, 400 * MS);
+	uint64_t until_ns = s->now_ns + random_mean(&s->random, s->swarm.cut_ns);
 
 	switch (fault) {
 	case FAULT_CUT_ONE_WAY:
-		cut(s, process, any_process(s), until_ns);
+		cut_link(s, process, until_ns);
 		break;
 	case FAULT_ISOLATE:
-		sim_trace(s, "process %u is cut off", process);
+		sim_trace(s, "%s is cut off for %llu ms", word_process(process),
+			  (unsigned long long)((until_ns - s->now_ns) / MS));
 		isolate(s, process, until_ns);
 		break;
 	case FAULT_HALVES:
-		sim_trace(s, "the network falls in halves");
 		cut_halves(s, until_ns);
 		break;
 	case FAULT_SLOW_DISK:
-		s->node[random_below(&s->random, s->node_count)].disk.slow_until_ns = until_ns;
+		slow_disk(s, until_ns);
 		break;
 	case FAULT_STALL:
-		sim_trace(s, "process %u stalls", process);
-		sim_process(s, process)->stalled_until_ns = until_ns;
+		stall(s, process, until_ns);
+		break;
+	case FAULT_DEAF:
+		deafen(s, process, until_ns);
+		break;
+	case FAULT_CLOCK:
+		clock_jumps(s, process);
 		break;
 	case FAULT_FORGED:
+		sim_trace(s, "datagrams are forged");
 		for (int i = 0; i < (s->sealed ? 100 : 10); i++)
 			net_forge(s, any_process(s));
 		if (s->sealed)
@@ -172,17 +224,32 @@ world_fault(struct sim *s, enum fault fault)
 	}
 }
 
+/* FAULT_COUNT where this run has none. */
+static enum sim_fault
+any_fault(struct sim *s)
+{
+	uint32_t fault = 0;
+	uint32_t all = 0;
+
+	for (uint32_t i = 0; i < FAULT_COUNT; i++)
+		all += s->swarm.fault_weight[i];
+	if (all == 0)
+		return FAULT_COUNT;
+	uint32_t at = (uint32_t)random_below(&s->random, all);
+	for (; at >= s->swarm.fault_weight[fault]; fault++)
+		at -= s->swarm.fault_weight[fault];
+	return (enum sim_fault)fault;
+}
+
 void
 fault_next(struct sim *s)
 {
 	if (s->healed)
 		return;
-	enum fault fault = (enum fault)random_below(&s->random, FAULT_COUNT);
-	if (s->fault_bits >> fault & 1) {
-		process_fault(s, fault);
-		world_fault(s, fault);
-	}
-	sim_push(s, random_mean(&s->random, s->fault_mean_ns), EVENT_FAULT, 0, 0);
+	enum sim_fault fault = any_fault(s);
+	process_fault(s, fault);
+	world_fault(s, fault);
+	sim_push(s, random_mean(&s->random, s->swarm.fault_mean_ns), EVENT_FAULT, 0, 0);
 }
 
 /* From here on nothing goes wrong any more, and everything must come to rest. */
@@ -192,12 +259,12 @@ fault_heal(struct sim *s)
 	sim_trace(s, "everything heals");
 	s->healed = true;
 	s->healed_ns = s->now_ns;
-	s->crash_ppm = 0;
+	s->swarm.crash_ppm = 0;
 	bent_healed(s);
 	bool rest = s->options.rate == 0 || s->submitted < s->options.submissions;
-	if (rest && s->think_ns > 30 * MS)
-		s->think_ns = 30 * MS; /* it comes quickly */
-	s->net.drop_ppm = 0;
+	if (rest && s->swarm.think_ns > 30 * MS)
+		s->swarm.think_ns = 30 * MS; /* it comes quickly */
+	memset(s->net.drop_ppm, 0, sizeof s->net.drop_ppm);
 	s->net.duplicate_ppm = 0;
 	s->net.late_ppm = 0;
 	s->net.forge_ppm = 0;
@@ -205,13 +272,14 @@ fault_heal(struct sim *s)
 	for (uint8_t i = 0; i < s->node_count; i++) {
 		struct sim_node *n = &s->node[i];
 		n->disk.slow_until_ns = 0;
-		n->process.stalled_until_ns = 0;
+		n->disk.stall_ppm = 0;
+		sim_wake(s, i);
 		if (n->disk.failed)
 			sim_node_crash(s, i, MS);
 		if (!n->process.up && n->restart_ns > s->now_ns + 500 * MS)
 			sim_push(s, random_below(&s->random, 500 * MS), EVENT_RESTART, i, 0);
 		seal_relist(s, i);
 	}
-	for (uint32_t i = 0; i < s->server_count; i++)
-		s->server[i].process.stalled_until_ns = 0;
+	for (uint8_t i = 0; i < s->server_count; i++)
+		sim_wake(s, sim_server_process(i));
 }

@@ -192,7 +192,7 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	if (p == NULL)
 		return;
 	/* One whose disk lied or rotted has forgotten some, and begins again there. */
-	if (c.offset != p->next[node] && node != s->liar && node != s->rotten)
+	if (c.offset != p->next[node] && node != s->swarm.liar && node != s->swarm.rotten)
 		sim_fail(s, "node %u logs bytes %llu of a payload, and not %llu", node,
 			 (unsigned long long)c.offset, (unsigned long long)p->next[node]);
 	p->next[node] = c.offset + c.bytes;
@@ -240,9 +240,11 @@ large_delivered(struct sim *s, const struct node_output *out)
 			s->totals.write_sets++;
 		p->ordered = true;
 		p->number = transaction_of(s, p->group, p->incarnation, p->sequence) + 1;
-		sim_trace(s, "sequence %llu of %llu is ordered; %llu bytes on disks %x",
-			  (unsigned long long)p->sequence, (unsigned long long)p->incarnation,
-			  (unsigned long long)p->total, holders(s, p));
+		sim_trace(
+			s,
+			"sequence %llu of incarnation %llu is ordered; %llu bytes are on disks %s",
+			(unsigned long long)p->sequence, (unsigned long long)p->incarnation,
+			(unsigned long long)p->total, word_set(holders(s, p)).text);
 		p->scarce = !voters_majority(s, out->group, out->slot, holders(s, p));
 	}
 }

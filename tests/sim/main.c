@@ -1,7 +1,7 @@
 /*
  * tests/sim/main.c - synod-sim: seeds, one after the other.
  *
- *     synod-sim --seed S --runs N [--nodes 3|5] [--seconds T] [--submissions K]
+ *     synod-sim --seed S --runs N [--nodes 1|3|5|7] [--seconds T] [--submissions K]
  *               [--rate R] [--jobs J] [--keep-going] [--trace]
  *
  * Ends with one line of totals, and 1 when a seed failed; before it, one line for
@@ -214,7 +214,7 @@ usage(FILE *to)
 	fputs("synod-sim: a whole appliance and its servers, simulated from a seed\n"
 	      "  --seed S         the first seed (1)\n"
 	      "  --runs N         seeds S to S+N-1 (1)\n"
-	      "  --nodes 3|5      else drawn from the seed\n"
+	      "  --nodes N        1, 3, 5 or 7, else drawn from the seed\n"
 	      "  --seconds T      of trouble, virtual; healing comes on top (10)\n"
 	      "  --submissions K  at least so many in a run (100)\n"
 	      "  --rate R         about so many a simulated second, else drawn from the seed\n"
@@ -254,7 +254,7 @@ plan_read(int argc, char **argv)
 		else if (c == 'r')
 			plan.runs = number("runs", optarg, 1, 1000000000);
 		else if (c == 'n')
-			plan.options.nodes = (uint32_t)number("nodes", optarg, 3, 5) | 1;
+			plan.options.nodes = (uint32_t)number("nodes", optarg, 1, 7) | 1;
 		else if (c == 't')
 			plan.options.duration_ns = number("seconds", optarg, 2, 60) * SEC;
 		else if (c == 'k')

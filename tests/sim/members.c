@@ -21,17 +21,17 @@ sim_member_setup(struct sim *s, uint8_t server)
 	for (uint8_t i = 0; i < s->node_count; i++)
 		c->endpoint[i] = net_endpoint(i);
 	memset(c->server_uuid, 0x50 + server, sizeof c->server_uuid);
-	c->inflight_max = 64;
-	c->transaction_bytes_max = 12000;
+	c->inflight_max = s->swarm.inflight_max;
+	c->transaction_bytes_max = s->swarm.value_bytes_max - 2000;
 	c->payload_bytes_max = SIM_PAYLOAD_BYTES;
-	c->submission_bytes = 256 * 1024;
+	c->submission_bytes = s->swarm.submission_bytes;
 	c->snapshot_entries_max = 4096;
 	c->gtid_intervals_max = 1024;
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
-	c->stream_bytes = 32768;
-	c->session_dead_ns = s->pace * 150 * MS;
-	c->retry_ns = s->pace * 30 * MS;
-	c->progress_ns = 20 * MS;
+	c->stream_bytes = s->swarm.stream_bytes;
+	c->session_dead_ns = s->swarm.pace * 150 * MS;
+	c->retry_ns = s->swarm.pace * 30 * MS;
+	c->progress_ns = s->swarm.progress_ns;
 	seal_member(s, server, c);
 	size_t bytes = (member_size(c) + 63) / 64 * 64;
 	if (bytes > v->memory_bytes) {
@@ -78,7 +78,7 @@ member_views(struct sim *s, struct sim_server *v, const struct member_view *view
 		if (memcmp(view->row[i].server_uuid, v->config.server_uuid, UUID_BYTES) == 0)
 			v->view_self_online = view->row[i].online;
 	}
-	sim_trace(s, "server %u: view at %llu, %u of %u online", v->number,
+	sim_trace(s, "server %u: sees a view at %llu, %u of %u online", v->number,
 		  (unsigned long long)view->index, v->view_online, v->view_rows);
 }
 
@@ -142,11 +142,11 @@ sim_member_feed(struct sim *s, uint8_t server, struct member_input *in)
 
 	if (!v->process.up || v->member == NULL || s->failed)
 		return;
-	if (v->process.crash_after == 0 && random_chance(&s->random, s->crash_ppm))
+	if (v->process.crash_after == 0 && random_chance(&s->random, s->swarm.crash_ppm))
 		v->process.crash_after = (uint32_t)random_between(&s->random, 1, 12);
 	in->now_ns = sim_local(s, &v->process);
 	s->totals.member_steps++;
 	member_step(v->member, in, &sink);
 	if (v->process.dying)
-		server_crash(s, server, random_mean(&s->random, s->down_ns));
+		server_crash(s, server, random_mean(&s->random, s->swarm.down_ns));
 }

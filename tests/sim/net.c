@@ -54,7 +54,7 @@ static void
 post(struct sim *s, uint8_t from, uint8_t to, const void *data, uint32_t bytes)
 {
 	struct sim_net *n = &s->net;
-	uint64_t delay = n->latency_ns + random_mean(&s->random, n->jitter_ns);
+	uint64_t delay = n->latency_ns[from][to] + random_mean(&s->random, n->jitter_ns);
 
 	if (random_chance(&s->random, n->late_ppm))
 		delay += random_mean(&s->random, 20 * MS);
@@ -92,7 +92,7 @@ net_send(struct sim *s, uint8_t from, const struct endpoint *to, const void *dat
 	}
 	if (s->net.cut_until_ns[from][there] > s->now_ns)
 		return;
-	if (random_chance(&s->random, s->net.drop_ppm))
+	if (random_chance(&s->random, s->net.drop_ppm[from][there]))
 		return;
 	post(s, from, there, data, bytes);
 	if (random_chance(&s->random, s->net.duplicate_ppm))

@@ -24,29 +24,29 @@ sim_node_setup(struct sim *s, uint8_t node)
 		memset(c->uuid[i], 0xa0 + i, sizeof c->uuid[i]);
 		c->endpoint[i] = net_endpoint(i);
 	}
-	c->groups_max = SIM_GROUPS_MAX;
-	c->members_max = 5;
-	c->inflight_max = 64;
-	c->index_hashes_max = s->index_hashes_max;
-	c->results_max = s->short_memory ? 32 : 8192;
-	c->history_row = s->short_memory ? 4 : 64;
+	c->groups_max = s->group_count;
+	c->members_max = s->server_count + 1;
+	c->inflight_max = s->swarm.inflight_max;
+	c->index_hashes_max = s->swarm.index_hashes_max;
+	c->results_max = s->swarm.short_memory ? 32 : 8192;
+	c->history_row = s->swarm.history_row;
 	c->history_links = 4;
 	c->history_blocks = 256;
-	c->value_bytes_max = 14000;
+	c->value_bytes_max = s->swarm.value_bytes_max;
 	c->payload_bytes_max = SIM_PAYLOAD_BYTES;
-	c->chunk_bytes = 3000;
-	c->horizon = SIM_HORIZON;
-	c->voters = s->voters_first;
-	c->values_max = SIM_GROUP_NUMBERS * SIM_HORIZON * 2 + 64;
+	c->chunk_bytes = s->swarm.chunk_bytes;
+	c->horizon = s->swarm.horizon;
+	c->voters = s->swarm.voters_first;
+	c->values_max = (s->group_count + 1) * s->swarm.horizon * 2 + s->swarm.values_spare;
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
-	c->stream_bytes = 32768;
-	c->takeover_ns = s->pace * 60 * MS;
-	c->retry_ns = s->pace * 15 * MS;
+	c->stream_bytes = s->swarm.stream_bytes;
+	c->takeover_ns = s->swarm.pace * 60 * MS;
+	c->retry_ns = s->swarm.pace * 15 * MS;
 	/* Time alone is no proof where a disk lies: there everybody must be asked. */
-	bool forgets = s->liar < SIM_NODES_MAX || s->restored < SIM_NODES_MAX;
-	c->tail_trust_ns = forgets ? 1000 * SEC : 1500 * MS;
-	c->session_dead_ns = s->pace * 150 * MS;
-	c->gc_ns = 100 * MS;
+	bool forgets = s->swarm.liar < SIM_NODES_MAX || s->swarm.restored < SIM_NODES_MAX;
+	c->tail_trust_ns = forgets ? 1000000 * SEC : 1500 * MS;
+	c->session_dead_ns = s->swarm.pace * 150 * MS;
+	c->gc_ns = s->swarm.gc_ns;
 	c->expel_ns = 2500 * MS;
 	seal_node(s, node, c);
 	size_t bytes = (node_size(c) + 63) / 64 * 64;
@@ -61,7 +61,7 @@ sim_node_setup(struct sim *s, uint8_t node)
 	n->starts = 0;
 	n->restart_ns = 0;
 	n->process = (struct sim_process){.life = n->process.life + 1};
-	n->disk.write_ns = random_between(&s->random, 30 * US, 400 * US);
+	swarm_disk(s, &n->disk);
 	disk_format(s, &n->disk, node);
 }
 
@@ -81,9 +81,8 @@ sim_node_start(struct sim *s, uint8_t node)
 		.up = true,
 		.replaying = true,
 		.life = p->life + 1,
-		.clock_offset_ns = random_between(&s->random, SEC, 1000 * SEC),
-		.clock_ppm = (int32_t)random_below(&s->random, 40000) - 20000,
 	};
+	swarm_clock(s, p);
 	s->timer_ns[node] = UINT64_MAX;
 	n->restart_ns = 0;
 	seal_node(s, node, &n->config);
@@ -95,8 +94,8 @@ sim_node_start(struct sim *s, uint8_t node)
 	p->replaying = false;
 	n->starts++;
 	s->totals.restarts += n->starts > 1;
-	sim_trace(s, "node %u: starts, log @%llu, tail %d", node,
-		  (unsigned long long)n->disk.durable_lsn, tail);
+	sim_trace(s, "node %u: starts with a log of %llu bytes, %s", node,
+		  (unsigned long long)n->disk.durable_lsn, word_tail(tail));
 	struct node_input in = {.kind = NODE_IN_START, .tail = tail, .process = n->starts};
 	in.lsn = n->disk.append_lsn;
 	in.data = entropy;
@@ -235,7 +234,7 @@ node_emits(void *context, const struct node_output *out)
 	case NODE_OUT_OUTDATED:
 		sim_trace(s, "node %u: has forgotten what node %llu saw, up to @%llu", scope->node,
 			  (unsigned long long)out->index, (unsigned long long)out->lsn);
-		if (scope->node != s->liar && scope->node != s->rotten &&
+		if (scope->node != s->swarm.liar && scope->node != s->swarm.rotten &&
 		    !s->node[scope->node].disk.renewed)
 			sim_fail(s, "node %u is told that its disk forgot, which it did not",
 				 scope->node);
@@ -260,13 +259,13 @@ sim_node_feed(struct sim *s, uint8_t node, struct node_input *in)
 	if (!n->process.up || s->failed)
 		return;
 	if (!n->process.replaying && n->process.crash_after == 0 &&
-	    random_chance(&s->random, s->crash_ppm))
+	    random_chance(&s->random, s->swarm.crash_ppm))
 		n->process.crash_after = (uint32_t)random_between(&s->random, 1, 12);
 	in->now_ns = sim_local(s, &n->process);
 	s->totals.node_steps += in->kind != NODE_IN_RECORD;
 	node_step(n->node, in, &sink);
 	if (n->process.dying) {
-		sim_node_crash(s, node, random_mean(&s->random, s->down_ns));
+		sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
 		return;
 	}
 	disk_submit(s, node);

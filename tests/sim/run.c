@@ -51,55 +51,6 @@ sim_soil(void *memory, size_t bytes)
 #endif
 }
 
-static void
-draw_world(struct sim *s)
-{
-	struct sim_random *r = &s->random;
-	struct sim_net *n = &s->net;
-
-	s->node_count = s->options.nodes ? s->options.nodes : random_chance(r, 600000) ? 3 : 5;
-	s->server_count = (uint32_t)random_between(r, 1, SIM_SERVERS_MAX);
-	s->group_count = s->server_count > 1 && random_chance(r, 300000) ? 2 : 1;
-	n->latency_ns = random_between(r, 5 * US, 300 * US);
-	n->jitter_ns = random_between(r, 1 * US, 500 * US);
-	n->drop_ppm = random_chance(r, 600000) ? (uint32_t)random_below(r, 50000) : 0;
-	n->duplicate_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 50000) : 0;
-	n->late_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 30000) : 0;
-	s->fault_mean_ns = random_between(r, 30 * MS, 700 * MS);
-	s->crash_ppm = random_chance(r, 500000) ? (uint32_t)random_below(r, 400) : 0;
-	s->down_ns = random_between(r, 20 * MS, 1200 * MS);
-	s->short_memory = s->options.seed % 3 == 0;
-	s->think_ns = random_between(r, 30 * MS, 300 * MS);
-	s->fault_bits = (uint32_t)random_u64(r) | (uint32_t)random_u64(r);
-	s->pace = 1u << random_below(r, 3);
-	s->liar =
-		random_chance(r, 300000) ? (uint8_t)random_below(r, s->node_count) : SIM_NODES_MAX;
-	/* Not drawn, so that the runs without it are what they were before it came. */
-	uint64_t rot = hash_fold(s->options.seed, 0x726f74);
-	s->rotten = SIM_NODES_MAX;
-	if (rot % 4 == 0)
-		s->rotten = s->liar;
-	if (rot % 4 == 0 && s->liar == SIM_NODES_MAX)
-		s->rotten = (uint8_t)((rot >> 8) % s->node_count);
-	s->restored = rot >> 32 & 1 ? s->rotten : SIM_NODES_MAX;
-	/* Five nodes need not all vote; node 0 leads at first. */
-	s->voters_first = (1u << s->node_count) - 1;
-	if (s->node_count == 5 && s->options.seed % 4 == 0)
-		s->voters_first = 1u | 6u << s->options.seed % 3;
-	uint64_t seal = hash_fold(s->options.seed, 0x7365616c);
-	s->sealed = seal % 2 == 0;
-	n->forge_ppm = seal % 4 == 0 ? 10000 : 0;
-	/* Some have no room for the larger write sets, some for a few of them. */
-	s->index_hashes_max = random_chance(r, 300000)   ? 64
-			      : random_chance(r, 200000) ? 256
-							 : 16384;
-	for (uint32_t g = 0; g < SIM_GROUPS_MAX; g++) {
-		s->group_uuid[g][0] = random_u64(r);
-		s->group_uuid[g][1] = random_u64(r);
-		s->group_begun[g] = false;
-	}
-}
-
 /* A pause is half as long again as its mean, and a third of the time nobody can submit:
  * a server is down, or has no quorum. */
 static void
@@ -109,7 +60,7 @@ think_by_rate(struct sim *s)
 
 	for (uint32_t i = 0; i < s->server_count; i++)
 		clients += s->server[i].client_count;
-	s->think_ns = clients * SEC * 3 / 8 / s->options.rate;
+	s->swarm.think_ns = clients * SEC * 3 / 8 / s->options.rate;
 }
 
 static void
@@ -131,7 +82,7 @@ begin(struct sim *s, const struct sim_options *options)
 	s->tx_count = 0;
 	s->submitted = 0;
 	random_seed(&s->random, options->seed);
-	draw_world(s);
+	swarm_draw(s);
 	net_reset(s);
 	voters_reset(s);
 	check_reset(s);
@@ -150,6 +101,7 @@ begin(struct sim *s, const struct sim_options *options)
 	}
 	if (s->options.rate != 0)
 		think_by_rate(s);
+	swarm_tell(s);
 	sim_push(s, SEC, EVENT_FAULT, 0, 0);
 	sim_push(s, 50 * MS, EVENT_WATCH, 0, 0);
 }
@@ -185,8 +137,8 @@ check_spinning(struct sim *s, uint8_t process)
 		p->ticks = 0;
 	}
 	if (++p->ticks > TICKS_MAX)
-		sim_fail(s, "process %u asks for more than %u ticks in a millisecond", process,
-			 TICKS_MAX);
+		sim_fail(s, "%s asks for more than %u ticks in a millisecond",
+			 word_process(process), TICKS_MAX);
 }
 
 static void
@@ -332,6 +284,8 @@ sim_run(struct sim *s, const struct sim_options *options)
 		continue;
 	if (!s->failed)
 		check_final(s);
+	sim_trace(s, "the end: %u transactions submitted, %s", s->submitted,
+		  s->failed ? "FAILED" : "and every promise was kept");
 	seal_final(s);
 	if (!s->failed && s->submitted < s->options.submissions)
 		sim_fail(s, "only %u submissions", s->submitted);

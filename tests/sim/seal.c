@@ -37,7 +37,7 @@ seal_node(struct sim *s, uint8_t node, struct node_config *c)
 	if (!s->sealed)
 		return;
 	c->crypto = new_table(s, node);
-	c->rekey_ns = s->pace * REKEY_NS;
+	c->rekey_ns = s->swarm.pace * REKEY_NS;
 	memcpy(c->secret, s->seal[node].secret, sizeof c->secret);
 	must(node_crypto_slots(c) <= SIM_CRYPTO_SLOTS);
 }
@@ -50,7 +50,7 @@ seal_member(struct sim *s, uint8_t server, struct member_config *c)
 	if (!s->sealed)
 		return;
 	c->crypto = new_table(s, process);
-	c->rekey_ns = s->pace * REKEY_NS;
+	c->rekey_ns = s->swarm.pace * REKEY_NS;
 	memcpy(c->secret, s->seal[process].secret, sizeof c->secret);
 	for (uint8_t i = 0; i < s->node_count; i++)
 		memcpy(c->node_key[i], s->seal[i].key, sizeof c->node_key[i]);

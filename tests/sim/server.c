@@ -73,9 +73,8 @@ server_boot(struct sim *s, uint8_t server)
 	v->process = (struct sim_process){
 		.up = true,
 		.life = v->process.life + 1,
-		.clock_offset_ns = random_between(&s->random, SEC, 1000 * SEC),
-		.clock_ppm = (int32_t)random_below(&s->random, 40000) - 20000,
 	};
+	swarm_clock(s, &v->process);
 	s->timer_ns[sim_server_process(server)] = UINT64_MAX;
 	/* Some of what was flushed and not synced may have reached the disk too. */
 	uint32_t extra = v->binlog_count - v->binlog_synced;
@@ -99,9 +98,9 @@ server_boot(struct sim *s, uint8_t server)
 		struct sim_client *c = &v->client[i];
 		struct snapshot_taken *taken = c->taken;
 		*c = (struct sim_client){.state = CLIENT_IDLE, .taken = taken};
-		sim_push(s, random_mean(&s->random, s->think_ns), EVENT_CLIENT, process, i);
+		sim_push(s, random_mean(&s->random, s->swarm.think_ns), EVENT_CLIENT, process, i);
 	}
-	sim_trace(s, "server %u: up, %u transactions in its binlog", server, v->binlog_count);
+	sim_trace(s, "server %u: is up, %u transactions in its binlog", server, v->binlog_count);
 	sim_push(s, random_mean(&s->random, 30 * MS), EVENT_START, process, 0);
 }
 
@@ -119,7 +118,7 @@ server_crash(struct sim *s, uint8_t server, uint64_t down_ns)
 	v->process.life++;
 	v->member = NULL;
 	s->totals.crashes++;
-	if (s->short_memory && !s->healed)
+	if (s->swarm.short_memory && !s->healed)
 		down_ns = 8 * down_ns < AWAY_NS_MAX ? 8 * down_ns : AWAY_NS_MAX;
 	sim_push(s, down_ns, EVENT_RESTART, sim_server_process(server), 0);
 }
@@ -190,8 +189,8 @@ server_start_group(struct sim *s, uint8_t server)
 	v->piece_bytes = 0;
 	v->view_index = 0;
 	v->view_self_online = false;
-	sim_trace(s, "server %u: START%s, %u executed", server,
-		  start.bootstrap ? " with bootstrap" : "", v->binlog_count);
+	sim_trace(s, "server %u: START%s, with %u transactions", server,
+		  start.bootstrap ? " and bootstrap" : "", v->binlog_count);
 	struct member_input in = {.kind = MEMBER_IN_START, .start = &start};
 	sim_member_feed(s, server, &in);
 }
@@ -214,7 +213,7 @@ server_started(struct sim *s, struct sim_server *v, const struct member_output *
 			  (unsigned long long)out->incarnation);
 		return;
 	}
-	sim_trace(s, "server %u: START is refused, reason %d", v->number, out->refusal);
+	sim_trace(s, "server %u: START is refused, %s", v->number, word_refusal(out->refusal));
 	if (out->refusal == MEMBER_REFUSED_INCARNATION)
 		v->last_incarnation = out->incarnation;
 	if (out->refusal == MEMBER_REFUSED_GROUP_EXISTS)
@@ -224,8 +223,8 @@ server_started(struct sim *s, struct sim_server *v, const struct member_output *
 		     out->refusal == MEMBER_REFUSED_EPOCH || out->refusal == MEMBER_REFUSED_FULL ||
 		     out->refusal == MEMBER_REFUSED_BLOCK_SIZE;
 	if (wrong)
-		sim_fail(s, "server %u: START is refused for no reason: %d", v->number,
-			 out->refusal);
+		sim_fail(s, "server %u: START is refused for no reason, %s", v->number,
+			 word_refusal(out->refusal));
 	v->state = SERVER_OFF;
 	sim_push(s, random_between(&s->random, 20 * MS, 200 * MS), EVENT_START, process, 0);
 }

@@ -21,6 +21,8 @@
  *     voters.c    who votes, and administrators who want others
  *     bent.c      a node whose memory rots, and whether the others find out
  *     seal.c      keys, and who forges without one; half of the runs are in clear
+ *     swarm.c     what a run is like: sizes, speeds, which faults and how often
+ *     words.c     names, for who reads a trace
  *     run.c       one seed from begin to end
  *
  * Units      virtual nanoseconds since the run began; `local` ones are a process's
@@ -43,9 +45,9 @@
 #include "paxos/log_format.h"
 #include "tests/wire/fake_crypto.h"
 
-#define SIM_NODES_MAX      5
-#define SIM_SERVERS_MAX    4
-#define SIM_GROUPS_MAX     2
+#define SIM_NODES_MAX      7
+#define SIM_SERVERS_MAX    6
+#define SIM_GROUPS_MAX     3
 #define SIM_PROCESSES_MAX  (SIM_NODES_MAX + SIM_SERVERS_MAX)
 #define SIM_ROWS           24
 #define SIM_ROWS_HOT       4
@@ -56,13 +58,12 @@
 #define SIM_GTIDS_MAX      16384
 #define SIM_GTID_PLACES    (2 * SIM_GTIDS_MAX) /* power of two */
 #define SIM_RETURNED_MAX   1024
-#define SIM_HORIZON        16
 #define SIM_CHANGES_MAX    256
 #define SIM_GROUP_NUMBERS  (SIM_GROUPS_MAX + 1)
 #define SIM_SEGMENT_BYTES  (2u << 20)
 #define SIM_SEGMENTS_MAX   48
 #define SIM_PAYLOAD_BYTES  (128u << 10)
-#define SIM_CRYPTO_SLOTS   128
+#define SIM_CRYPTO_SLOTS   256
 #define SIM_COUNTER_AT     8   /* where a datagram has its counter */
 #define SIM_PAYLOADS_MAX   512 /* large ones of a run that the checkers follow */
 
@@ -210,7 +211,9 @@ struct sim_disk {
 	bool renewed;  /* it is a new one under a number that is not; until repaired */
 	bool outdated; /* another node said that it forgot: whoever runs it has it repaired */
 	bool writing;
-	uint64_t write_ns; /* mean time of a write */
+	uint64_t write_ns;  /* mean time of a write */
+	uint32_t stall_ppm; /* of writes that take stall_ns besides */
+	uint64_t stall_ns;
 	uint64_t slow_until_ns;
 	bool stopped;  /* in order */
 	uint8_t *copy; /* of the image, as it was at some crash; copy_bytes 0: none */
@@ -272,6 +275,7 @@ struct sim_tx {
 	uint8_t row_count;
 	bool fence;
 	bool submitted;
+	bool late; /* after everything had healed */
 	bool acked;
 	bool returned; /* LOCAL_FAILED: comes back by the applier */
 	bool requeued; /* it came */
@@ -416,13 +420,13 @@ struct sim_net {
 	uint32_t capacity;
 	uint32_t free; /* UINT32_MAX none */
 	uint32_t used;
-	uint64_t latency_ns;
+	uint64_t latency_ns[SIM_PROCESSES_MAX][SIM_PROCESSES_MAX]; /* [from][to], as below */
+	uint32_t drop_ppm[SIM_PROCESSES_MAX][SIM_PROCESSES_MAX];
 	uint64_t jitter_ns;
-	uint32_t drop_ppm;
 	uint32_t duplicate_ppm;
 	uint32_t late_ppm;  /* a datagram that takes milliseconds */
 	uint32_t forge_ppm; /* sealed: sent once more, changed */
-	uint64_t cut_until_ns[SIM_PROCESSES_MAX][SIM_PROCESSES_MAX]; /* [from][to] */
+	uint64_t cut_until_ns[SIM_PROCESSES_MAX][SIM_PROCESSES_MAX];
 };
 
 /* ---- checkers.c ---- */
@@ -480,6 +484,7 @@ struct check_group {
 	uint64_t ballot_max; /* seen in an acceptance on disk */
 	uint64_t promised[SIM_NODES_MAX];
 	uint32_t accepted;
+	uint32_t accepted_late; /* of what was submitted after everything had healed */
 };
 
 /* ---- the whole ---- */
@@ -501,6 +506,60 @@ struct sim_totals {
 	uint64_t sealed, forged, replayed, rekeys; /* the last three by nodes */
 	uint64_t node_steps;                       /* without those that read a log back */
 	uint64_t member_steps;
+};
+
+/* ---- faults.c ---- */
+
+enum sim_fault {
+	FAULT_NODE_CRASH = 0,
+	FAULT_SERVER_CRASH = 1,
+	FAULT_NODE_BUDGET = 2, /* it dies between two outputs, soon */
+	FAULT_CUT_ONE_WAY = 3, /* a link */
+	FAULT_ISOLATE = 4,
+	FAULT_HALVES = 5, /* in both directions, or in one */
+	FAULT_SLOW_DISK = 6,
+	FAULT_LOG_FAILS = 7,
+	FAULT_POWER = 8,
+	FAULT_STALL = 9,
+	FAULT_CLEAN_STOP = 10,
+	FAULT_SERVER_STOPS = 11,
+	FAULT_FORGED = 12,
+	FAULT_BENT = 13,
+	FAULT_VOTERS = 14,
+	FAULT_DEAF = 15,  /* hears nobody, or is heard by nobody */
+	FAULT_CLOCK = 16, /* jumps forward */
+	FAULT_COUNT = 17,
+};
+
+/* ---- swarm.c ---- */
+
+/* What a run is like besides its network and its disks. */
+struct sim_swarm {
+	/* Faults that come, and how often beside each other. */
+	uint32_t fault_weight[FAULT_COUNT];
+	uint64_t fault_mean_ns;
+	uint32_t crash_ppm; /* per step */
+	uint64_t down_ns;
+	uint64_t cut_ns;
+	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
+	uint32_t clock_ppm_max;
+	uint64_t think_ns;
+	bool short_memory; /* nodes remember little, servers stay away for longer than that */
+	uint8_t liar;      /* whose disk may forget what it had acknowledged; SIM_NODES_MAX none */
+	uint8_t rotten;    /* whose disk rots; the liar's, if there is one: it is one bad disk */
+	uint8_t restored;  /* whose disk is put back; the rotten one, in half of those runs */
+	uint32_t voters_first; /* of group 0 */
+	uint32_t horizon;
+	uint32_t inflight_max;
+	uint32_t values_spare;
+	uint32_t value_bytes_max;
+	uint32_t chunk_bytes;
+	uint32_t stream_bytes;
+	uint32_t submission_bytes;
+	uint32_t history_row;
+	uint32_t index_hashes_max;
+	uint64_t gc_ns;
+	uint64_t progress_ns;
 };
 
 /* A node whose memory rotted, in the life in which it did. */
@@ -555,20 +614,8 @@ struct sim {
 	struct check_payload payload[SIM_PAYLOADS_MAX];
 	uint32_t payload_count;
 	struct sim_voters voters[SIM_GROUP_NUMBERS];
-	uint32_t voters_first; /* of group 0 */
-	/* How rough this run is. */
-	uint64_t fault_mean_ns;
-	uint32_t crash_ppm; /* per step */
-	uint64_t think_ns;
-	uint64_t down_ns;
-	bool short_memory; /* nodes remember little, servers stay away for longer than that */
-	uint8_t liar;      /* whose disk may forget what it had acknowledged; SIM_NODES_MAX none */
-	uint8_t rotten;    /* whose disk rots; the liar's, if there is one: it is one bad disk */
-	uint8_t restored;  /* whose disk is put back; the rotten one, in half of those runs */
+	struct sim_swarm swarm;
 	struct sim_bent bent;
-	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
-	uint32_t index_hashes_max;
-	uint32_t fault_bits;
 	bool sealed;
 	struct sim_seal seal[SIM_PROCESSES_MAX];
 };
@@ -585,6 +632,8 @@ void voters_final(struct sim *s);
 void sim_push(struct sim *s, uint64_t delay_ns, uint8_t kind, uint8_t process, uint32_t slot);
 uint64_t sim_local(const struct sim *s, const struct sim_process *p);
 void sim_timer(struct sim *s, uint8_t process, uint64_t at_local_ns);
+/* What waited for the end of its stall comes now. */
+void sim_wake(struct sim *s, uint8_t process);
 /* The process whose TICK is the first to come. */
 uint8_t sim_timer_first(const struct sim *s);
 struct sim_process *sim_process(struct sim *s, uint8_t process);
@@ -592,6 +641,24 @@ bool sim_is_node(uint8_t process);
 uint8_t sim_server_process(uint8_t server);
 /* True once per armed budget: this output is the last one. */
 bool sim_output_kills(struct sim *s, struct sim_process *p);
+
+/* swarm.c */
+void swarm_draw(struct sim *s);
+void swarm_disk(struct sim *s, struct sim_disk *d);
+void swarm_tell(const struct sim *s);
+/* A new process: its clock begins anywhere, and runs at a rate of its own. */
+void swarm_clock(struct sim *s, struct sim_process *p);
+
+/* words.c */
+const char *word_process(uint8_t process);
+const char *word_fault(enum sim_fault fault);
+const char *word_tail(enum paxos_tail tail);
+const char *word_verdict(enum member_verdict verdict);
+const char *word_refusal(enum member_refusal refusal);
+struct sim_word {
+	char text[32];
+};
+struct sim_word word_set(uint32_t processes); /* their numbers */
 
 /* run.c */
 /* What a new process finds in its memory must not matter: it finds what the last one
@@ -683,6 +750,7 @@ void check_accepted(struct sim *s, const struct sim_server *v, uint32_t tx, uint
 void check_refused(struct sim *s, const struct sim_server *v, uint32_t tx,
 		   const struct member_output *out);
 void check_queue(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_t index);
+bool check_lives(const struct sim *s, uint32_t group); /* it accepts, after all has healed */
 bool check_settled(struct sim *s);
 void check_final(struct sim *s);
 void check_unsettled(struct sim *s); /* says what is missing */

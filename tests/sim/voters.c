@@ -15,7 +15,7 @@ voters_reset(struct sim *s)
 	memset(s->voters, 0, sizeof s->voters);
 	s->voters[0].count = 1;
 	s->voters[0].change[0] =
-		(struct sim_change){.voters = s->voters_first, .horizon = SIM_HORIZON};
+		(struct sim_change){.voters = s->swarm.voters_first, .horizon = s->swarm.horizon};
 }
 
 /* A record of a group that exists. */
@@ -28,7 +28,7 @@ voters_founded(struct sim *s, uint32_t group, const uint8_t *body)
 		return;
 	v->count = 1;
 	v->change[0] = (struct sim_change){.voters = bytes_get_u32(body + UUID_BYTES + 8),
-					   .horizon = SIM_HORIZON};
+					   .horizon = s->swarm.horizon};
 }
 
 /* For the first time. */
@@ -45,8 +45,9 @@ voters_delivered(struct sim *s, const struct node_output *out)
 	v->change[v->count] = (struct sim_change){.first = out->slot + last->horizon,
 						  .voters = out->change & 0xff,
 						  .horizon = out->change >> 16 & 0xff};
-	sim_trace(s, "group %u: nodes %x vote from slot %llu on", out->group,
-		  v->change[v->count].voters, (unsigned long long)v->change[v->count].first);
+	sim_trace(s, "group %u: nodes %s vote from slot %llu on", out->group,
+		  word_set(v->change[v->count].voters).text,
+		  (unsigned long long)v->change[v->count].first);
 	v->count++;
 	s->totals.changes++;
 }
@@ -77,7 +78,8 @@ draw_voters(struct sim *s)
 	return voters;
 }
 
-/* One that may leave for good is taken away, and comes again with a new disk. */
+/* One that may leave for good is taken away, and comes again with a new disk. Always the
+ * same in a run: two new ones may be most of the next voters, and both in doubt. */
 static bool
 renew(struct sim *s, uint8_t node)
 {
@@ -86,10 +88,13 @@ renew(struct sim *s, uint8_t node)
 
 	if (!n->process.up || n->disk.failed)
 		return false;
+	for (uint8_t i = 0; i < s->node_count; i++)
+		if (i != node && s->node[i].disk.renewed)
+			return false;
 	node_status(n->node, &now);
-	if (!now.may_leave || s->rotten < SIM_NODES_MAX || s->liar < SIM_NODES_MAX)
+	if (!now.may_leave || s->swarm.rotten < SIM_NODES_MAX || s->swarm.liar < SIM_NODES_MAX)
 		return false;
-	sim_node_crash(s, node, random_mean(&s->random, s->down_ns));
+	sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
 	sim_trace(s, "disk %u: is a new one", node);
 	disk_format(s, &n->disk, node);
 	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++)
@@ -103,15 +108,17 @@ renew(struct sim *s, uint8_t node)
 void
 voters_change(struct sim *s, uint8_t node)
 {
+	struct node_input in = {.kind = NODE_IN_VOTERS, .number = s->voters[0].count - 1};
+
 	for (uint8_t i = 0; i < s->node_count; i++)
 		if (renew(s, i))
 			break;
-	struct node_input in = {
-		.kind = NODE_IN_VOTERS, .voters = draw_voters(s), .number = s->voters[0].count - 1};
 
-	if (!s->node[node].process.up || s->voters[0].count + 1 >= SIM_CHANGES_MAX)
+	if (s->node_count < 2 || !s->node[node].process.up ||
+	    s->voters[0].count + 1 >= SIM_CHANGES_MAX)
 		return;
-	sim_trace(s, "node %u: is asked for %x as voters", node, in.voters);
+	in.voters = draw_voters(s);
+	sim_trace(s, "node %u: is asked to make %s the voters", node, word_set(in.voters).text);
 	sim_node_feed(s, node, &in);
 }
 
