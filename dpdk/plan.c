@@ -17,7 +17,7 @@
 #define CHUNK_BYTES      (40u * 1024)      /* of a payload above VALUE_BYTES; three to a window */
 #define LOG_PAYLOADS_MIN 4                 /* of the longest kind that the log holds */
 #define STREAM_BYTES     (4 * VALUE_BYTES) /* two messages of the longest kind each way */
-#define INFLIGHT         1024u
+#define INFLIGHT         4096u
 #define RESULTS          65536u
 #define HISTORY_ROW      256u
 #define HISTORY_BLOCK    (1u << 20) /* bytes of log that as many entries as a block has take */

@@ -8,7 +8,8 @@
 #include "mysqlshim/gtid_text.h"
 #include "mysqlshim/payload.h"
 
-#define FIRST_BYTES (PAYLOAD_HEAD_BYTES + EVENT_HEAD_BYTES)
+#define REST_KEPT_BYTES (1u << 20) /* more was for one event of a large transaction */
+#define FIRST_BYTES     (PAYLOAD_HEAD_BYTES + EVENT_HEAD_BYTES)
 
 void
 applier_init(struct applier *a, int (*queue)(const uint8_t *event, size_t bytes))
@@ -127,9 +128,13 @@ applier_take(struct applier *a, const struct feeder_transaction *t, char *text, 
 		a->head_queued = false;
 		a->expected = 0;
 		a->rest_bytes = 0;
+		if (a->rest_capacity > REST_KEPT_BYTES) {
+			applier_free(a);
+			a->rest_capacity = 0;
+		}
 	}
 	if (t->dependency >= t->index || t->offset != a->expected ||
-	    t->total > COMMIT_PAYLOAD_MAX * 2 || t->total < FIRST_BYTES)
+	    t->total > COMMIT_PAYLOAD_MAX || t->total < FIRST_BYTES)
 		return refuse(t, "it is malformed", 0, text, capacity);
 	a->expected += bytes;
 	bool joined = a->rest_bytes > 0;

@@ -6,7 +6,9 @@
  * transaction comes in pieces that know nothing of events: each event is queued
  * when it is whole, and what is left of a piece waits for the next.
  *
- * Limits   memory for one event that is cut; its bound is that of a payload.
+ * Limits   memory for one event that is cut: the server's queue takes whole events. An
+ *          event is a few KiB of rows (binlog_row_event_max_size), or one row that is
+ *          larger, or a whole transaction that its origin compressed.
  * Errors   false, with a text for the log: the transaction is none that a server
  *          wrote, or the relay log takes no more. Then nothing behind it may be
  *          applied either: the member is in error. A part that is in the relay log

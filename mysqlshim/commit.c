@@ -72,8 +72,8 @@ commit_describe(const struct commit_facts *f, struct commit_transaction *t, uint
 	if (bytes > COMMIT_PAYLOAD_MAX ||
 	    f->hash_count > (COMMIT_PAYLOAD_MAX - bytes) / ENTRY_HASH_BYTES)
 		return refuse(words, "The transaction is too large for this release of Synod, "
-				     "which takes 64 MiB, of which each changed key is 8 bytes. "
-				     "Split it.");
+				     "which takes 1152 MiB, of which each changed key is 8 "
+				     "bytes. Split it.");
 	if (rows && f->hash_count == 0 && !f->gtid_assigned && !f->create_select)
 		return refuse(words, "A transaction without a write set cannot be certified.");
 	if (rows)
@@ -197,6 +197,7 @@ struct submission {
 	struct commit *commit;
 	struct commit_transaction *transaction;
 	bool posted;
+	bool crowded;
 };
 
 /* Under the commit lock and the GTID lock: sequence, snapshot, post. */
@@ -208,7 +209,9 @@ submit_locked(void *context, const struct snapshot_executed *executed)
 	struct commit_transaction *t = s->transaction;
 	struct commit_post what = {.kind = COMMIT_POST_SUBMIT, .transaction = t};
 
-	if (!c->engine.take(c->engine.context, executed, &t->taken))
+	enum commit_take taken = c->engine.take(c->engine.context, executed, &t->taken);
+	s->crowded = taken == COMMIT_CROWDED;
+	if (taken != COMMIT_TAKEN)
 		return;
 	what.sequence = t->taken.sequence;
 	t->lent =
@@ -298,6 +301,22 @@ abandon(struct commit *c, struct commit_transaction *t)
 	return false;
 }
 
+/* Behind a large one that takes minutes thousands of small ones are decided, and their
+ * sequences stay in the window that it holds open: it will be decided, too. */
+static void
+submit_when_there_is_room(struct submission *s)
+{
+	struct timespec pause = {.tv_nsec = RETRY_NS};
+	struct commit *c = s->commit;
+
+	while (!atomic_load(&c->closed) && !c->server.killed(s->transaction->session)) {
+		c->server.locked(submit_locked, s);
+		if (!s->crowded)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 enum commit_outcome
 commit_run(struct commit *c, struct commit_transaction *t)
 {
@@ -309,8 +328,7 @@ commit_run(struct commit *c, struct commit_transaction *t)
 	t->lent = false;
 	t->abandons_unread = 0;
 	atomic_fetch_add(&c->posting, 1);
-	if (!atomic_load(&c->closed) && !c->server.killed(t->session))
-		c->server.locked(submit_locked, &s);
+	submit_when_there_is_room(&s);
 	atomic_fetch_sub(&c->posting, 1);
 	if (!s.posted)
 		return COMMIT_REFUSED;

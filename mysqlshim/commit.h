@@ -48,7 +48,7 @@ extern "C" {
 #endif
 
 #define COMMIT_COPIED_BYTES (16 * 1024)
-#define COMMIT_PAYLOAD_MAX  (64u << 20) /* of the block */
+#define COMMIT_PAYLOAD_MAX  (1152u << 20) /* of the block: 1 GiB, and 16 M keys */
 
 struct commit;
 
@@ -64,7 +64,7 @@ enum commit_outcome {
 struct commit_transaction {
 	/* The hook's, before commit_run(). */
 	uint64_t thread_id;
-	uint64_t *hashes; /* where a block of malloc() begins; the payload follows them */
+	uint64_t *hashes; /* where a block of spool.h begins; the payload follows them */
 	uint32_t hash_count;
 	uint32_t flags;    /* enum submit_flag */
 	uint8_t gtid_spec; /* enum gtid_spec */
@@ -113,13 +113,18 @@ struct commit_facts {
 bool commit_describe(const struct commit_facts *facts, struct commit_transaction *transaction,
 		     uint8_t *payload_flags, const struct shim_words *words);
 
+enum commit_take {
+	COMMIT_NO_MEMBER = 0,
+	COMMIT_TAKEN = 1,
+	COMMIT_CROWDED = 2, /* too many are open, or an old one among them: wait */
+};
+
 /* What the network thread's owner and the server give. */
 struct commit_engine {
 	void *context;
-	/* Takes snapshot and sequence (snapshot_take() under the engine's mutex).
-	 * False: too many are open. */
-	bool (*take)(void *context, const struct snapshot_executed *executed,
-		     struct snapshot_taken *taken);
+	/* Takes snapshot and sequence (snapshot_take() under the engine's mutex). */
+	enum commit_take (*take)(void *context, const struct snapshot_executed *executed,
+				 struct snapshot_taken *taken);
 	/* Takes back what take() gave, for a submission that could not be posted. */
 	void (*untake)(void *context, uint64_t sequence);
 	/* The network thread sleeps on its descriptors: wake it. */

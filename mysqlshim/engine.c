@@ -19,6 +19,7 @@
 
 #include "base/must.h"
 #include "hw/crypto.h"
+#include "mysqlshim/spool.h"
 
 #define DATAGRAM_BYTES    1400
 #define RECEIVE_BYTES     2048
@@ -35,6 +36,7 @@
 #define PROGRESS_NS       20000000u
 #define POLL_NS_MAX       1000000000u
 #define SLICE_NS          20000000u
+#define FORGET_NS         50000000u
 #define JOIN_TRIES        8 /* each after being told of a later incarnation */
 
 /* What the thread that starts and stops asks of the network thread. */
@@ -57,6 +59,8 @@ struct engine {
 	struct commit_transaction **waiting; /* ring over sequence, the network thread's */
 	uint32_t waiting_max;
 	uint64_t timer_ns;
+	uint64_t forget_ns;        /* network thread: when next */
+	const void **lent;         /* ring over sequence, the network thread's: blocks */
 	bool held;                 /* network thread: MEMBER_IN_HOLD was given */
 	enum wish fulfilled;       /* network thread */
 	uint64_t told_incarnation; /* by a refusal; read after `started` */
@@ -179,9 +183,10 @@ emit(void *context, const struct member_output *o)
 static void
 release(void *context, uint64_t sequence, const uint8_t *block)
 {
-	(void)context;
-	(void)sequence;
-	free((void *)(uintptr_t)block);
+	struct engine *e = context;
+
+	e->lent[sequence & (e->waiting_max - 1)] = NULL;
+	spool_free(block);
 }
 
 static void
@@ -215,6 +220,8 @@ submit(struct engine *e, struct commit_transaction *t)
 
 	must(!*place);
 	*place = t;
+	if (t->lent)
+		e->lent[s.sequence & (e->waiting_max - 1)] = t->hashes;
 	step(e, (struct member_input){.kind = MEMBER_IN_SUBMIT, .submission = &s});
 }
 
@@ -303,7 +310,7 @@ quit(struct engine *e)
 		if (post.kind != COMMIT_POST_SUBMIT)
 			continue;
 		if (post.transaction->lent)
-			free(post.transaction->hashes);
+			spool_free(post.transaction->hashes);
 		commit_decide(e->commits, post.transaction, COMMIT_REFUSED, NULL);
 	}
 }
@@ -333,6 +340,21 @@ look_for_room(struct engine *e)
 	if (!e->held && !call->has_room(call->context)) {
 		e->held = true;
 		step(e, (struct member_input){.kind = MEMBER_IN_HOLD});
+	}
+}
+
+/* What large transactions have shown to the nodes leaves memory again. */
+static void
+forget_some(struct engine *e)
+{
+	uint64_t now_ns = clock_ns();
+
+	if (now_ns < e->forget_ns)
+		return;
+	e->forget_ns = now_ns + FORGET_NS;
+	for (uint32_t i = 0; i < e->waiting_max; i++) {
+		if (e->lent[i])
+			spool_forget(e->lent[i]);
 	}
 }
 
@@ -370,6 +392,7 @@ run(void *argument)
 		if (clock_ns() >= e->timer_ns)
 			step(e, (struct member_input){.kind = MEMBER_IN_TICK});
 		take_wishes(e);
+		forget_some(e);
 		if (!busy && e->fulfilled != WISH_QUIT)
 			sleep_until_needed(e);
 	}
@@ -395,18 +418,18 @@ applied(void *context)
 
 /* ---- client threads, under the server's commit lock ---- */
 
-static bool
+static enum commit_take
 take_snapshot(void *context, const struct snapshot_executed *executed, struct snapshot_taken *taken)
 {
 	struct engine *e = context;
 
 	/* Before it is a member there is no incarnation that a number could count in. */
 	if (atomic_load(&e->incarnation) == 0)
-		return false;
+		return COMMIT_NO_MEMBER;
 	pthread_mutex_lock(&e->lock);
 	bool ok = snapshot_take(member_snapshots(e->member), executed, taken);
 	pthread_mutex_unlock(&e->lock);
-	return ok;
+	return ok ? COMMIT_TAKEN : COMMIT_CROWDED;
 }
 
 static void
@@ -478,6 +501,7 @@ engine_free(struct engine *e)
 		munmap(e->member, e->member_bytes);
 	hw_crypto_free(e->crypto);
 	free(e->waiting);
+	free(e->lent);
 	free(e);
 }
 
@@ -495,12 +519,13 @@ allocate(struct engine *e)
 
 	e->waiting_max = 2 * GROUP_INFLIGHT_MAX;
 	e->waiting = calloc(e->waiting_max, sizeof *e->waiting);
+	e->lent = calloc(e->waiting_max, sizeof *e->lent);
 	e->commits = commit_open(&hooks, e->options.server, e->options.inflight_max);
 	e->member_bytes = member_size(&config);
 	/* Zero pages: room for large submissions costs memory when there are some. */
 	void *memory = mmap(NULL, e->member_bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED || !e->waiting || !e->commits) {
+	if (memory == MAP_FAILED || !e->waiting || !e->lent || !e->commits) {
 		if (memory != MAP_FAILED)
 			munmap(memory, e->member_bytes);
 		return -ENOMEM;

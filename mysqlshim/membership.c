@@ -14,7 +14,7 @@
 #include "mysqlshim/gtid_text.h"
 #include "mysqlshim/server_calls.h"
 
-#define INFLIGHT_MAX     1024
+#define INFLIGHT_MAX     4096
 #define RING_BYTES       (16 << 20)
 #define JOIN_TIMEOUT_NS  30000000000u
 #define LEAVE_TIMEOUT_NS 50000000000u

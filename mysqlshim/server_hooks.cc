@@ -30,6 +30,7 @@
 #include "mysqlshim/payload.h"
 #include "mysqlshim/server_calls.h"
 #include "mysqlshim/server_parts.h"
+#include "mysqlshim/spool.h"
 
 extern SERVICE_TYPE(log_builtins) * log_bi;
 extern SERVICE_TYPE(log_builtins_string) * log_bs;
@@ -43,29 +44,6 @@ struct Malloced {
 	{
 		free(memory);
 	}
-};
-
-/* The binlog cache in one piece, behind the write set and the payload's head. */
-class Payload_ostream : public Basic_ostream
-{
-      public:
-	Payload_ostream(uint32_t hash_count, size_t events_bytes)
-	    : m_bytes(hash_count * sizeof(uint64_t) + PAYLOAD_HEAD_BYTES),
-	      m_capacity(m_bytes + events_bytes), m_data(static_cast<uint8_t *>(malloc(m_capacity)))
-	{
-	}
-	bool
-	write(const unsigned char *data, my_off_t bytes) override
-	{
-		if (!m_data || bytes > m_capacity - m_bytes)
-			return true;
-		memcpy(m_data.get() + m_bytes, data, bytes);
-		m_bytes += bytes;
-		return false;
-	}
-	size_t m_bytes;
-	size_t m_capacity;
-	std::unique_ptr<uint8_t, Malloced> m_data;
 };
 
 static struct payload
@@ -85,6 +63,79 @@ describe_payload(Trans_param *param, uint8_t flags)
 	payload.original_commit_us = *param->original_commit_timestamp;
 	payload.original_version = *param->original_server_version;
 	return payload;
+}
+
+struct Spooled {
+	void
+	operator()(const uint64_t *block) const
+	{
+		spool_free(block);
+	}
+};
+
+/* Write set, the payload's head, and the binlog cache behind them, piece by piece. */
+class Block_ostream : public Basic_ostream
+{
+      public:
+	explicit Block_ostream(uint64_t bytes)
+	{
+		m_good = spool_open(&m_spool, bytes, mysql_tmpdir);
+	}
+	~Block_ostream() override
+	{
+		spool_drop(&m_spool);
+	}
+	bool
+	write(const unsigned char *data, my_off_t bytes) override
+	{
+		m_good = m_good && spool_write(&m_spool, data, bytes);
+		return !m_good;
+	}
+	uint64_t *
+	close()
+	{
+		return m_good ? reinterpret_cast<uint64_t *>(spool_close(&m_spool)) : nullptr;
+	}
+
+      private:
+	struct spool m_spool;
+	bool m_good;
+};
+
+static bool
+write_hashes(Block_ostream *out, const std::vector<uint64> &set, uint32_t count)
+{
+	uint64_t some[512];
+	uint32_t held = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		some[held++] = set[i] & ~ENTRY_HASH_SHARED;
+		if (held < 512 && i + 1 < count)
+			continue;
+		if (out->write(reinterpret_cast<unsigned char *>(some), held * sizeof some[0]))
+			return false;
+		held = 0;
+	}
+	return true;
+}
+
+/* What commit_run() takes: the hashes, and the payload behind them. NULL: no room. */
+static uint64_t *
+make_block(Trans_param *param, struct commit_transaction *t, const std::vector<uint64> &set,
+	   uint8_t payload_flags)
+{
+	Binlog_cache_storage *cache =
+		param->stmt_cache_log->length() > 0 ? param->stmt_cache_log : param->trx_cache_log;
+	struct payload payload = describe_payload(param, payload_flags);
+	uint8_t head[PAYLOAD_HEAD_BYTES];
+
+	t->payload_bytes = sizeof head + cache->length();
+	Block_ostream out(t->hash_count * sizeof(uint64_t) + t->payload_bytes);
+	payload_head(&payload, head);
+	if (!write_hashes(&out, set, t->hash_count) || out.write(head, sizeof head) ||
+	    cache->copy_to(&out))
+		return nullptr;
+	return out.close();
 }
 
 /* What the session asked for as its GTID_NEXT. */
@@ -139,7 +190,6 @@ answer(Trans_param *param, const struct commit_transaction *t, enum commit_outco
 static int
 submit(Trans_param *param)
 {
-	Binlog_cache_storage *cache = param->trx_cache_log;
 	std::vector<uint64> *set =
 		param->thd->get_transaction()->get_transaction_write_set_ctx()->get_write_set();
 	struct commit_facts facts = {};
@@ -161,23 +211,19 @@ submit(Trans_param *param)
 	facts.gtid_tagged = t && t->assigned.source.tag_bytes > 0;
 	if (!t || !commit_describe(&facts, t.get(), &payload_flags, &server_words))
 		return 1;
-	if (facts.statement_cache_bytes > 0)
-		cache = param->stmt_cache_log;
-
-	Payload_ostream out(t->hash_count, cache->length());
-	struct payload payload = describe_payload(param, payload_flags);
-	if (!out.m_data || cache->copy_to(&out))
+	std::unique_ptr<uint64_t, Spooled> block(make_block(param, t.get(), *set, payload_flags));
+	if (!block) {
+		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS,
+				 "A transaction could not be copied on its way to the group: there "
+				 "is no memory, or no room in tmpdir.");
 		return 1;
-	t->hashes = reinterpret_cast<uint64_t *>(out.m_data.get());
-	for (uint32_t i = 0; i < t->hash_count; i++)
-		t->hashes[i] = (*set)[i] & ~ENTRY_HASH_SHARED;
-	payload_head(&payload, commit_payload(t.get()));
+	}
+	t->hashes = block.get();
 	t->thread_id = param->thread_id;
-	t->payload_bytes = out.m_bytes - t->hash_count * sizeof(uint64_t);
 	t->session = param->thd;
 	enum commit_outcome outcome = commit_run(current, t.get());
 	if (t->lent)
-		(void)out.m_data.release();
+		(void)block.release();
 	return answer(param, t.get(), outcome);
 }
 

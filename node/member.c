@@ -576,6 +576,8 @@ finish(struct member *m)
 		if (reports && m->progress_ns < timer_ns)
 			timer_ns = m->progress_ns;
 	}
+	if (m->requeueing != 0 && !m->server_full)
+		timer_ns = m->now_ns;
 	uint64_t wire_ns = wire_timer_ns(m->wire);
 	if (wire_ns < timer_ns)
 		timer_ns = wire_ns;
@@ -692,8 +694,11 @@ member_step(struct member *m, const struct member_input *in, const struct member
 		member_feed_held(m);
 		break;
 	case MEMBER_IN_TICK:
-		if (awake)
-			wire_tick(m->wire, in->now_ns);
+		if (!awake)
+			break;
+		wire_tick(m->wire, in->now_ns);
+		member_requeue(m, m->feed_through + 1);
+		member_feed_held(m);
 		break;
 	case MEMBER_IN_QUIT:
 		end(m);
@@ -703,6 +708,7 @@ member_step(struct member *m, const struct member_input *in, const struct member
 		break;
 	case MEMBER_IN_RELEASE:
 		m->server_full = false;
+		member_requeue(m, m->feed_through + 1);
 		member_feed_held(m);
 		break;
 	}

@@ -63,6 +63,7 @@ struct member_open {
 	uint32_t chunk_bytes; /* of the first offer; 0: there was none */
 	bool offered;         /* in this attachment */
 	uint32_t holders;     /* as said in this attachment; 0: no majority yet */
+	uint64_t requeued;    /* bytes of the payload, from the start, that were told */
 	uint64_t hashed;      /* bytes from the start that are in `digest` */
 	uint64_t digest;
 };
@@ -127,6 +128,7 @@ struct member {
 	uint64_t feed_previous;  /* index of the last message of the feed */
 	uint64_t piece_index;    /* a payload of which a part was told; 0 none */
 	uint64_t piece_told;     /* bytes of it */
+	uint64_t requeueing;     /* sequence of an own one of which a part was told; 0 none */
 	/* chunks that the node asked for and that found no room yet, oldest first */
 	struct member_fetch fetch[MEMBER_FETCHES_MAX];
 	uint32_t fetch_first;

@@ -11,7 +11,8 @@
  * incarnation. A resubmission carries the first one's bytes but for this. */
 #define SUBMIT_SESSION_OFFSET 9
 
-#define OWN_PIECE_BYTES_MAX (1u << 30)
+#define OWN_PIECE_BYTES (64u * 1024) /* no more than a value: the caller takes it in one piece */
+#define OWN_PIECES      16           /* of one step; it returns, and sees whether to go on */
 
 static struct member_open *
 open_at(struct member *m, uint64_t sequence)
@@ -36,6 +37,8 @@ open_free(struct member *m, struct member_open *o)
 		pool_release(m->pool, o->handle);
 	if (o->stage == OPEN_UNDECIDED)
 		m->stats.undecided--;
+	if (m->requeueing == sequence)
+		m->requeueing = 0;
 	*o = (struct member_open){.handle = MEMBER_NO_HANDLE};
 	while (m->open_low < m->snapshots.floor && !member_open_find(m, m->open_low))
 		m->open_low++;
@@ -416,48 +419,56 @@ requeue_lowest(struct member *m, uint64_t below)
 	return lowest;
 }
 
-static void
-queue_own(struct member *m, const struct member_open *o)
+/* True: all of it was told. What is large is told over many steps. */
+static bool
+queue_own(struct member *m, struct member_open *o)
 {
 	const uint8_t *copy = (uint8_t *)pool_at(m->pool, o->handle) + o->payload_offset;
+	const uint8_t *data = o->lent ? o->spread + o->spread_bytes - o->lent_payload_bytes : copy;
 	struct member_output out = {
 		.kind = MEMBER_OUT_QUEUE,
 		.index = o->index,
 		.gtid = &o->gtid,
 		.dependency = o->dependency,
 		.flags = o->flags,
-		.data = o->lent ? o->spread + o->spread_bytes - o->lent_payload_bytes : copy,
 		.total = o->lent ? o->lent_payload_bytes : o->payload_bytes,
 	};
 
-	while (!out.last) {
-		uint64_t left = out.total - out.offset;
+	for (uint32_t i = 0; i < OWN_PIECES && !out.last && !(o->lent && m->server_full); i++) {
+		uint64_t left = out.total - o->requeued;
 
-		out.bytes = left < OWN_PIECE_BYTES_MAX ? (uint32_t)left : OWN_PIECE_BYTES_MAX;
+		out.offset = o->requeued;
+		out.data = data + o->requeued;
+		out.bytes = left < OWN_PIECE_BYTES ? (uint32_t)left : OWN_PIECE_BYTES;
 		out.last = out.bytes == left;
+		o->requeued += out.bytes;
 		member_emit(m, &out);
-		out.data += out.bytes;
-		out.offset += out.bytes;
 	}
+	return out.last;
 }
 
 /* An own transaction that the server could not commit is applied like a remote
  * one, in its place: every transaction below `below` that others made was told.
- * False: one of them has to wait for an own one, and what is above waits too. */
+ * False: one of them has to wait for an own one, or is told in part so far, and what
+ * is above waits too. */
 bool
 member_requeue(struct member *m, uint64_t below)
 {
 	if (m->piece_index != 0)
 		return false; /* not amid the pieces of another one */
 	for (uint32_t i = 0; i < m->open_max; i++) {
-		struct member_open *o = requeue_lowest(m, below);
+		struct member_open *o = m->requeueing != 0 ? member_open_find(m, m->requeueing)
+							   : requeue_lowest(m, below);
 
 		if (!o)
 			return true;
-		if (open_below(m, o->dependency, o))
+		if (m->requeueing == 0 && open_below(m, o->dependency, o))
 			return false;
+		m->requeueing = o->sequence;
+		if (!queue_own(m, o))
+			return false;
+		m->requeueing = 0;
 		o->stage = OPEN_REQUEUED;
-		queue_own(m, o);
 	}
 	return true;
 }
@@ -487,4 +498,5 @@ member_open_forget(struct member *m)
 	for (uint32_t i = 0; i < m->open_max; i++)
 		open_free(m, &m->open[i]);
 	m->open_low = 1;
+	m->requeueing = 0;
 }

@@ -72,12 +72,13 @@ def held_signals():
 
 
 class Cluster:
-    def __init__(self, name, programs, count=3, stock=False, started=None, logs=None, sealed=True):
+    def __init__(self, name, programs, count=3, stock=False, started=None, logs=None, sealed=True,
+                 log_bytes_max='512 MiB'):
         """`started(process)` hears of each process; after a failure `logs` is the folder for the logs, else the
         ends of them are printed."""
         self.logs = logs
         self.name, self.programs, self.count, self.stock = name, programs, count, stock
-        self.sealed = sealed and not stock
+        self.sealed, self.log_bytes_max = sealed and not stock, log_bytes_max
         self.started = started or (lambda process: None)
         self.stack = contextlib.ExitStack()
         self.net = Bridge(3 + count)
@@ -85,9 +86,10 @@ class Cluster:
         self.left = False
 
     @classmethod
-    def of_arguments(cls, name, count=3):
+    def of_arguments(cls, name, count=3, **options):
         """As tests/mysql/meson.build passes them: SYNODD SYNODCTL PLUGIN; add --stock to try the test itself."""
-        return cls(name, Programs(*map(os.path.abspath, sys.argv[1:4])), count=count, stock='--stock' in sys.argv[4:])
+        return cls(name, Programs(*map(os.path.abspath, sys.argv[1:4])), count=count, stock='--stock' in sys.argv[4:],
+                   **options)
 
     def __enter__(self):
         try:
@@ -106,7 +108,7 @@ class Cluster:
         if not self.stock:
             self.appliance = self.stack.enter_context(
                 Appliance(self.net, self.programs.synodd, self.programs.synodctl, within=CACHE,
-                          tell=not self.logs, log_bytes_max='512 MiB', index_hashes_max=1048576,
+                          tell=not self.logs, log_bytes_max=self.log_bytes_max, index_hashes_max=1048576,
                           seal='on' if self.sealed else 'none'))
         self.pool = Servers(self.name, plugin=None if self.stock else self.programs.plugin, port=PORT - 1,
                             run=lambda number, command, **options: self.space(number).run(command, **options))

@@ -45,16 +45,18 @@ killed(void *session)
 	return session && atomic_load(&killed_flag);
 }
 
-static bool
+static enum commit_take
 take(void *context, const struct snapshot_executed *executed, struct snapshot_taken *taken)
 {
 	cr_assert_null(context);
 	cr_assert(executed->contains);
+	if (open_max == 0)
+		return COMMIT_NO_MEMBER;
 	if (open_count == open_max)
-		return false;
+		return COMMIT_CROWDED;
 	open_count++;
 	taken->sequence = ++sequence_next;
-	return true;
+	return COMMIT_TAKEN;
 }
 
 static void
@@ -259,6 +261,44 @@ Test(mysqlshim_commit, a_client_stays_until_its_abandon_was_read, .init = setup,
 	pthread_join(thread, &outcome);
 	cr_assert_eq((uintptr_t)outcome, COMMIT_ROLLBACK);
 	free(t);
+	commit_free(commit);
+}
+
+static void *
+run_one(void *t)
+{
+	return (void *)(uintptr_t)commit_run(commit, t);
+}
+
+/* No error because of an old one that takes long: whoever comes waits, and a STOP or a
+ * KILL ends that wait. */
+Test(mysqlshim_commit, who_finds_too_many_open_waits, .init = setup)
+{
+	struct timespec pause = {.tv_nsec = 20000000};
+	struct commit_transaction *first = transaction(1), *second = transaction(2);
+	struct commit_post post;
+	pthread_t thread;
+	void *outcome;
+
+	open_count = open_max = 1;
+	cr_assert_eq(pthread_create(&thread, NULL, run_one, first), 0);
+	nanosleep(&pause, NULL);
+	cr_assert_not(commit_next(commit, &post));
+	close_one();
+	while (!commit_next(commit, &post))
+		nanosleep(&pause, NULL);
+	cr_assert_eq(post.transaction, first);
+	commit_decide(commit, first, COMMIT_ROLLBACK, NULL);
+	pthread_join(thread, &outcome);
+	cr_assert_eq((uintptr_t)outcome, COMMIT_ROLLBACK);
+	cr_assert_eq(pthread_create(&thread, NULL, run_one, second), 0);
+	nanosleep(&pause, NULL);
+	commit_quiesce(commit);
+	pthread_join(thread, &outcome);
+	cr_assert_eq((uintptr_t)outcome, COMMIT_REFUSED);
+	cr_assert_eq(sequence_next, 1);
+	free(first);
+	free(second);
 	commit_free(commit);
 }
 

@@ -365,6 +365,82 @@ Test(node_member_spread, a_large_one_that_is_accepted_is_kept_until_it_is_commit
 	free(m);
 }
 
+#define HUGE (3u << 20)
+#define STEP (1u << 20) /* told by one step at most */
+
+static struct {
+	uint64_t bytes;
+	uint32_t lasts;
+	uint64_t timer_ns;
+} own;
+
+static void
+emit_own(void *context, const struct member_output *out)
+{
+	(void)context;
+	if (out->kind == MEMBER_OUT_TIMER)
+		own.timer_ns = out->at_ns;
+	if (out->kind != MEMBER_OUT_QUEUE)
+		return;
+	cr_assert_eq(out->offset, own.bytes);
+	cr_assert_eq(out->total, HUGE);
+	cr_assert_leq(out->bytes, 64 * 1024);
+	cr_assert_eq(out->data[0], (uint8_t)(out->offset >> 16));
+	own.bytes += out->bytes;
+	own.lasts += out->last;
+}
+
+static void
+step_own(struct member *m, enum member_input_kind kind)
+{
+	member_step(m, &(struct member_input){.kind = kind, .now_ns = m->now_ns + 1, .sequence = 1},
+		    &(struct member_sink){.context = &told, .emit = emit_own, .release = release});
+}
+
+/* In one step it would fill the caller's ring, and wait there for a disk. */
+Test(node_member_spread, an_own_one_that_the_server_could_not_commit_is_told_over_many_steps)
+{
+	struct member *m = attached();
+	struct member_submission s = {.sequence = 1,
+				      .snapshot = &(struct snapshot){.mark = 5},
+				      .gtid_spec = GTID_AUTOMATIC,
+				      .payload_bytes = HUGE,
+				      .lent = true};
+	uint8_t *bytes = malloc(HUGE);
+
+	cr_assert(bytes);
+	for (uint32_t i = 0; i < HUGE; i++)
+		bytes[i] = (uint8_t)(i >> 16);
+	s.payload = bytes;
+	m->config.payload_bytes_max = HUGE;
+	m->payload_bytes_max = HUGE;
+	m->snapshots.sequence_next = 2;
+	member_submit(m, &s);
+	member_verdict(m, &(struct protocol_message){.kind = PROTOCOL_VERDICT,
+						     .incarnation = 5,
+						     .sequence = 1,
+						     .index = 6,
+						     .verdict = GROUP_ACCEPTED,
+						     .gtid = {.source = {.uuid = {3}}, .gno = 7}});
+	m->feed_through = 6;
+	step_own(m, MEMBER_IN_LOCAL_FAILED);
+	cr_assert_eq(own.bytes, STEP);
+	cr_assert_eq(own.timer_ns, m->now_ns, "it comes back at once");
+	step_own(m, MEMBER_IN_HOLD);
+	step_own(m, MEMBER_IN_TICK);
+	cr_assert_eq(own.bytes, STEP, "the server has no room");
+	cr_assert_gt(own.timer_ns, m->now_ns);
+	step_own(m, MEMBER_IN_RELEASE);
+	cr_assert_eq(own.bytes, 2 * STEP);
+	cr_assert_eq(own.lasts, 0);
+	step_own(m, MEMBER_IN_TICK);
+	cr_assert_eq(own.bytes, HUGE);
+	cr_assert_eq(own.lasts, 1);
+	cr_assert_gt(own.timer_ns, m->now_ns);
+	free(bytes);
+	free(m);
+}
+
 Test(node_member_spread, a_large_one_that_is_not_lent_has_no_room)
 {
 	struct member *m = attached();
