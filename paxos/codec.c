@@ -53,6 +53,8 @@ fields_of(uint8_t kind)
 		return F_BALLOT | F_LOW;
 	case PAXOS_RECORD_SETTLED:
 		return F_NONCE;
+	case PAXOS_RECORD_CONFIGURATION:
+		return F_NONCE | F_SLOT | F_FROM | F_TO | F_COUNT;
 	case PAXOS_RECORD_RESERVE:
 		return F_TO;
 	case PAXOS_RECORD_DELIVERED:

@@ -142,6 +142,54 @@ configure_delivered(struct paxos_replica *r, const struct paxos_slot *w)
 	owner_begin(r);
 }
 
+static void
+remember(struct paxos_replica *r, const struct paxos_configuration *c)
+{
+	struct paxos_message record = {
+		.kind = PAXOS_RECORD_CONFIGURATION,
+		.nonce = c->number,
+		.slot = c->slot,
+		.from = c->first,
+		.to = r->joined,
+		.count = CHANGE_IS | (c->all_lead ? CHANGE_ALL_LEAD : 0) |
+			 c->horizon << CHANGE_HORIZON | (uint32_t)c->leader << CHANGE_LEADER |
+			 c->voters,
+		.value = no_value,
+	};
+
+	emit_log(r, &record);
+}
+
+/* The one that paxos_config names is known without a record. */
+void
+configure_remember(struct paxos_replica *r)
+{
+	if (r->now.number > 0)
+		remember(r, &r->now);
+	if (r->next.first != 0)
+		remember(r, &r->next);
+}
+
+/* Where the log has the change itself, this says nothing new. */
+void
+configure_record(struct paxos_replica *r, const struct paxos_message *m)
+{
+	struct paxos_configuration c = decoded(m->count);
+
+	must(is_sound(r, m->count));
+	if (m->nonce <= configuration_latest(r)->number)
+		return;
+	c.number = m->nonce;
+	c.slot = m->slot;
+	c.first = m->from;
+	r->joined = m->to;
+	r->seen = max_u64(r->seen, c.number << BALLOT_NUMBER | c.leader);
+	if (c.first <= r->delivered + 1)
+		r->now = c;
+	else
+		r->next = c;
+}
+
 /* Leads on without a prepare. Beyond an earlier lead_end all is in the lowest ballot of
  * one configuration: that is the ballot now. */
 static void

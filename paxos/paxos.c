@@ -280,6 +280,9 @@ step_started(struct paxos_replica *r, const struct paxos_input *in)
 	case PAXOS_IN_LINK:
 		step_link(r, in->from, in->up);
 		break;
+	case PAXOS_IN_REMEMBER:
+		step_remember(r);
+		break;
 	case PAXOS_IN_TICK:
 		break;
 	case PAXOS_IN_RECORD:

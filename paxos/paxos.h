@@ -70,6 +70,9 @@
  *             that cannot take more says `hold` with every input until it can:
  *             what is decided meanwhile waits in the window, as it would behind
  *             a gap, and the horizon bounds it.
+ * Trimming    A caller that keeps its own state image of a slot gives PAXOS_IN_REMEMBER
+ *             when that slot is the last one delivered. Behind the records that follow
+ *             the older ones are needed only by those who lag behind it.
  * Errors      None are returned. What a peer sent may be stale, duplicated or
  *             malformed: it is counted in paxos_stats and ignored. What the
  *             caller got wrong is a bug: the process stops.
@@ -152,6 +155,9 @@ enum paxos_kind {
 	PAXOS_RECORD_RESERVE = 34,   /* to: this process may use ballot 0 below it */
 	PAXOS_RECORD_DELIVERED = 35, /* delivered */
 	PAXOS_RECORD_SETTLED = 36,   /* nonce: the process whose doubt about its tail is over */
+	/* nonce: number; slot, from: first; count: as paxos_change() and its leader; to: from
+	 * where on this replica votes in it, if it did not before */
+	PAXOS_RECORD_CONFIGURATION = 37,
 };
 
 /* One message or record; fields a kind does not name are 0. Encoded by
@@ -190,6 +196,10 @@ enum paxos_input_kind {
 	PAXOS_IN_READ_DONE = 7,  /* slot, from (for whom), value, or PAXOS_NO_VALUE and !found */
 	PAXOS_IN_LINK = 8,       /* from, up */
 	PAXOS_IN_TICK = 9,
+	/* Logs once more all that a restart would have to know, so that what was logged before
+	 * is not needed for it: a log that begins with these records, and the caller's state at
+	 * `delivered`, replays to this replica. Not after LOG_FAILED. */
+	PAXOS_IN_REMEMBER = 10,
 };
 
 struct paxos_input {

@@ -277,6 +277,8 @@ void emit_read(struct paxos_replica *r, uint64_t slot, uint8_t to);
 
 /* configure.c */
 void configure_delivered(struct paxos_replica *r, const struct paxos_slot *w);
+void configure_record(struct paxos_replica *r, const struct paxos_message *m);
+void configure_remember(struct paxos_replica *r);
 void configure_lead(struct paxos_replica *r);
 void configure_settled(struct paxos_replica *r);
 void configure_propose(struct paxos_replica *r, struct paxos_value *value);
@@ -305,6 +307,7 @@ void step_skip(struct paxos_replica *r, uint8_t from, const struct paxos_message
 /* step_start.c */
 void step_record(struct paxos_replica *r, const struct paxos_input *in);
 void step_start(struct paxos_replica *r, const struct paxos_input *in);
+void step_remember(struct paxos_replica *r);
 void step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void step_recovered(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void recover_ask(struct paxos_replica *r);
@@ -335,6 +338,7 @@ void step_report(struct paxos_replica *r, uint8_t from, const struct paxos_messa
 void step_refuse(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 
 /* step_accept.c */
+uint64_t accept_log(struct paxos_replica *r, const struct paxos_slot *w);
 uint64_t promise_of(const struct paxos_replica *r, uint64_t slot);
 struct paxos_slot *accept_store(struct paxos_replica *r, uint64_t slot, uint64_t ballot,
 				struct paxos_value value);

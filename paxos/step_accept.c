@@ -16,13 +16,25 @@ promise_of(const struct paxos_replica *r, uint64_t slot)
 	return ballot;
 }
 
-/* Puts a value into the window, whose reference it takes, and logs it: as an
- * acceptance, or as learned where the ballot says so. */
+/* As an acceptance, or as learned where it is decided. Answers the record's end. */
+uint64_t
+accept_log(struct paxos_replica *r, const struct paxos_slot *w)
+{
+	bool learned = w->decided;
+	struct paxos_message record = {.kind = learned ? PAXOS_LEARNED : PAXOS_ACCEPT,
+				       .ballot = learned ? 0 : w->accepted,
+				       .slot = w->slot,
+				       .delivered = r->delivered,
+				       .value = w->value};
+
+	return emit_log(r, &record);
+}
+
+/* Puts a value into the window, whose reference it takes, and logs it. */
 struct paxos_slot *
 accept_store(struct paxos_replica *r, uint64_t slot, uint64_t ballot, struct paxos_value value)
 {
 	struct paxos_slot *w = &r->window[slot & WINDOW_MASK];
-	struct paxos_message record = {.slot = slot, .delivered = r->delivered, .value = value};
 
 	must(slot > r->delivered);
 	must(slot < window_end(r));
@@ -31,12 +43,10 @@ accept_store(struct paxos_replica *r, uint64_t slot, uint64_t ballot, struct pax
 		must(!w->decided);
 		must(w->accepted <= ballot);
 	}
-	record.kind = ballot == BALLOT_LEARNED ? PAXOS_LEARNED : PAXOS_ACCEPT;
-	record.ballot = ballot == BALLOT_LEARNED ? 0 : ballot;
 	emit_release(r, w->value);
 	*w = (struct paxos_slot){.slot = slot, .accepted = ballot, .value = value};
 	w->decided = ballot == BALLOT_LEARNED;
-	w->record_end = emit_log(r, &record);
+	w->record_end = accept_log(r, w);
 	return w;
 }
 

@@ -80,12 +80,47 @@ step_record(struct paxos_replica *r, const struct paxos_input *in)
 	case PAXOS_RECORD_DELIVERED:
 		replay_delivered(r, m);
 		break;
+	case PAXOS_RECORD_CONFIGURATION:
+		configure_record(r, m);
+		break;
 	case PAXOS_ACCEPT:
 	case PAXOS_LEARNED:
 		replay_value(r, m, in->lsn);
 		break;
 	default:
 		must(!"a kind that no replica logs");
+	}
+}
+
+/* In the order in which a replay needs them: a configuration is in force or not yet by
+ * what is delivered, and a value needs the window that follows from both. */
+void
+step_remember(struct paxos_replica *r)
+{
+	struct paxos_message start = {.kind = PAXOS_RECORD_START,
+				      .nonce = r->process,
+				      .count = r->doubt,
+				      .value = no_value};
+	struct paxos_message delivered = {
+		.kind = PAXOS_RECORD_DELIVERED, .delivered = r->delivered, .value = no_value};
+	struct paxos_message promise = {.kind = PAXOS_RECORD_PROMISE,
+					.ballot = r->promised,
+					.low_ballot = r->low_ballot,
+					.low_end = r->low_end,
+					.value = no_value};
+	struct paxos_message reserve = {
+		.kind = PAXOS_RECORD_RESERVE, .to = r->reserve_logged, .value = no_value};
+
+	must(!r->failed);
+	emit_log(r, &start);
+	emit_log(r, &delivered);
+	configure_remember(r);
+	emit_log(r, &promise);
+	emit_log(r, &reserve);
+	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
+		const struct paxos_slot *w = window_find(r, slot);
+		if (w)
+			accept_log(r, w);
 	}
 }
 

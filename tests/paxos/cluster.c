@@ -72,6 +72,11 @@ struct node {
 	uint32_t durable_count; /* records of the durable prefix */
 	uint32_t held_count;
 	struct held *held;
+	/* The log may begin here: records of PAXOS_IN_REMEMBER, to be used whole or not at all,
+	 * and how far its state image goes. */
+	uint32_t image_first;
+	uint32_t image_end; /* 0: there is none */
+	uint64_t image_delivered;
 	uint64_t delivered;    /* of this life, by OUT_DELIVER */
 	uint64_t reached;      /* of any life */
 	uint64_t left_number;  /* of the configuration behind which it says that it may leave */
@@ -771,9 +776,12 @@ node_start(struct cluster *c, uint8_t n, enum paxos_tail tail)
 	node->replica = paxos_init(node->memory, &config);
 	node->up = true;
 	node->life++;
-	node->delivered = 0;
 	uint32_t records = node->record_count;
-	for (uint32_t i = 0; i < records; i++) {
+	if (node->image_end > records)
+		node->image_end = 0; /* the end of it is lost */
+	bool trimmed = node->image_end > 0;
+	node->delivered = trimmed ? node->image_delivered : 0;
+	for (uint32_t i = trimmed ? node->image_first : 0; i < records; i++) {
 		struct paxos_input in = {.kind = PAXOS_IN_RECORD,
 					 .message = node->record[i].message,
 					 .lsn = node->record[i].end};
@@ -952,6 +960,19 @@ cluster_log_fails(struct cluster *c, uint8_t n)
 	c->node[n].disk_busy = true; /* nothing is written any more */
 	c->node[n].life++;
 	step(c, n, (struct paxos_input){.kind = PAXOS_IN_LOG_FAILED});
+}
+
+void
+cluster_remember(struct cluster *c, uint8_t n)
+{
+	struct node *node = &c->node[n];
+	if (!node->up || !paxos_is_voting(node->replica))
+		return;
+	trace(c, n, "> remember");
+	node->image_first = node->record_count;
+	node->image_delivered = node->delivered;
+	step(c, n, (struct paxos_input){.kind = PAXOS_IN_REMEMBER});
+	node->image_end = node->record_count;
 }
 
 void

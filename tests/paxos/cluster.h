@@ -74,6 +74,8 @@ void cluster_disk_ns(struct cluster *c, uint8_t node, uint64_t disk_ns);
 void cluster_pressure(struct cluster *c, uint8_t node, bool pressure);
 void cluster_hold(struct cluster *c, uint8_t node, bool hold);
 void cluster_log_fails(struct cluster *c, uint8_t node);
+/* A state image of what is delivered: the next restart replays from there. */
+void cluster_remember(struct cluster *c, uint8_t node);
 void cluster_faults(struct cluster *c, uint32_t drop_percent, uint32_t duplicate_percent);
 
 /* Proposes at `node`; false when it cannot. An id of a change is below 2^31. */

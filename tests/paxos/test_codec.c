@@ -68,7 +68,7 @@ Test(paxos_codec, every_kind_alone_and_no_other)
 	struct paxos_message m;
 	for (uint32_t kind = 0; kind < 256; kind++) {
 		bool known = (kind >= PAXOS_PREPARE && kind <= PAXOS_SKIP) ||
-			     (kind >= PAXOS_RECORD_START && kind <= PAXOS_RECORD_SETTLED);
+			     (kind >= PAXOS_RECORD_START && kind <= PAXOS_RECORD_CONFIGURATION);
 		cr_assert_eq(paxos_decode(&m, (uint8_t)kind, bytes, sizeof bytes, &value), known,
 			     "kind %u", kind);
 	}

@@ -1,6 +1,7 @@
 /*
  * Random schedules: crashes, orderly stops, cut and lossy links, slow disks, a
- * disk that lies once, pressure on the pool, callers that take no delivery. No trace is expected;
+ * disk that lies once, pressure on the pool, callers that take no delivery, logs that are trimmed.
+ * No trace is expected;
  * the cluster's checkers look on, and once all is healed everybody must deliver everything. A
  * failure prints the seed, which replays it bit for bit.
  *
@@ -163,7 +164,7 @@ fault(struct run *run)
 	uint8_t a = (uint8_t)cluster_random(c, run->replica_count);
 	uint8_t b = (uint8_t)cluster_random(c, run->replica_count);
 
-	switch (cluster_random(c, 11)) {
+	switch (cluster_random(c, 12)) {
 	case 0:
 	case 1:
 		if (cluster_is_up(c, a))
@@ -196,6 +197,9 @@ fault(struct run *run)
 		lose_a_vote(run);
 		break;
 	case 9:
+		cluster_remember(c, a);
+		break;
+	case 10:
 		if (!cluster_is_up(c, a))
 			break;
 		cluster_log_fails(c, a);
