@@ -103,6 +103,15 @@ slot_digest(uint64_t slot)
 	return hash_fold(0, slot);
 }
 
+/* It will report everything anew. One that has less to tell than it had, because its disk lost
+ * what it told, would else never tell exactly what was heard of it. The values stay. */
+static void
+reports_forget(struct paxos_replica *r, uint8_t voter)
+{
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++)
+		r->report[i].voters &= ~(1u << voter);
+}
+
 /* From which slot on a voter is to report when it is asked again: a link may have had
  * room for the first ones only, so behind those. When none came since, from the first. */
 uint64_t
@@ -115,8 +124,10 @@ reports_from(struct paxos_replica *r, uint8_t voter)
 		if (report->slot == slot && (report->voters >> voter & 1))
 			next = slot + 1;
 	}
-	if (next == r->reports_asked[voter])
+	if (next == r->reports_asked[voter]) {
 		next = 0;
+		reports_forget(r, voter);
+	}
 	r->reports_asked[voter] = next;
 	return next;
 }
@@ -254,7 +265,7 @@ step_report(struct paxos_replica *r, uint8_t from, const struct paxos_message *m
 		emit_release(r, best->value);
 		*best = (struct paxos_report){.slot = m->slot, .value = no_value};
 	}
-	if (best->voters == 0 || m->accepted > best->ballot) {
+	if (m->accepted >= best->ballot) {
 		emit_release(r, best->value);
 		best->ballot = m->accepted;
 		best->value = m->value;

@@ -609,3 +609,36 @@ Test(paxos_trace, a_failed_log)
 	cr_assert(cluster_failure(c) == NULL, "%s", cluster_failure(c));
 	cluster_free(c);
 }
+
+/* 0 proposes three values, loses them in a crash and asks what is known. 1 has them and begins to
+ * tell; then its disk loses them too, and what it tells now is less than what it told. */
+Test(paxos_trace, a_voter_that_asks_forgets_what_another_does_not_know_any_more)
+{
+	struct cluster_config config = {.seed = 1,
+					.replica_count = 3,
+					.net_ns = 30 * US,
+					.disk_ns = 60 * US,
+					.link_room = 2, /* an answer comes in pieces */
+					.tail_trust_ns = UINT64_MAX / 4};
+	struct cluster *c = cluster_new(&config);
+
+	cluster_run(c, 5 * MS);
+	cluster_cut(c, 0, 2);
+	cluster_disk_ns(c, 0, 50 * MS);
+	for (uint64_t id = 1; id <= 3; id++)
+		cr_assert(cluster_submit(c, 0, id));
+	cluster_run(c, 1 * MS);
+	cluster_crash_lying(c, 0, 0);
+	cluster_disk_ns(c, 0, 60 * US);
+	cluster_restart(c, 0, PAXOS_TAIL_CUT);
+	cluster_run(c, 1 * MS);
+	cluster_crash_lying(c, 1, 3);
+	cluster_restart(c, 1, PAXOS_TAIL_CUT);
+	cluster_run(c, 20 * MS);
+	cluster_heal(c);
+	cluster_run(c, 100 * MS);
+	cr_assert(paxos_is_voting(cluster_replica(c, 1)));
+	cr_assert(paxos_is_voting(cluster_replica(c, 0)));
+	cr_assert_null(cluster_failure(c), "%s", cluster_failure(c));
+	cluster_free(c);
+}
