@@ -44,7 +44,9 @@ explain_refusal(const struct explain *why, char text[EXPLAIN_CHARS_MAX])
 			"left.";
 		break;
 	case MEMBER_NO_ROOM:
-		fixed = "Too many transactions wait for their verdict on this server.";
+		fixed = "Too many transactions wait for their verdict on this server, or this one "
+			"is larger than the appliance takes (payload_bytes_max, and a quarter of "
+			"log_bytes_max).";
 		break;
 	case MEMBER_ENDED:
 		fixed = "This server is leaving the group.";

@@ -19,6 +19,10 @@
 
 #include "certify/gtid.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define GTID_CHARS_MAX (36 + 1 + TAG_BYTES_MAX + 1 + 20)
 
 /* Adds what `text` names; empty is the empty set. */
@@ -29,5 +33,9 @@ bool uuid_parse(uint8_t uuid[UUID_BYTES], const char *text);
 void uuid_format(const uint8_t uuid[UUID_BYTES], char text[37]);
 
 void gtid_format(const struct gtid *gtid, char text[GTID_CHARS_MAX + 1]);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* MYSQLSHIM_GTID_TEXT_H */

@@ -168,9 +168,11 @@ answer(Trans_param *param, const struct commit_transaction *t, enum commit_outco
 	Transaction_termination_ctx context = {};
 	char text[EXPLAIN_CHARS_MAX];
 
-	if (outcome != COMMIT_ACCEPTED && explain_refusal(&t->why, text))
+	if (outcome != COMMIT_ACCEPTED && explain_refusal(&t->why, text)) {
 		push_warning(param->thd, Sql_condition::SL_NOTE,
 			     ER_TRANSACTION_ROLLBACK_DURING_COMMIT, text);
+		server_conflicts_add(param->thread_id, my_micro_time(), &t->why);
+	}
 	if (outcome == COMMIT_UNKNOWN)
 		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS,
 				 "A transaction was rolled back here whose outcome in the group is "

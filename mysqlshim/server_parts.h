@@ -13,6 +13,8 @@
 #ifndef MYSQLSHIM_SERVER_PARTS_H
 #define MYSQLSHIM_SERVER_PARTS_H
 
+#include <stdint.h>
+
 #include "mysqlshim/shim.h"
 
 /* The plugin's one instance; NULL outside init and deinit. */
@@ -48,5 +50,11 @@ extern struct SYS_VAR *server_variables[];
 /* server_tables.cc: the callbacks of the plugin's descriptor; `callbacks` are
  * the server's, and typed where they are used. */
 unsigned server_member_count(void);
+
+/* server_conflicts.cc: a server without performance schema goes without the table. */
+struct explain;
+void server_conflicts_init(void);
+void server_conflicts_deinit(void);
+void server_conflicts_add(uint64_t session, uint64_t at_us, const struct explain *why);
 
 #endif /* MYSQLSHIM_SERVER_PARTS_H */

@@ -141,6 +141,7 @@ init(MYSQL_PLUGIN plugin)
 		server_services_deinit();
 		return 1;
 	}
+	server_conflicts_init();
 	if (shim_variables.start_on_boot && start(nullptr) != SHIM_START_OK)
 		server_words.log(SHIM_LEVEL_ERROR, SHIM_LOG_FAILED_ON_BOOT, nullptr);
 	return 0;
@@ -159,6 +160,7 @@ deinit(MYSQL_PLUGIN plugin)
 	if (!server_shim)
 		return 0;
 	server_shuts_down();
+	server_conflicts_deinit();
 	server_channel_unregister(plugin);
 	server_hooks_unregister(plugin);
 	shim_unload(server_shim);

@@ -96,6 +96,22 @@ def explained(cluster, refused, warnings):
     assert refused > 0 and len(notes) == refused and inside == '1', (refused, len(notes), inside, notes[:3])
 
 
+def history(cluster):
+    """The same can be asked for afterwards, in a table of its own, by reason and by winner; TRUNCATE empties it."""
+    for server in cluster.servers:
+        rows = server.query("SELECT NUMBER, REASON, GTID_SUBSET(WINNER, @@GLOBAL.gtid_executed), LENGTH(KEY_HASH), "
+                            "TIME BETWEEN NOW() - INTERVAL 5 MINUTE AND NOW() + INTERVAL 1 MINUTE, PROCESSLIST_ID > 0 "
+                            "FROM performance_schema.synod_conflicts WHERE REASON = 'CONFLICT' ORDER BY NUMBER DESC")
+        assert rows and all(row[1:] == ['CONFLICT', '1', '16', '1', '1'] for row in rows), (server.number, rows[:3])
+        numbers = [int(row[0]) for row in rows]
+        assert len(rows) <= 1024 and numbers == list(range(numbers[0], numbers[-1] - 1, -1)), numbers[:3]
+    server = cluster.servers[0]
+    server.query('TRUNCATE performance_schema.synod_conflicts')
+    assert server.value('SELECT COUNT(*) FROM performance_schema.synod_conflicts') == '0'
+    assert server.refused('DELETE FROM performance_schema.synod_conflicts').code == 1142
+    print('each refusal stands in performance_schema.synod_conflicts', flush=True)
+
+
 def repeat(server, sql, until, counts):
     """Tells one statement again and again; counts what it led to."""
     client = Client(server, 'conflict_test')
@@ -154,6 +170,8 @@ def main():
             client.run('INSERT INTO claim VALUES ' + ', '.join(f'({row}, 0)' for row in range(begin, begin + 1000)))
         cluster.wait_equal()
         claims(cluster)
+        if not cluster.stock:
+            history(cluster)
         counter(cluster)
         hot_rows(cluster)
         cluster.check_tables()
