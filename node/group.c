@@ -163,6 +163,15 @@ node_group_leads(const struct node *n, const struct node_group *g)
 	return n->started && !n->log_failed && paxos_is_leader(g->replica);
 }
 
+/* One of those who lead: what one is enough for. */
+bool
+node_group_leads_first(const struct node *n, const struct node_group *g)
+{
+	const struct paxos_configuration *c = paxos_configuration(g->replica);
+
+	return node_group_leads(n, g) && (!c->all_lead || c->leader == n->config.self);
+}
+
 /* ---- values ---- */
 
 static uint8_t *
@@ -291,8 +300,10 @@ out_deliver(struct node *n, struct node_group *g, const struct paxos_output_item
 	if (r->value.handle != PAXOS_NO_VALUE)
 		pool_retain(n->pool, r->value.handle);
 	g->delivered_slot = item->slot;
-	if (item->value.change != 0)
+	if (item->value.change != 0) {
+		g->change_ns = n->now_ns;
 		node_directory_delivered(n, g, item);
+	}
 	node_emit(n, &(struct node_output){
 			     .kind = NODE_OUT_DELIVER,
 			     .group = g->number,
@@ -754,6 +765,27 @@ log_progress(struct node *n, struct node_group *g, const struct group_member *m)
 	node_group_submit_entry(n, g, &progress);
 }
 
+/* Where all lead each knows the members that hang on it, and of others' nothing. */
+static bool
+watches(const struct node *n, const struct node_group *g, const struct group_member *m)
+{
+	const struct paxos_configuration *c = paxos_configuration(g->replica);
+
+	if (c->all_lead && m->session != 0 && (c->voters >> m->node & 1))
+		return m->node == n->config.self;
+	return node_group_leads_first(n, g);
+}
+
+static void
+move_horizon(struct node *n, struct node_group *g)
+{
+	uint64_t wanted = group_horizon_wanted(g->state);
+
+	if (wanted > group_horizon(g->state) && group_horizon(g->state) < g->last_accepted)
+		node_group_submit_entry(
+			n, g, &(struct entry){.kind = ENTRY_HORIZON, .horizon = {.index = wanted}});
+}
+
 void
 node_group_duties(struct node *n, struct node_group *g)
 {
@@ -762,7 +794,7 @@ node_group_duties(struct node *n, struct node_group *g)
 		return;
 	if (!g->applying)
 		group_sweep(g->state, 4096);
-	if (node_group_leads(n, g))
+	if (node_group_leads_first(n, g))
 		node_directory_copy(n, g);
 	if (!node_group_leads(n, g) || !group_created(g->state)) {
 		memset(g->absent_ns, 0, sizeof g->absent_ns);
@@ -775,11 +807,12 @@ node_group_duties(struct node *n, struct node_group *g)
 			g->absent_ns[i] = 0;
 			continue;
 		}
-		watch_member(n, g, i, m);
+		if (watches(n, g, m))
+			watch_member(n, g, i, m);
+		else
+			g->absent_ns[i] = 0;
 		log_progress(n, g, m);
 	}
-	uint64_t wanted = group_horizon_wanted(g->state);
-	if (wanted > group_horizon(g->state) && group_horizon(g->state) < g->last_accepted)
-		node_group_submit_entry(
-			n, g, &(struct entry){.kind = ENTRY_HORIZON, .horizon = {.index = wanted}});
+	if (node_group_leads_first(n, g))
+		move_horizon(n, g);
 }

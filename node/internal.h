@@ -164,6 +164,7 @@ struct node_group {
 	bool holed;        /* records of it are missing, and no START says so yet */
 	bool applying;     /* an entry of slot applied_slot + 1 is half done */
 	bool submits_held; /* no room: members' credits stop them */
+	bool all_lead;     /* group 0 says that all are to lead */
 	uint32_t apply_offset;
 	uint32_t batch_first;
 	uint32_t batch_count;
@@ -183,6 +184,7 @@ struct node_group {
 	uint64_t conflicts;
 	uint64_t certified;
 	uint64_t voters_number; /* of group 0's configuration that was copied last */
+	uint64_t change_ns;     /* when this node delivered the last change */
 	uint8_t uuid[UUID_BYTES];
 
 	struct node_place *place;           /* ring of places, by slot */
@@ -416,6 +418,7 @@ void node_directory_apply(struct node *n, const uint8_t *data, uint32_t bytes);
 void node_directory_log(struct node *n, uint32_t number, const struct node_founding *founding);
 void node_directory_record(struct node *n, const struct frame *frame, const uint8_t *data);
 void node_directory_voters(struct node *n, uint32_t voters, uint64_t number);
+void node_directory_lead(struct node *n, uint64_t number, bool all_lead);
 void node_directory_copy(struct node *n, struct node_group *g);
 void node_directory_delivered(struct node *n, struct node_group *g,
 			      const struct paxos_output_item *item);
@@ -435,6 +438,7 @@ void node_group_record(struct node *n, const struct frame *frame, const uint8_t 
 void node_group_message(struct node *n, uint8_t from, const struct frame *frame,
 			const uint8_t *data);
 bool node_group_leads(const struct node *n, const struct node_group *g);
+bool node_group_leads_first(const struct node *n, const struct node_group *g);
 /* Room for one more entry of so many bytes in a value that waits for a slot? */
 bool node_group_has_room(const struct node *n, const struct node_group *g, uint32_t bytes);
 bool node_group_submit(struct node *n, struct node_group *g, const uint8_t *entry, uint32_t bytes);

@@ -505,7 +505,7 @@ message(struct node *n, const struct wire_event *event)
 	bool of_node = s->stage == SESSION_NODE || (s->stage == SESSION_DISK && s->disk_right);
 	if (s->stage <= SESSION_NODE && frame.kind == PROTOCOL_DISK)
 		node_disks_message(n, event->session, &frame, event->data, event->bytes);
-	else if (of_node && frame.kind == PROTOCOL_VOTERS)
+	else if (of_node && (frame.kind == PROTOCOL_VOTERS || frame.kind == PROTOCOL_LEAD))
 		node_directory_message(n, &frame, event->data, event->bytes);
 	else if (of_node && frame.kind == PROTOCOL_RESULTS)
 		node_compare_message(n, s->node, &frame, event->data, event->bytes);
@@ -664,6 +664,9 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 		break;
 	case NODE_IN_VOTERS:
 		node_directory_voters(n, in->voters, in->number);
+		break;
+	case NODE_IN_LEAD:
+		node_directory_lead(n, in->number, in->all_lead);
 		break;
 	case NODE_IN_KEYS:
 		node_attend_keys(n, in->keys, in->key_count);

@@ -124,6 +124,9 @@ enum node_input_kind {
 	/* voters, number: these nodes are to vote, if the configuration of group 0 still has
 	 * that number; node_status() shows what came of it. Lost where nobody leads, or where a
 	 * change is not in force yet. */
+	NODE_IN_LEAD = 11,
+	/* number, all_lead: whether all voters of this group are to lead, or one; see
+	 * node/directory.c. Lost where nobody leads group 0. */
 };
 
 struct node_input {
@@ -139,6 +142,7 @@ struct node_input {
 	uint32_t key_count; /* at most NODE_KEYS_MAX */
 	uint32_t voters;    /* a bit per node */
 	uint64_t number;
+	bool all_lead;
 	bool more; /* another input of the same burst follows: proposals may still be batched */
 };
 
@@ -201,7 +205,8 @@ struct node_group_status {
 	uint8_t uuid[16];
 	uint8_t leader;                           /* or PAXOS_NO_VOTER */
 	struct paxos_configuration configuration; /* the latest */
-	bool settled; /* a majority of its voters has all that others voted on before */
+	bool settled;  /* a majority of its voters has all that others voted on before */
+	bool all_lead; /* so an administrator wants it */
 	uint64_t delivered_slot;
 	uint64_t last_index;
 	uint64_t horizon_index;

@@ -360,6 +360,15 @@ tell_held(struct node *n, const struct node_group *g, struct node_payload *p)
 			});
 }
 
+/* The leader spreads it; where all lead, the one that the member hangs on. */
+static bool
+spreads(const struct node *n, const struct node_group *g, const struct node_payload *p)
+{
+	return node_group_leads(n, g) &&
+	       (!paxos_configuration(g->replica)->all_lead ||
+		node_attend_session_of(n, g, p->incarnation) != NODE_NO_SESSION);
+}
+
 static void
 tell(struct node *n, struct node_payload *p)
 {
@@ -369,7 +378,7 @@ tell(struct node *n, struct node_payload *p)
 		return;
 	if (p->durable == p->total)
 		p->holders |= 1u << n->config.self;
-	if (node_group_leads(n, g)) {
+	if (spreads(n, g, p)) {
 		offer(n, p);
 		tell_held(n, g, p);
 	} else if (p->owes && p->durable == p->total && p->source != NODE_FROM_MEMBER) {

@@ -25,7 +25,7 @@
  *                                   <-      ENDED
  *
  * Nodes say OFFER, FETCH, CHUNK and HELD to each other too; RESULTS: what they computed
- * up to an index, see node/compare.c; and VOTERS, to who leads group 0: a change that an
+ * up to an index, see node/compare.c; and VOTERS and LEAD, to who leads group 0: what an
  * administrator wants, see node/directory.c. Before all this they say DISK: how far their
  * logs go; see node/disks.c.
  *
@@ -70,7 +70,8 @@ enum protocol_kind {
 	PROTOCOL_RESULTS = 85,
 	PROTOCOL_VOTERS = 86,
 	PROTOCOL_DISK = 87,
-	PROTOCOL_END = 88,
+	PROTOCOL_LEAD = 88,
+	PROTOCOL_END = 89,
 };
 
 enum protocol_flag {

@@ -72,6 +72,7 @@ node_group_status(const struct node *n, uint32_t position, struct node_group_sta
 		.group = g->number,
 		.leader = g->leader,
 		.configuration = *paxos_configuration(g->replica),
+		.all_lead = g->all_lead,
 		.settled = paxos_settled(g->replica) == paxos_configuration(g->replica)->number,
 		.delivered_slot = g->delivered_slot,
 	};

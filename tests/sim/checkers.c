@@ -136,6 +136,8 @@ check_majority(struct sim *s, uint32_t group, uint64_t slot, const struct check_
 				return;
 		}
 	}
+	if (c->value == 0 && voters_all_lead(s, group, slot))
+		return;
 	sim_fail(s, "group %u slot %llu is delivered, and no majority of disks has accepted it",
 		 group, (unsigned long long)slot);
 }

@@ -152,6 +152,9 @@ process_fault(struct sim *s, enum sim_fault fault)
 	case FAULT_VOTERS:
 		voters_change(s, node);
 		break;
+	case FAULT_LEAD:
+		voters_lead(s, node);
+		break;
 	case FAULT_SERVER_STOPS:
 		server_stop_group(s, server);
 		break;

@@ -297,14 +297,15 @@ main(int argc, char **argv)
 		(double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
 	printf("submitted=%llu accepted=%llu conflicts=%llu abandoned=%llu stops=%llu "
 	       "restarts=%llu spread=%llu write_sets=%llu bent=%llu rotten=%llu changes=%llu "
-	       "outdated=%llu restored=%llu renewed=%llu\n",
+	       "outdated=%llu restored=%llu renewed=%llu turns=%llu\n",
 	       (unsigned long long)t.submissions, (unsigned long long)t.accepted,
 	       (unsigned long long)t.conflicts, (unsigned long long)t.abandoned,
 	       (unsigned long long)t.stops, (unsigned long long)t.restarts,
 	       (unsigned long long)t.spread, (unsigned long long)t.write_sets,
 	       (unsigned long long)t.bent, (unsigned long long)t.rotten,
 	       (unsigned long long)t.changes, (unsigned long long)t.outdated,
-	       (unsigned long long)t.restored, (unsigned long long)t.renewed);
+	       (unsigned long long)t.restored, (unsigned long long)t.renewed,
+	       (unsigned long long)t.turns);
 	printf("sealed=%llu forged=%llu replayed=%llu rekeys=%llu\n", (unsigned long long)t.sealed,
 	       (unsigned long long)t.forged, (unsigned long long)t.replayed,
 	       (unsigned long long)t.rekeys);

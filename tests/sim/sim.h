@@ -18,7 +18,7 @@
  *     checkers.c  what must hold; it stands outside and knows no internals
  *     large.c     large transactions: what was lent, what comes in pieces, what the
  *                 disks hold of them
- *     voters.c    who votes, and administrators who want others
+ *     voters.c    who votes and leads, and administrators who want others
  *     bent.c      a node whose memory rots, and whether the others find out
  *     seal.c      keys, and who forges without one; half of the runs are in clear
  *     swarm.c     what a run is like: sizes, speeds, which faults and how often
@@ -452,6 +452,7 @@ struct sim_change {
 	uint64_t first;
 	uint32_t voters;
 	uint32_t horizon;
+	bool all_lead;
 };
 
 struct sim_voters {
@@ -502,7 +503,7 @@ struct sim_options {
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
-		write_sets, bent, rotten, changes, outdated, restored, renewed;
+		write_sets, bent, rotten, changes, outdated, restored, renewed, turns;
 	uint64_t sealed, forged, replayed, rekeys; /* the last three by nodes */
 	uint64_t node_steps;                       /* without those that read a log back */
 	uint64_t member_steps;
@@ -528,7 +529,8 @@ enum sim_fault {
 	FAULT_VOTERS = 14,
 	FAULT_DEAF = 15,  /* hears nobody, or is heard by nobody */
 	FAULT_CLOCK = 16, /* jumps forward */
-	FAULT_COUNT = 17,
+	FAULT_LEAD = 17,  /* other ones are to lead */
+	FAULT_COUNT = 18,
 };
 
 /* ---- swarm.c ---- */
@@ -625,7 +627,9 @@ void voters_reset(struct sim *s);
 void voters_founded(struct sim *s, uint32_t group, const uint8_t *body);
 void voters_delivered(struct sim *s, const struct node_output *out);
 bool voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
+bool voters_all_lead(const struct sim *s, uint32_t group, uint64_t slot);
 void voters_change(struct sim *s, uint8_t node);
+void voters_lead(struct sim *s, uint8_t node);
 void voters_final(struct sim *s);
 
 /* clock.c */

@@ -36,6 +36,7 @@ word_fault(enum sim_fault fault)
 		[FAULT_VOTERS] = "other voters",
 		[FAULT_DEAF] = "deaf or dumb",
 		[FAULT_CLOCK] = "clock jumps",
+		[FAULT_LEAD] = "others to lead",
 	};
 
 	must(fault < FAULT_COUNT);
