@@ -143,6 +143,31 @@ encode_spread(struct member *m, const struct member_submission *s, struct member
 	return false;
 }
 
+static bool
+encode_whole(struct member *m, const struct member_submission *s, struct member_open *o)
+{
+	return encode(m, s, o, ENTRY_HOLDS_ALL) || (s->lent && encode_spread(m, s, o));
+}
+
+/* While a large transaction of another member is fed, and none of the others behind it
+ * is, each own one stands alone between theirs: thousands of ranges, more than an entry
+ * holds. The highest are left out then: that may refuse a transaction falsely, where
+ * taking none in would refuse every one. */
+static bool
+encode_what_fits(struct member *m, const struct member_submission *s, struct member_open *o)
+{
+	struct snapshot fewer = *s->snapshot;
+	struct member_submission with_fewer = *s;
+	bool fits = encode_whole(m, s, o);
+
+	with_fewer.snapshot = &fewer;
+	while (!fits && fewer.range_count > 0) {
+		fewer.range_count -= fewer.range_count / 8 + 1;
+		fits = encode_whole(m, &with_fewer, o);
+	}
+	return fits;
+}
+
 /* Takes it in; false when there is no room. */
 static bool
 take_in(struct member *m, const struct member_submission *s)
@@ -157,7 +182,7 @@ take_in(struct member *m, const struct member_submission *s)
 				  .flags = s->flags,
 				  .handle = handle};
 	m->stats.undecided++;
-	if (encode(m, s, o, ENTRY_HOLDS_ALL) || (s->lent && encode_spread(m, s, o)))
+	if (encode_what_fits(m, s, o))
 		return true;
 	open_free(m, o);
 	return false;

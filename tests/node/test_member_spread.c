@@ -441,6 +441,36 @@ Test(node_member_spread, an_own_one_that_the_server_could_not_commit_is_told_ove
 	free(m);
 }
 
+/* The highest ranges are left out: a false refusal at worst, where else there is one for
+ * sure. */
+Test(node_member_spread, ranges_that_do_not_fit_are_left_out_from_above)
+{
+	struct member *m = attached();
+	uint8_t ranges[100 * SNAPSHOT_RANGE_BYTES];
+	struct snapshot snapshot = {.mark = 5, .range_count = 100, .ranges = ranges};
+	struct member_submission s = {.sequence = 1,
+				      .snapshot = &snapshot,
+				      .gtid_spec = GTID_AUTOMATIC,
+				      .payload = payload,
+				      .payload_bytes = 100};
+	struct entry entry;
+
+	for (uint64_t i = 0; i < 100; i++) {
+		bytes_put_u64(ranges + i * SNAPSHOT_RANGE_BYTES, 10 + 2 * i);
+		bytes_put_u64(ranges + i * SNAPSHOT_RANGE_BYTES + 8, 10 + 2 * i);
+	}
+	m->snapshots.sequence_next = 2;
+	member_submit(m, &s);
+	cr_assert_eq(told.verdicts, 0);
+	const struct member_open *o = member_open_find(m, 1);
+	cr_assert(entry_decode(&entry, pool_at(m->pool, o->handle), o->bytes));
+	uint32_t count = entry.submit.snapshot.range_count;
+	cr_assert(count > 15 && count < 100, "%u", count);
+	cr_assert_eq(snapshot_range(&entry.submit.snapshot, count - 1).to, 10 + 2 * (count - 1));
+	cr_assert_eq(entry.submit.payload_bytes, 100);
+	free(m);
+}
+
 Test(node_member_spread, a_large_one_that_is_not_lent_has_no_room)
 {
 	struct member *m = attached();
