@@ -45,6 +45,19 @@ answer_voters(struct control *c, const json_t *request)
 }
 
 static json_t *
+answer_kind(struct control *c, const json_t *request)
+{
+	const json_t *group = json_object_get(request, "group");
+	const json_t *all_lead = json_object_get(request, "all_lead");
+
+	if (!json_is_integer(group) || json_integer_value(group) <= 0 || !json_is_boolean(all_lead))
+		return answer_error("write {\"command\": \"kind\", \"group\": N, "
+				    "\"all_lead\": true}, N a group's number");
+	loop_lead(c->options.loop, (uint64_t)json_integer_value(group), json_is_true(all_lead));
+	return json_pack("{s:b}", "asked", 1);
+}
+
+static json_t *
 answer(struct control *c, const char *line, size_t bytes)
 {
 	const char *command = NULL;
@@ -55,8 +68,10 @@ answer(struct control *c, const char *line, size_t bytes)
 		reply = answer_error("a request is one line: {\"command\": \"status\"}");
 	else if (strcmp(command, "voters") == 0)
 		reply = answer_voters(c, request);
+	else if (strcmp(command, "kind") == 0)
+		reply = answer_kind(c, request);
 	else if (strcmp(command, "status") != 0)
-		reply = answer_error("unknown command; this version knows: status, voters");
+		reply = answer_error("unknown command; this version knows: status, voters, kind");
 	else if (!loop_status_request(c->options.loop, CONTROL_ANSWER_MS))
 		reply = answer_error("the poll loop does not answer: it is starting or hangs");
 	else

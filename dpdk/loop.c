@@ -423,6 +423,28 @@ take_voters(struct loop *loop)
 			   .kind = NODE_IN_VOTERS, .voters = wanted & 0xff, .number = wanted >> 8});
 }
 
+void
+loop_lead(struct loop *loop, uint64_t group, bool all_lead)
+{
+	uint64_t one = 1;
+
+	must(group > 0);
+	atomic_store_explicit(&loop->lead, group << 1 | all_lead, memory_order_relaxed);
+	(void)!write(loop->wake_fd, &one, sizeof one);
+}
+
+static void
+take_lead(struct loop *loop)
+{
+	uint64_t wanted;
+
+	if (atomic_load_explicit(&loop->lead, memory_order_relaxed) == 0)
+		return;
+	wanted = atomic_exchange_explicit(&loop->lead, 0, memory_order_relaxed);
+	step(loop, &(struct node_input){
+			   .kind = NODE_IN_LEAD, .number = wanted >> 1, .all_lead = wanted & 1});
+}
+
 bool
 loop_once(struct loop *loop, uint64_t now_ns)
 {
@@ -435,6 +457,7 @@ loop_once(struct loop *loop, uint64_t now_ns)
 	if (!log_is_full(loop)) {
 		take_keys(loop);
 		take_voters(loop);
+		take_lead(loop);
 		did |= receive(loop);
 		did |= tick(loop);
 	}

@@ -134,6 +134,7 @@ struct loop {
 	/* The next list of keys, from another thread; NULL: none. */
 	_Atomic(struct loop_keys *) keys;
 	_Atomic uint64_t voters; /* wanted by an administrator: number << 8 | voters; 0: nothing */
+	_Atomic uint64_t lead;   /* so: group << 1 | all_lead */
 	_Atomic bool stopping;
 	_Atomic uint32_t status_wanted;
 	_Atomic uint32_t status_done;
@@ -159,6 +160,9 @@ int loop_keys(struct loop *loop, const struct node_key *keys, uint32_t count);
 
 /* Which nodes are to vote, a bit each; see NODE_IN_VOTERS. Any thread. */
 void loop_voters(struct loop *loop, uint32_t voters, uint64_t number);
+
+/* Whether all voters of a group are to lead; see NODE_IN_LEAD. Any thread. */
+void loop_lead(struct loop *loop, uint64_t group, bool all_lead);
 
 /* Ends loop_run(). Safe in a signal handler. */
 void loop_stop(struct loop *loop);

@@ -143,6 +143,7 @@ configuration_of(const struct node_group_status *g)
 	put(configuration, "first_slot", g->configuration.first);
 	put_bool(configuration, "in_force", g->delivered_slot + 1 >= g->configuration.first);
 	put_bool(configuration, "settled", g->settled);
+	put_bool(configuration, "all_lead", g->configuration.all_lead);
 	(void)json_object_set_new(configuration, "voters", voters);
 	return configuration;
 }
@@ -158,6 +159,7 @@ group_of(const struct loop_snapshot *s, const struct node_group_status *g)
 	put(group, "number", g->group);
 	put_text(group, "uuid", uuid);
 	put_leader(group, g->leader);
+	put_bool(group, "all_lead", g->all_lead);
 	(void)json_object_set_new(group, "configuration", configuration_of(g));
 	put(group, "delivered_slot", g->delivered_slot);
 	put(group, "last_index", g->last_index);

@@ -2,6 +2,7 @@
  *
  *     synodctl status [--json] [--socket PATH]
  *     synodctl node add|remove|replace NUMBER ... [--socket PATH]
+ *     synodctl group kind GROUP one-leader|all-lead [--socket PATH]
  *     synodctl key new|show|add|remove FILE ...
  *
  * Exits with 0; 1 when synodd cannot be reached or answers with an error; 2 when
@@ -15,12 +16,14 @@
 #include <string.h>
 
 #include "dpdk/ask.h"
+#include "dpdk/group_command.h"
 #include "dpdk/key_command.h"
 #include "dpdk/node_command.h"
 
 static const char usage[] =
 	"usage: synodctl status [--json] [--socket PATH]\n"
 	"       synodctl node add|remove|replace NUMBER ... [--socket PATH]\n"
+	"       synodctl group kind GROUP one-leader|all-lead [--socket PATH]\n"
 	"       synodctl key new|show|add|remove FILE ...\n"
 	"       synodctl --help | --version\n"
 	"\n"
@@ -82,7 +85,9 @@ print_groups(const json_t *status)
 	{
 		const json_t *leader = json_object_get(g, "leader");
 		printf("  %" PRId64 "  %s  ", ask_number(g, "number"), ask_text(g, "uuid"));
-		if (json_is_integer(leader))
+		if (ask_is_true(json_object_get(g, "configuration"), "all_lead"))
+			printf("all voters lead");
+		else if (json_is_integer(leader))
 			printf("leader node %" PRId64, (int64_t)json_integer_value(leader));
 		else
 			printf("NO LEADER");
@@ -180,6 +185,8 @@ main(int argc, char **argv)
 		return key_command(argc - 2, argv + 2);
 	if (argc > 1 && strcmp(argv[1], "node") == 0)
 		return node_command(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "group") == 0)
+		return group_command(argc - 1, argv + 1);
 
 	for (int c = getopt_long(argc, argv, "", options, NULL); c != -1;
 	     c = getopt_long(argc, argv, "", options, NULL)) {
