@@ -5,10 +5,15 @@
  *     1  messages of a node to a member that has joined
  *     2  messages of a member that has joined, to a node
  *     3  the body of a record, u8 which: a chunk, a payload's end, a row of history
+ *     4  messages of a node to another one: disks, voters, results, payloads
+ *     5  what an administrator does: u8 what, and voters, or a list of keys, or time
  *
- * For 1 and 2 a real session carries what follows: u8 stream, u8 kind, u16 bytes and a
- * body, over and over. The peer is known and its frames are in order, so that only what
- * they say can be wrong; a trap is a failure.
+ * For 1, 2 and 4 a real session carries what follows: u8 stream and group, u8 kind, u16
+ * bytes and a body, over and over. The peer is known and its frames are in order, so that
+ * only what they say can be wrong; a trap is a failure. Consensus is left out of 4: a node
+ * whose key is listed may break it, and fuzz_paxos.c has the decoder. Other records than
+ * those of 3 are written by this very code and guarded by a checksum: a wrong one is ours,
+ * and traps.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +46,8 @@ struct stage {
 	struct wire *peer;
 	int session;
 	bool joined;
+	bool peer_is_node;
+	bool over; /* the node has said its last word */
 	uint64_t now_ns;
 	uint64_t timer_ns;
 	uint64_t durable;
@@ -86,6 +93,8 @@ node_emits(void *context, const struct node_output *out)
 		stage.timer_ns = out->at_ns;
 	if (out->kind == NODE_OUT_LOG)
 		stage.durable = out->lsn;
+	if (out->kind == NODE_OUT_DIVERGED || out->kind == NODE_OUT_OUTDATED)
+		stage.over = true;
 }
 
 static void
@@ -105,8 +114,10 @@ node_feed_in(struct node_input in)
 	uint64_t told = stage.durable;
 
 	in.now_ns = stage.now_ns;
+	if (stage.over)
+		return;
 	node_step(stage.node, &in, &sink);
-	for (uint32_t i = 0; i < 64 && told != stage.durable; i++) {
+	for (uint32_t i = 0; i < 64 && told != stage.durable && !stage.over; i++) {
 		told = stage.durable;
 		node_step(stage.node,
 			  &(struct node_input){
@@ -206,6 +217,16 @@ say_join(void)
 	say(WIRE_CONTROL, &m);
 }
 
+/* Another node's part, which comes before all else: its disk, and it takes this one's. */
+static void
+say_disk(void)
+{
+	say(WIRE_CONTROL, &(struct protocol_message){.kind = PROTOCOL_DISK,
+						     .incarnation = 9,
+						     .flags = PROTOCOL_DISK_TAKEN,
+						     .uuid = {7}});
+}
+
 /* A member's part. */
 static void
 play_member(const struct protocol_message *m)
@@ -232,7 +253,9 @@ peer_reads(void)
 
 	while (wire_next_event(stage.peer, &e)) {
 		stage.session = e.session;
-		if (e.kind == WIRE_OPENED && stage.node != NULL) {
+		if (e.kind == WIRE_OPENED && stage.peer_is_node)
+			say_disk();
+		else if (e.kind == WIRE_OPENED && stage.node != NULL) {
 			struct protocol_message open = {.kind = PROTOCOL_OPEN};
 			memcpy(open.uuid, uuid_of_group, UUID_BYTES);
 			say(WIRE_CONTROL, &open);
@@ -242,8 +265,10 @@ peer_reads(void)
 			continue;
 		if (stage.member != NULL)
 			play_node(&m);
-		else
+		else if (!stage.peer_is_node)
 			play_member(&m);
+		else if (m.kind == PROTOCOL_DISK && (m.flags & PROTOCOL_DISK_TAKEN) != 0)
+			stage.joined = true;
 	}
 }
 
@@ -278,6 +303,7 @@ peer_begin(uint8_t kind)
 		.connect_retry_ns = 30 * MS,
 		.self = {.kind = kind, .uuid = {5}, .process = 9, .version = PROTOCOL_VERSION},
 	};
+	stage.peer_is_node = kind == WIRE_NODE && stage.node != NULL;
 
 	for (int i = 0; i < WIRE_STREAMS; i++)
 		c.stream_send_bytes[i] = c.stream_receive_bytes[i] = STREAM_BYTES;
@@ -299,6 +325,8 @@ begin(void)
 	stage.member = NULL;
 	stage.node = NULL;
 	stage.joined = false;
+	stage.over = false;
+	stage.peer_is_node = false;
 	stage.session = 0;
 	stage.durable = 0;
 	stage.first = 0;
@@ -339,13 +367,17 @@ begin_member(void)
 	must(stage.joined);
 }
 
+/* `count` nodes, of which node `self` alone votes: it leads by itself. */
 static void
-begin_node(void)
+node_boots(uint8_t count, uint8_t self)
 {
 	struct node_config c = {
-		.node_count = 1,
-		.uuid = {{1}},
-		.endpoint = {endpoint_of(1)},
+		.self = self,
+		.node_count = count,
+		.leader = self,
+		.voters = 1u << self,
+		.uuid = {{5}, {1}, {2}},
+		.endpoint = {endpoint_of(2), endpoint_of(1), endpoint_of(3)},
 		.groups_max = 2,
 		.members_max = 3,
 		.inflight_max = 8,
@@ -372,13 +404,39 @@ begin_node(void)
 	memcpy(c.epoch, epoch, EPOCH_BYTES);
 	must(node_size(&c) <= MEMORY_BYTES);
 	stage.node = node_init(memory[0], &c);
-	peer_begin(WIRE_MEMBER);
 	node_feed_in((struct node_input){.kind = NODE_IN_START,
 					 .tail = PAXOS_TAIL_CLEAN,
 					 .process = 1,
 					 .data = entropy,
 					 .bytes = sizeof entropy});
+}
+
+static void
+begin_node_for_node(void)
+{
 	struct endpoint to = endpoint_of(1);
+
+	node_boots(2, 1);
+	peer_begin(WIRE_NODE);
+	wire_connect(stage.peer, &to, NULL, stage.now_ns);
+	for (uint32_t i = 0; i < 50 && !stage.joined; i++) {
+		settle();
+		if (!stage.joined)
+			tick(5 * MS);
+	}
+	must(stage.joined);
+	node_directory_found(stage.node, uuid_of_group);
+	tick(5 * MS);
+	settle();
+}
+
+static void
+begin_node(void)
+{
+	struct endpoint to = endpoint_of(1);
+
+	node_boots(1, 0);
+	peer_begin(WIRE_MEMBER);
 	wire_connect(stage.peer, &to, NULL, stage.now_ns);
 	for (uint32_t i = 0; i < 50 && !stage.joined; i++) {
 		settle();
@@ -396,7 +454,7 @@ messages(struct reader *r)
 	static uint8_t frame_bytes[FRAME_BYTES_MAX];
 
 	for (uint32_t i = 0; i < MESSAGES_MAX && r->bytes > 4; i++) {
-		uint8_t stream = reader_u8(r) % WIRE_STREAMS;
+		uint8_t where = reader_u8(r);
 		uint8_t kind = reader_u8(r);
 		uint32_t bytes = reader_u16(r);
 		bytes = bytes < r->bytes ? bytes : (uint32_t)r->bytes;
@@ -404,20 +462,69 @@ messages(struct reader *r)
 		struct frame frame = {
 			.frame_bytes = FRAME_HEADER_BYTES + bytes,
 			.kind = kind,
-			.group = 1,
+			.group = where < 128 ? 1 : where % 4,
 			.incarnation = stage.member != NULL ? INCARNATION : 2,
 		};
+		if (stage.peer_is_node && kind < PROTOCOL_OPEN)
+			frame.kind = PROTOCOL_OPEN + kind % (PROTOCOL_END - PROTOCOL_OPEN);
 		memcpy(frame.epoch, epoch, EPOCH_BYTES);
 		memcpy(frame_bytes + FRAME_HEADER_BYTES, reader_take(r, bytes), bytes);
 		frame_encode(&frame, frame_bytes);
 		struct wire_slice slice = {.data = frame_bytes, .bytes = frame.frame_bytes};
-		wire_send(stage.peer, stage.session, (enum wire_stream)stream, &slice, 1, 0);
+		wire_send(stage.peer, stage.session, (enum wire_stream)(where % WIRE_STREAMS),
+			  &slice, 1, 0);
 		settle();
 		if (i % 8 == 7)
 			tick(20 * MS);
 	}
 	tick(40 * MS);
 	settle();
+}
+
+static void
+list_keys(struct reader *r)
+{
+	static struct node_key keys[NODE_KEYS_MAX];
+	uint32_t count = reader_u8(r) % 8;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct node_key *k = &keys[i];
+		*k = (struct node_key){.node = reader_u8(r) & 1, .uuid = {reader_u8(r)}};
+		k->group_count = reader_u8(r) % (NODE_KEY_GROUPS_MAX + 1);
+		memset(k->key, reader_u8(r), sizeof k->key);
+		for (uint32_t g = 0; g < k->group_count; g++)
+			k->group[g][0] = reader_u8(r);
+	}
+	node_feed_in((struct node_input){.kind = NODE_IN_KEYS, .keys = keys, .key_count = count});
+}
+
+/* An administrator has no way to make a node trap, whatever he asks for and when. */
+static void
+administer(struct reader *r)
+{
+	struct node_input voters = {.kind = NODE_IN_VOTERS};
+
+	for (uint32_t i = 0; i < MESSAGES_MAX && r->bytes > 0; i++) {
+		switch (reader_u8(r) % 4) {
+		case 0:
+			voters.voters = reader_u8(r);
+			voters.number = reader_u8(r);
+			node_feed_in(voters);
+			break;
+		case 1:
+			voters.voters = reader_u32(r);
+			voters.number = reader_u64(r);
+			node_feed_in(voters);
+			break;
+		case 2:
+			list_keys(r);
+			break;
+		default:
+			tick(reader_u8(r) * MS);
+			break;
+		}
+		settle();
+	}
 }
 
 static void
@@ -493,7 +600,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		begin_node();
 	else if (data[0] == 3)
 		one_record(&r);
-	if (data[0] == 1 || data[0] == 2)
+	else if (data[0] == 4 || data[0] == 5)
+		begin_node_for_node();
+	if (data[0] == 1 || data[0] == 2 || data[0] == 4)
 		messages(&r);
+	if (data[0] == 5)
+		administer(&r);
 	return 0;
 }
