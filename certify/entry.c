@@ -306,6 +306,13 @@ spread_valid(const struct entry_submit *s)
 }
 
 static void
+check_sequence(struct reader *r, uint64_t sequence, uint64_t floor)
+{
+	if (floor == 0 || floor > sequence || sequence > SEQUENCE_MAX)
+		r->bad = true;
+}
+
+static void
 read_submit(struct reader *r, struct entry_submit *s)
 {
 	const uint32_t known = SUBMIT_FENCE | SUBMIT_EMPTY | SUBMIT_NOT_COMMITTED | SUBMIT_SPREAD;
@@ -315,7 +322,8 @@ read_submit(struct reader *r, struct entry_submit *s)
 	s->sequence = reader_u64(r);
 	s->floor = reader_u64(r);
 	s->flags = reader_u32(r);
-	if (s->floor == 0 || s->floor > s->sequence || (s->flags & ~known) != 0)
+	check_sequence(r, s->sequence, s->floor);
+	if ((s->flags & ~known) != 0)
 		r->bad = true;
 	read_gtid_spec(r, s);
 	read_snapshot(r, &s->snapshot);
@@ -370,7 +378,7 @@ read_progress(struct reader *r, struct entry_progress *p)
 	p->mark_low = reader_u64(r);
 	p->committed = reader_u64(r);
 	p->ready = reader_u8(r);
-	if (p->ready > 1)
+	if (p->ready > 1 || p->floor > SEQUENCE_MAX)
 		r->bad = true;
 }
 
@@ -435,6 +443,7 @@ read_body(struct reader *r, struct entry *e)
 		e->abandon.session = reader_u64(r);
 		e->abandon.sequence = reader_u64(r);
 		e->abandon.floor = reader_u64(r);
+		check_sequence(r, e->abandon.sequence, e->abandon.floor);
 		break;
 	case ENTRY_PROGRESS:
 		read_progress(r, &e->progress);

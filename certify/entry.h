@@ -41,6 +41,7 @@
 #define SNAPSHOT_RANGE_BYTES 16
 #define GROUP_MEMBERS_MAX    64
 #define GROUP_INFLIGHT_MAX   4096
+#define SEQUENCE_MAX         (UINT64_MAX / 2) /* no member comes there: windows never wrap */
 
 /* The hash's top bit is kept for shared locks to come: a hash that has it set
  * is of a version that this one must not judge, so it does not decode. */

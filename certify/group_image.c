@@ -189,7 +189,8 @@ read_member(struct group *g, struct reader *r)
 	reader_raw(r, m->nonce, NONCE_BYTES);
 	bool alive = m->state == MEMBER_RECOVERING || m->state == MEMBER_ONLINE;
 	if (m->state == MEMBER_NONE || m->state > MEMBER_EXPELLED || alive != (m->ended == 0) ||
-	    m->incarnation == 0 || m->incarnation > g->applied || m->floor == 0)
+	    m->incarnation == 0 || m->incarnation > g->applied || m->floor == 0 ||
+	    m->floor > SEQUENCE_MAX)
 		r->bad = true;
 	g->living[slot] = alive ? m->incarnation : 0;
 }

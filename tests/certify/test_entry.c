@@ -252,3 +252,31 @@ Test(certify_entry, any_bytes_are_survived)
 	}
 	cr_assert(taken > 0 && taken < 20000);
 }
+
+/* The windows of sequences are counted from the floor up: at the end of the numbers they
+ * would wrap, and an image that holds such a member could not be read by anybody. */
+Test(certify_entry, sequences_stay_far_from_the_end_of_the_numbers)
+{
+	static const uint64_t far = UINT64_MAX;
+	const struct entry bad[] = {
+		{.kind = ENTRY_ABANDON, .abandon = {5, 6, far, 1}},
+		{.kind = ENTRY_ABANDON, .abandon = {5, 6, 7, 8}},
+		{.kind = ENTRY_ABANDON, .abandon = {5, 6, 7, 0}},
+		{.kind = ENTRY_PROGRESS, .progress = {5, far, 70, 71, 1}},
+		{.kind = ENTRY_SUBMIT,
+		 .submit = {.incarnation = 2,
+			    .sequence = far,
+			    .floor = 1,
+			    .flags = SUBMIT_EMPTY,
+			    .gtid_spec = GTID_AUTOMATIC}},
+	};
+	uint8_t bytes[256];
+	struct entry decoded;
+
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		struct writer w = writer_over(bytes, sizeof bytes);
+		entry_encode(&bad[i], &w);
+		cr_assert(!w.bad);
+		cr_assert_not(entry_decode(&decoded, bytes, w.bytes), "entry %zu", i);
+	}
+}
