@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""All voters lead: members at every node, and the switch to one leader and back, under load.
+"""All voters lead under load: an owner is killed, members hang on several nodes, one leads and all again.
 
 test_all_lead.py SYNODD SYNODCTL MEMBER_LOAD
 """
@@ -38,16 +38,8 @@ def test_refused(appliance):
               f'group {" ".join(map(str, words))}: {done.stderr.splitlines()[0]}')
 
 
-def spread(appliance, members):
-    """Each at another node: so its first entry in `nodes`, which leads as well as any."""
-    for i, member in enumerate(members[1:], 1):
-        turned = appliance.addresses[i:] + appliance.addresses[:i]
-        member.start(nodes=','.join(turned))
-        check(member.started(), f'member {i + 1} joined')
-    wait_online(members)
-    attached = {m['attached_to'] for m in group(appliance, 0)['members']}
-    check(len(attached) > 1, f'members hang on nodes {sorted(attached)}')
-    return attached
+def attached(appliance):
+    return {m['attached_to'] for m in group(appliance, 0)['members']}
 
 
 def under_load(members, seconds, what, during):
@@ -69,6 +61,27 @@ def test_switch(appliance, members):
     settle(members)
 
 
+def test_owner_killed(appliance, members):
+    """Whose slots all wait for; the members that hang on it go to the one that leads then."""
+    def kill(after_s):
+        time.sleep(after_s)
+        appliance.kill(0)
+    under_load(members, 4, 'node 0 is killed', kill)
+    wait_for(lambda: leader_of(appliance, (1, 2)) is not None, 'one of the others leads alone')
+    check(not any(group(appliance, n)['configuration']['all_lead'] for n in (1, 2)), 'as status says')
+    settle(members)
+    appliance.start(0)
+    wait_for(lambda: all_lead(appliance), 'all lead when it is back', within_s=40)
+
+
+def test_several_nodes(appliance, members):
+    """Members stay where they went to; a new one begins at node 0, which leads as well."""
+    members[2].start()
+    check(members[2].started(), 'member 3 joined')
+    wait_online(members)
+    check(len(attached(appliance)) > 1, f'members hang on nodes {sorted(attached(appliance))}')
+
+
 def main():
     synodd, synodctl, program = sys.argv[1:4]
     with Bridge(3 + MEMBERS) as net, Appliance(net, synodd, synodctl, seal='none') as appliance:
@@ -79,14 +92,17 @@ def main():
         for number in range(3):
             appliance.start(number, '--format')
         wait_for(lambda: leader_of(appliance) is not None, 'the nodes have a leader')
-        members[0].start(bootstrap=1)
-        check(members[0].started(), 'member 1 joined')
+        for i, member in enumerate(members[:2]):
+            member.start(bootstrap=int(i == 0))
+            check(member.started(), f'member {i + 1} joined')
+        wait_online(members[:2])
         test_refused(appliance)
         done = kind(appliance, 1, 'all-lead')
         check(done.returncode == 0, f'group kind 1 all-lead: {done.stdout.splitlines()[-1:]}')
         wait_for(lambda: all_lead(appliance), 'every node leads')
         check('all voters lead' in appliance.ask(0).stdout, 'status says so')
-        spread(appliance, members)
+        test_owner_killed(appliance, members[:2])
+        test_several_nodes(appliance, members)
         test_switch(appliance, members)
 
 
