@@ -303,17 +303,10 @@ recover_finish(struct paxos_replica *r)
 		vote_again(r);
 }
 
-/* Time alone has to do: those who would know do not answer. */
-void
-recover_trust(struct paxos_replica *r)
-{
-	must(!r->voting);
-	must(r->may_trust_tail);
-	vote_again(r);
-}
-
+/* Those that others said somebody had made, too: who asks for one of them finds it made,
+ * and is answered without another record. */
 static void
-adopt(struct paxos_replica *r)
+log_promises(struct paxos_replica *r)
 {
 	struct paxos_message record = {.kind = PAXOS_RECORD_PROMISE,
 				       .ballot = r->promised,
@@ -322,6 +315,22 @@ adopt(struct paxos_replica *r)
 				       .value = no_value};
 
 	emit_log(r, &record);
+}
+
+/* Time alone has to do: those who would know do not answer. */
+void
+recover_trust(struct paxos_replica *r)
+{
+	must(!r->voting);
+	must(r->may_trust_tail);
+	log_promises(r);
+	vote_again(r);
+}
+
+static void
+adopt(struct paxos_replica *r)
+{
+	log_promises(r);
 	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
 		struct paxos_report *report = &r->report[slot & WINDOW_MASK];
 		struct paxos_slot *w = window_find(r, slot);

@@ -536,6 +536,25 @@ Test(paxos_trace, a_cut_tail_is_trusted_after_its_time_and_a_rotten_one_never)
 	cr_assert(!votes_alone(PAXOS_TAIL_ROTTEN, 900 * MS));
 }
 
+/* A voter in doubt was told of a promise, to a candidate that is still at it, and then time
+ * alone ends the doubt: it promises that ballot, and must have it on disk. */
+Test(paxos_trace, a_promise_told_to_one_whom_time_ends_is_logged)
+{
+	struct cluster_config untraced = three;
+	untraced.trace = false;
+	untraced.tail_trust_ns = 3 * MS;
+	for (uint64_t ms = 0; ms < 12; ms++) {
+		struct cluster *c = started(&untraced);
+		cluster_crash(c, 0);
+		cluster_crash(c, 2);
+		cluster_run(c, (20 + ms) * MS);
+		cluster_restart(c, 2, PAXOS_TAIL_CUT);
+		cluster_run(c, 20 * MS);
+		cr_assert_null(cluster_failure(c), "%s", cluster_failure(c));
+		cluster_free(c);
+	}
+}
+
 /* A hole took everything from a voter's log, its promise and its START too. Until the one
  * to whom it promised answers, it accepts nothing that it had promised not to. */
 Test(paxos_trace, a_promise_in_a_hole_is_asked_for)
