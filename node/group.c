@@ -277,14 +277,18 @@ out_send(struct node *n, struct node_group *g, const struct paxos_output_item *i
 		.incarnation = n->process,
 	};
 
-	if (session == NODE_NO_SESSION)
+	if (session == NODE_NO_SESSION || (n->full_to >> item->to & 1))
 		return; /* as if lost: the replica's timers send it again */
 	memcpy(header.epoch, n->config.epoch, EPOCH_BYTES);
 	frame_encode(&header, frame);
-	/* No room is a loss too; the consensus stream holds a whole horizon. */
-	wire_send(n->wire, session, WIRE_CONSENSUS,
-		  &(struct wire_slice){.data = frame, .bytes = header.frame_bytes}, 1,
-		  item->after_lsn);
+	/* No room is a loss too; the consensus stream holds a whole horizon. What comes behind
+	 * in the same step is lost with it: who asks for reports asks next for those behind
+	 * the last that came, and small ones that found room behind large ones that did not
+	 * would hide these for ever (seed 7077). */
+	if (!wire_send(n->wire, session, WIRE_CONSENSUS,
+		       &(struct wire_slice){.data = frame, .bytes = header.frame_bytes}, 1,
+		       item->after_lsn))
+		n->full_to |= 1u << item->to;
 }
 
 static void
@@ -399,6 +403,7 @@ node_group_paxos(struct node *n, struct node_group *g, const struct paxos_input 
 		out->count = 0;
 		out->more = false;
 		out->timer_ns = UINT64_MAX;
+		n->full_to = 0;
 		paxos_step(g->replica, &in, out);
 		for (uint32_t i = 0; i < out->count; i++)
 			take_output(n, g, &out->item[i]);

@@ -359,6 +359,7 @@ struct node {
 	struct gtid_set *scratch_gtids; /* the search's */
 	uint8_t *scratch;               /* FRAME_BYTES_MAX */
 	struct paxos_output *paxos_out; /* of the replica that steps */
+	uint32_t full_to;               /* nodes whose links had no room in this step of it */
 	uint8_t *group_memory;
 	size_t group_memory_bytes; /* of one group */
 

@@ -126,7 +126,8 @@ reports_from(struct paxos_replica *r, uint8_t voter)
 	}
 	if (next == r->reports_asked[voter]) {
 		next = 0;
-		reports_forget(r, voter);
+		if (!r->voting) /* a candidate that hears nothing new begins again */
+			reports_forget(r, voter);
 	}
 	r->reports_asked[voter] = next;
 	return next;
