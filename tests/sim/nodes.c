@@ -10,6 +10,19 @@ struct node_scope {
 	uint8_t node;
 };
 
+/* The least that node_config allows: more entries than a replay may meet behind the last row of
+ * results. Each slot in flight may hold a report of every member besides what they submit. */
+static uint32_t
+in_flight(const struct sim *s)
+{
+	uint32_t entries = 2 * s->swarm.horizon * (s->server_count + 4);
+	uint32_t power = 32;
+
+	while (power < entries)
+		power *= 2;
+	return power;
+}
+
 void
 sim_node_setup(struct sim *s, uint8_t node)
 {
@@ -28,7 +41,7 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->members_max = s->server_count + 1;
 	c->inflight_max = s->swarm.inflight_max;
 	c->index_hashes_max = s->swarm.index_hashes_max;
-	c->results_max = s->swarm.short_memory ? 32 : 8192;
+	c->results_max = s->swarm.short_memory ? in_flight(s) : 8192;
 	c->history_row = s->swarm.history_row;
 	c->history_links = 4;
 	c->history_blocks = 256;
