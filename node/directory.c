@@ -1,10 +1,10 @@
 /*
  * Which groups there are, who votes in them, and whether one leads or all. Group 0 is the
  * appliance's own: its entries found groups and say who leads in them, and its configuration
- * says which nodes vote. Every other group's
- * leader copies a change of that into the group's own log, where it is in force an event
- * horizon later; the value says which of group 0's configurations it copies, so that a
- * leader that knows less than the last one does not bring back who is gone.
+ * says which nodes vote. Every other group's leader copies a change of that into the
+ * group's own log, where it is in force an event horizon later; the value says which of
+ * group 0's configurations it copies, so that a leader that knows less than the last one
+ * does not bring back who is gone.
  */
 #include "base/must.h"
 #include "node/internal.h"

@@ -92,7 +92,8 @@ struct protocol_message {
 	uint8_t reason;       /* JOINED: enum member_refusal; ENDED: enum group_view_change */
 	uint8_t verdict;      /* VERDICT: enum group_verdict */
 	uint32_t flags;       /* enum protocol_flag; ENTRY, PIECE: enum submit_flag; ATTACHED,
-			       * OFFER, CHUNK: bytes of a chunk; HELD: a bit per node */
+			       * OFFER, CHUNK: bytes of a chunk; HELD, VOTERS: a bit per node;
+			       * LEAD: 1, all are to lead */
 	uint64_t session;     /* ATTACH, ATTACHED */
 	uint64_t sequence;    /* VERDICT, OFFER, FETCH, CHUNK, HELD; ATTACH, PROGRESS: floor;
 			       * VIEW: the view's counter; PIECE: offset; DISK: durable LSN */

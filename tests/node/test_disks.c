@@ -240,6 +240,15 @@ expect_taken(void)
 	cr_assert(!refuses(1));
 }
 
+/* It is stopped, and its next life has another disk, with nothing on it. */
+static void
+renew(uint8_t node)
+{
+	stop(node);
+	end[node].bytes = 0;
+	end[node].disk++;
+}
+
 Test(node_disks, that_are_what_they_were_are_taken)
 {
 	for (int i = 0; i < 3; i++) {
@@ -296,15 +305,11 @@ drop(uint32_t voters, uint64_t number)
 Test(node_disks, a_new_one_of_a_node_that_was_dropped_is_taken)
 {
 	drop(1u << 1, 0);
-	stop(0);
-	end[0].bytes = 0;
-	end[0].disk++;
+	renew(0);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_taken();
 	drop(3, 1);
-	stop(0);
-	end[0].bytes = 0;
-	end[0].disk++;
+	renew(0);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_refused();
 }
@@ -328,9 +333,7 @@ Test(node_disks, a_new_one_is_taken_by_who_was_away)
 	uint64_t image = end[1].bytes;
 
 	drop(1u << 1, 0);
-	stop(0);
-	end[0].bytes = 0;
-	end[0].disk++;
+	renew(0);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_taken();
 	stop(1);
@@ -341,9 +344,7 @@ Test(node_disks, a_new_one_is_taken_by_who_was_away)
 
 Test(node_disks, one_that_was_made_anew_is_refused)
 {
-	stop(0);
-	end[0].bytes = 0;
-	end[0].disk++;
+	renew(0);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_refused();
 }
@@ -362,9 +363,7 @@ Test(node_disks, who_saw_them_remembers_it_after_a_restart)
 /* What repairs is taken, and from then on it is that disk, for the next life too. */
 Test(node_disks, what_repairs_is_taken)
 {
-	stop(0);
-	end[0].bytes = 0;
-	end[0].disk++;
+	renew(0);
 	live(0, PAXOS_TAIL_MISSING);
 	expect_taken();
 	stop(0);

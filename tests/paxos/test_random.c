@@ -386,14 +386,6 @@ Test(paxos_random, five_replicas_whose_kind_changes)
 	random_runs(5, KINDS_CHANGE);
 }
 
-/* Seed 6680 of an earlier commit: a leader that had left by a change, in a ballot as high as the
- * new voters', spoke on with nothing to propose, and so nobody took over from it. */
-Test(paxos_random, one_that_left_is_silent)
-{
-	struct seen seen = {0};
-	random_run(6680, 5, true, &seen);
-}
-
 Test(paxos_random, one_voter)
 {
 	struct cluster_config config = {.seed = 1, .replica_count = 1, .disk_ns = 60 * US};
