@@ -105,11 +105,17 @@ gtid_bytes_valid(struct gtid_bytes set)
 	return !c.r.bad;
 }
 
+#define SNAPSHOT_IS_BITS (UINT32_C(1) << 31)
+
 bool
 snapshot_contains(const struct snapshot *s, uint64_t index)
 {
 	if (index <= s->mark)
 		return true;
+	if (s->bit_bytes > 0) {
+		uint64_t bit = index - s->mark - 1;
+		return bit / 8 < s->bit_bytes && (s->bits[bit / 8] >> bit % 8 & 1);
+	}
 	uint32_t low = 0, high = s->range_count;
 	while (low < high) { /* the first range that does not end below index */
 		uint32_t middle = low + (high - low) / 2;
@@ -119,6 +125,24 @@ snapshot_contains(const struct snapshot *s, uint64_t index)
 			high = middle;
 	}
 	return low < s->range_count && snapshot_range(s, low).from <= index;
+}
+
+uint64_t
+snapshot_last(const struct snapshot *s)
+{
+	uint64_t last = s->mark;
+
+	if (s->range_count > 0)
+		last = snapshot_range(s, s->range_count - 1).to;
+	if (s->bit_bytes > 0) {
+		uint32_t highest = 7;
+
+		must(s->bits[s->bit_bytes - 1] != 0);
+		while ((s->bits[s->bit_bytes - 1] >> highest & 1) == 0)
+			highest--;
+		last += (uint64_t)(s->bit_bytes - 1) * 8 + highest + 1;
+	}
+	return last;
 }
 
 static struct gtid_bytes
@@ -196,10 +220,29 @@ write_join(struct writer *w, const struct entry_join *j)
 }
 
 static void
+read_bits(struct reader *r, struct snapshot *s)
+{
+	s->bit_bytes = s->range_count & ~SNAPSHOT_IS_BITS;
+	s->range_count = 0;
+	if (s->bit_bytes == 0 || s->bit_bytes > SNAPSHOT_RANGES_MAX * SNAPSHOT_RANGE_BYTES ||
+	    s->mark > UINT64_MAX - 8 * (uint64_t)s->bit_bytes)
+		r->bad = true;
+	s->bits = reader_take(r, s->bit_bytes);
+	if (!r->bad && s->bits[s->bit_bytes - 1] == 0)
+		r->bad = true;
+	if (r->bad)
+		s->bit_bytes = 0;
+}
+
+static void
 read_snapshot(struct reader *r, struct snapshot *s)
 {
 	s->mark = reader_u64(r);
 	s->range_count = reader_u32(r);
+	if (s->range_count & SNAPSHOT_IS_BITS) {
+		read_bits(r, s);
+		return;
+	}
 	if (s->range_count > SNAPSHOT_RANGES_MAX)
 		r->bad = true;
 	s->ranges = reader_take(r, (size_t)s->range_count * SNAPSHOT_RANGE_BYTES);
@@ -264,7 +307,9 @@ entry_spread_decode(struct entry_spread *spread, const uint8_t *data, size_t byt
 	spread->chunk_bytes = reader_u32(&r);
 	spread->holders = reader_u32(&r);
 	spread->hash_count = reader_u32(&r);
-	return reader_u32(&r) == 0 && reader_done(&r) &&
+	uint32_t reserved = reader_u32(&r);
+	spread->offer = reader_u64(&r);
+	return reserved == 0 && reader_done(&r) && spread->offer != 0 &&
 	       spread->bytes > (uint64_t)spread->hash_count * ENTRY_HASH_BYTES &&
 	       spread->chunk_bytes >= ENTRY_CHUNK_BYTES_MIN &&
 	       spread->chunk_bytes <= ENTRY_CHUNK_BYTES_MAX &&
@@ -276,12 +321,14 @@ entry_spread_encode(const struct entry_spread *spread, uint8_t out[ENTRY_SPREAD_
 {
 	must(spread->bytes > (uint64_t)spread->hash_count * ENTRY_HASH_BYTES);
 	must(spread->chunk_bytes % ENTRY_HASH_BYTES == 0);
+	must(spread->offer != 0);
 	bytes_put_u64(out, spread->bytes);
 	bytes_put_u64(out + 8, spread->digest);
 	bytes_put_u32(out + 16, spread->chunk_bytes);
 	bytes_put_u32(out + 20, spread->holders);
 	bytes_put_u32(out + 24, spread->hash_count);
 	bytes_put_u32(out + 28, 0);
+	bytes_put_u64(out + 32, spread->offer);
 }
 
 uint32_t
@@ -315,7 +362,8 @@ check_sequence(struct reader *r, uint64_t sequence, uint64_t floor)
 static void
 read_submit(struct reader *r, struct entry_submit *s)
 {
-	const uint32_t known = SUBMIT_FENCE | SUBMIT_EMPTY | SUBMIT_NOT_COMMITTED | SUBMIT_SPREAD;
+	const uint32_t known = SUBMIT_FENCE | SUBMIT_EMPTY | SUBMIT_NOT_COMMITTED | SUBMIT_SPREAD |
+			       SUBMIT_TRUSTS_OWN;
 
 	s->incarnation = reader_u64(r);
 	s->session = reader_u64(r);
@@ -349,11 +397,62 @@ write_gtid_spec(struct writer *w, const struct entry_submit *s)
 		writer_u64(w, s->assigned.gno);
 }
 
+/* Of the ranges, written as bits; 0: they are not shorter. While a member is fed a large
+ * transaction each own one stands alone between others that it has not applied: thousands of
+ * ranges, and in every submission. */
+static uint32_t
+bits_instead(const struct snapshot *s)
+{
+	if (s->range_count < SNAPSHOT_BITS_FROM || s->range_count > SNAPSHOT_RANGES_MAX)
+		return 0;
+	uint64_t bytes = (snapshot_last(s) - s->mark + 7) / 8;
+	return bytes < (uint64_t)s->range_count * SNAPSHOT_RANGE_BYTES ? (uint32_t)bytes : 0;
+}
+
+static void
+write_bits(struct writer *w, const struct snapshot *s, uint32_t bytes)
+{
+	uint32_t range = 0;
+	uint64_t index = s->mark;
+
+	for (uint32_t i = 0; i < bytes; i++) {
+		uint32_t byte = 0;
+
+		for (uint32_t bit = 0; bit < 8; bit++) {
+			index++;
+			if (range < s->range_count && index > snapshot_range(s, range).to)
+				range++;
+			if (range < s->range_count && index >= snapshot_range(s, range).from)
+				byte |= 1u << bit;
+		}
+		writer_u8(w, (uint8_t)byte);
+	}
+}
+
+static void
+write_snapshot(struct writer *w, const struct snapshot *s)
+{
+	uint32_t bytes = bits_instead(s);
+
+	must(s->range_count <= SNAPSHOT_RANGES_MAX);
+	must(s->range_count == 0 || s->bit_bytes == 0);
+	writer_u64(w, s->mark);
+	if (s->bit_bytes > 0) {
+		writer_u32(w, SNAPSHOT_IS_BITS | s->bit_bytes);
+		writer_raw(w, s->bits, s->bit_bytes);
+	} else if (bytes > 0) {
+		writer_u32(w, SNAPSHOT_IS_BITS | bytes);
+		write_bits(w, s, bytes);
+	} else {
+		writer_u32(w, s->range_count);
+		writer_raw(w, s->ranges, (size_t)s->range_count * SNAPSHOT_RANGE_BYTES);
+	}
+}
+
 static void
 write_submit(struct writer *w, const struct entry_submit *s)
 {
 	must(s->floor > 0 && s->floor <= s->sequence);
-	must(s->snapshot.range_count <= SNAPSHOT_RANGES_MAX);
 	must(!(s->flags & SUBMIT_EMPTY) || s->hash_count == 0);
 	writer_u64(w, s->incarnation);
 	writer_u64(w, s->session);
@@ -361,9 +460,7 @@ write_submit(struct writer *w, const struct entry_submit *s)
 	writer_u64(w, s->floor);
 	writer_u32(w, s->flags);
 	write_gtid_spec(w, s);
-	writer_u64(w, s->snapshot.mark);
-	writer_u32(w, s->snapshot.range_count);
-	writer_raw(w, s->snapshot.ranges, (size_t)s->snapshot.range_count * SNAPSHOT_RANGE_BYTES);
+	write_snapshot(w, &s->snapshot);
 	writer_u32(w, s->hash_count);
 	writer_raw(w, s->hashes, (size_t)s->hash_count * ENTRY_HASH_BYTES);
 	writer_u32(w, s->payload_bytes);
@@ -399,14 +496,14 @@ read_expel(struct reader *r, struct entry_expel *x)
 	x->incarnation = reader_u64(r);
 	x->session = reader_u64(r);
 	x->reason = reader_u8(r);
-	if (x->reason < EXPEL_SILENT || x->reason > EXPEL_ADMIN)
+	if (x->reason < EXPEL_SILENT || x->reason > EXPEL_DIVERGED)
 		r->bad = true;
 }
 
 static void
 write_expel(struct writer *w, const struct entry_expel *x)
 {
-	must(x->reason >= EXPEL_SILENT && x->reason <= EXPEL_ADMIN);
+	must(x->reason >= EXPEL_SILENT && x->reason <= EXPEL_DIVERGED);
 	writer_u64(w, x->incarnation);
 	writer_u64(w, x->session);
 	writer_u8(w, x->reason);
@@ -417,6 +514,7 @@ read_body(struct reader *r, struct entry *e)
 {
 	switch (e->kind) {
 	case ENTRY_NOOP:
+	case ENTRY_CLOSE:
 		break;
 	case ENTRY_CREATE:
 		read_create(r, &e->create);
@@ -443,6 +541,7 @@ read_body(struct reader *r, struct entry *e)
 		e->abandon.session = reader_u64(r);
 		e->abandon.sequence = reader_u64(r);
 		e->abandon.floor = reader_u64(r);
+		e->abandon.offer = reader_u64(r);
 		check_sequence(r, e->abandon.sequence, e->abandon.floor);
 		break;
 	case ENTRY_PROGRESS:
@@ -459,7 +558,7 @@ entry_decode(struct entry *e, const uint8_t *data, size_t bytes)
 {
 	if (bytes == 0 || bytes > ENTRY_BYTES_MAX)
 		return false;
-	if (data[0] < ENTRY_NOOP || data[0] > ENTRY_HORIZON)
+	if (data[0] < ENTRY_NOOP || data[0] > ENTRY_CLOSE)
 		return false;
 	memset(e, 0, sizeof *e);
 	e->kind = (enum entry_kind)data[0];
@@ -473,6 +572,7 @@ write_body(const struct entry *e, struct writer *w)
 {
 	switch (e->kind) {
 	case ENTRY_NOOP:
+	case ENTRY_CLOSE:
 		break;
 	case ENTRY_CREATE:
 		write_create(w, &e->create);
@@ -499,6 +599,7 @@ write_body(const struct entry *e, struct writer *w)
 		writer_u64(w, e->abandon.session);
 		writer_u64(w, e->abandon.sequence);
 		writer_u64(w, e->abandon.floor);
+		writer_u64(w, e->abandon.offer);
 		break;
 	case ENTRY_PROGRESS:
 		write_progress(w, &e->progress);
@@ -512,7 +613,7 @@ write_body(const struct entry *e, struct writer *w)
 void
 entry_encode(const struct entry *e, struct writer *w)
 {
-	must(e->kind >= ENTRY_NOOP && e->kind <= ENTRY_HORIZON);
+	must(e->kind >= ENTRY_NOOP && e->kind <= ENTRY_CLOSE);
 	size_t begin = w->bytes;
 	writer_u8(w, (uint8_t)e->kind);
 	write_body(e, w);

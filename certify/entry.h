@@ -10,7 +10,9 @@
  * The format, little-endian, without padding: one byte of kind, then the
  * fields in the order of the structs below; a string is its length (1 byte)
  * and its bytes; a GTID set, the ranges, the hashes and the payload are a u32
- * and their bytes. Nothing may follow.
+ * and their bytes. Nothing may follow. Of a snapshot that has many short ranges
+ * a bit for each index above the mark is written instead, where that is shorter: the
+ * u32 is then the bytes of these, and its top bit is set.
  *
  * Never      interprets an entry against a state; that is certify/group.h.
  * Ownership  entry_decode() yields views into the bytes it was given; they
@@ -90,12 +92,16 @@ struct gtid_cursor gtid_cursor_over(struct gtid_bytes set);
 bool gtid_cursor_next(struct gtid_cursor *c); /* false at the end, or bad */
 bool gtid_bytes_valid(struct gtid_bytes set);
 
-/* What a transaction had seen: every index up to the mark, and the ranges. */
+/* What a transaction had seen: every index up to the mark, and the ranges or the bits. */
 struct snapshot {
 	uint64_t mark;
 	uint32_t range_count;
 	const uint8_t *ranges; /* (u64 from, u64 to) inclusive, ascending, apart, above the mark */
+	uint32_t bit_bytes;    /* 0: there are ranges, or nothing */
+	const uint8_t *bits;   /* lowest first, from mark + 1 on; the last byte is not 0 */
 };
+
+#define SNAPSHOT_BITS_FROM 5 /* ranges; fewer are written as such */
 
 struct snapshot_range {
 	uint64_t from;
@@ -110,6 +116,7 @@ snapshot_range(const struct snapshot *s, uint32_t i)
 }
 
 bool snapshot_contains(const struct snapshot *s, uint64_t index);
+uint64_t snapshot_last(const struct snapshot *s); /* the highest that it contains */
 
 enum entry_kind {
 	ENTRY_NOOP = 1,
@@ -122,6 +129,7 @@ enum entry_kind {
 	ENTRY_ABANDON = 8,
 	ENTRY_PROGRESS = 9,
 	ENTRY_HORIZON = 10,
+	ENTRY_CLOSE = 11, /* nobody joins any more; void while a member lives */
 };
 
 /* What must be equal on every node for verdicts to be. */
@@ -163,6 +171,7 @@ enum expel_reason {
 	EXPEL_SILENT = 1,
 	EXPEL_LAG = 2,
 	EXPEL_ADMIN = 3,
+	EXPEL_DIVERGED = 4, /* what it committed is not what was ordered */
 };
 
 struct entry_expel {
@@ -194,20 +203,35 @@ enum submit_flag {
 	/* The payload went ahead, in chunks, to the logs of a majority; the field
 	 * holds a struct entry_spread instead. A large write set went in front of it. */
 	SUBMIT_SPREAD = 8,
+	/* The same-origin rule: when the snapshot was taken, every own transaction from the
+	 * floor on that was accepted, or may be, held its row locks. What those with lower
+	 * sequences wrote is then no conflict, though the snapshot lacks it: two-phase
+	 * locking let both have the row, as two children have their parent's. */
+	SUBMIT_TRUSTS_OWN = 16,
 };
 
 /* What stands in the place of a payload that was spread. Its name is (incarnation,
- * sequence). What was spread is the write set's hashes, where they were too many for
- * the entry, and then the payload; no hash lies in two chunks. */
+ * offer): it goes to the nodes before its transaction has a sequence, which would hold
+ * the window of all others for as long as that takes. What was spread is the write set's
+ * hashes, where they were too many for the entry, and then the payload; no hash lies in
+ * two chunks.
+ *
+ * An offer is its lane, the lowest bit, below a number that rises in it: one is open in
+ * each lane at a time. Whatever entry names one and decides ends it, and all below it in
+ * its lane. So the group remembers two numbers, however long one takes, and however many
+ * pass beside it. */
+#define ENTRY_OFFER_LANES 2
+
 struct entry_spread {
 	uint64_t bytes;       /* of both, more than the hashes' */
 	uint64_t digest;      /* 0, and over each chunk: hash_bytes(chunk, digest so far) */
 	uint32_t chunk_bytes; /* of each but the last, a multiple of ENTRY_HASH_BYTES */
 	uint32_t holders;     /* a bit per node that has all of it on disk */
 	uint32_t hash_count;  /* in front; 0: the write set is the entry's own */
+	uint64_t offer;       /* not 0 */
 };
 
-#define ENTRY_SPREAD_BYTES    32
+#define ENTRY_SPREAD_BYTES    40
 #define ENTRY_CHUNK_BYTES_MIN 256
 #define ENTRY_CHUNK_BYTES_MAX (128 * 1024)
 
@@ -237,6 +261,7 @@ struct entry_abandon {
 	uint64_t session;
 	uint64_t sequence;
 	uint64_t floor; /* as a submission's: it may be the first to say it */
+	uint64_t offer; /* of its payload, which nobody is to keep any more; 0: there is none */
 };
 
 struct entry_progress {

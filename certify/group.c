@@ -16,8 +16,14 @@
  *   - RECOVERING becomes ONLINE only when its mark has reached the horizon: what
  *     it would submit from below is refused, so it had better not be offered
  *     clients. And its own join, because views below it are not its own.
+ *   - A group is closed by an entry, and dropped by one of another log (node/). A join
+ *     that is ordered between the two would be of a group that is gone: so closing is void
+ *     while a member lives, and behind it joins are.
  *   - Only ONLINE members hold the horizon: one that recovers for an hour would
  *     fill the index for all.
+ *   - A force ends all. The lost may have told a member of transactions that are not
+ *     in this order: its mark is about another one, and so are the outcomes that it
+ *     was told. A join compares what it has executed.
  */
 #include "base/hash.h"
 #include "base/must.h"
@@ -39,7 +45,7 @@ config_valid(const struct group_config *c)
 static size_t
 servers_of(const struct group_config *c)
 {
-	return (size_t)SERVERS_PER_MEMBER * c->members_max;
+	return (size_t)GROUP_SLOTS_PER_MEMBER * c->members_max;
 }
 
 size_t
@@ -146,7 +152,7 @@ group_take_config(struct group *g, const struct group_config *config)
 static bool
 create(struct group *g, const struct entry_create *c)
 {
-	if (g->created)
+	if (g->created || g->closed)
 		return false;
 	if (gtid_set_decode(g->executed, c->executed) != GTID_SET_ADDED) {
 		gtid_set_clear(g->executed);
@@ -178,7 +184,7 @@ join_refusal(const struct group *g, const struct entry_join *j, uint32_t slot)
 {
 	uint64_t last = slot == NO_SLOT ? 0 : g->member[slot].incarnation;
 	uint32_t others = alive_count(g);
-	if (!g->created)
+	if (!g->created || g->closed)
 		return GROUP_JOIN_NO_GROUP;
 	if (memcmp(j->server_uuid, g->uuid, UUID_BYTES) == 0)
 		return GROUP_JOIN_IS_GROUP_UUID;
@@ -304,11 +310,21 @@ apply_horizon(struct group *g, const struct entry_horizon *h)
 	g->effect.horizon = h->index;
 }
 
+static void
+apply_close(struct group *g)
+{
+	if (g->closed || alive_count(g) > 0)
+		return;
+	g->closed = true;
+	g->effect.kind = GROUP_CLOSED;
+}
+
 /* Applies an entry at once, or starts the job; true: done. */
 static bool
 apply(struct group *g, const struct entry *e)
 {
-	if (!g->created && e->kind != ENTRY_CREATE && e->kind != ENTRY_JOIN)
+	if (!g->created && e->kind != ENTRY_CREATE && e->kind != ENTRY_JOIN &&
+	    e->kind != ENTRY_CLOSE)
 		return true;
 	switch (e->kind) {
 	case ENTRY_NOOP:
@@ -340,8 +356,39 @@ apply(struct group *g, const struct entry *e)
 	case ENTRY_HORIZON:
 		apply_horizon(g, &e->horizon);
 		break;
+	case ENTRY_CLOSE:
+		apply_close(g);
+		break;
 	}
 	return true;
+}
+
+void
+group_fork(struct group *g, uint32_t epoch)
+{
+	uint64_t part[2] = {g->applied, epoch};
+
+	must(!g->busy);
+	must(!group_image_closing(g));
+	must(epoch < GROUP_EPOCHS_MAX);
+	if (epoch <= g->epoch)
+		return;
+	g->epoch = epoch;
+	g->view++; /* blocks of numbers are of a view */
+	for (uint32_t i = 0; i < g->servers; i++) {
+		if (g->living[i] == 0)
+			continue;
+		g->member[i].state = MEMBER_EXPELLED;
+		g->member[i].ended = g->applied;
+		g->living[i] = 0;
+	}
+	g->digest = hash_bytes(part, sizeof part, g->digest);
+}
+
+uint32_t
+group_epoch(const struct group *g)
+{
+	return g->epoch;
 }
 
 static void
@@ -349,7 +396,7 @@ fold_effect(struct group *g)
 {
 	const struct group_effect *f = &g->effect;
 	const struct group_outcome *o = &f->outcome;
-	uint64_t part[22] = {f->index,
+	uint64_t part[23] = {f->index,
 			     (uint64_t)f->kind << 24 | (uint64_t)f->verdict << 16 |
 				     (uint64_t)f->repeated << 8 | f->change,
 			     (uint64_t)f->reason << 32 | f->node,
@@ -368,6 +415,7 @@ fold_effect(struct group *g)
 			     index_count(g->index)};
 	memcpy(&part[16], o->gtid.source.uuid, UUID_BYTES);
 	memcpy(&part[18], o->gtid.source.tag, TAG_BYTES_MAX);
+	part[22] = g->sum;
 	g->digest = hash_bytes(part, sizeof part, g->digest);
 }
 
@@ -402,6 +450,10 @@ group_apply_step(struct group *g, uint32_t budget_hashes)
 			return GROUP_MORE;
 		if (answer == CERTIFY_HASHES)
 			return GROUP_HASHES;
+		if (answer == CERTIFY_OWN) {
+			certify_own(&g->job, g->own, group_submit_own(g, &g->entry.submit));
+			return GROUP_MORE;
+		}
 		group_submit_end(g, &g->entry.submit, answer);
 	}
 	finish(g);
@@ -444,9 +496,21 @@ group_sweep(struct group *g, uint32_t budget_slots)
 }
 
 bool
+group_sweep_due(const struct group *g)
+{
+	return index_sweep_due(g->index);
+}
+
+bool
 group_created(const struct group *g)
 {
 	return g->created;
+}
+
+bool
+group_closed(const struct group *g)
+{
+	return g->closed;
 }
 
 const uint8_t *
@@ -495,6 +559,30 @@ uint64_t
 group_digest(const struct group *g)
 {
 	return g->digest;
+}
+
+uint64_t
+group_sum(const struct group *g)
+{
+	return g->sum;
+}
+
+uint64_t
+group_content(const uint8_t *payload, uint64_t bytes)
+{
+	return bytes > 0 ? hash_bytes(payload, bytes, 0) : 0;
+}
+
+uint64_t
+group_sum_term(uint64_t index, const struct gtid *gtid, uint64_t content)
+{
+	const struct gtid_source *source = &gtid->source;
+	uint64_t part[4 + (UUID_BYTES + TAG_BYTES_MAX) / 8] = {index, gtid->gno, content,
+							       source->tag_bytes};
+
+	memcpy(&part[4], source->uuid, UUID_BYTES);
+	memcpy(&part[4 + UUID_BYTES / 8], source->tag, source->tag_bytes);
+	return hash_bytes(part, sizeof part, 0);
 }
 
 uint64_t

@@ -40,6 +40,9 @@
 #include "certify/entry.h"
 #include "certify/gtid.h"
 
+/* Of its own transactions, a submission vouches for so many that came before it. */
+#define GROUP_OWN_MAX 256
+
 struct group;
 
 enum group_step {
@@ -86,7 +89,8 @@ struct group_member {
 	uint64_t floor;       /* highest logged; sequences start at 1, so does it */
 	uint64_t mark_low;
 	uint64_t committed;
-	uint32_t node; /* of the last ATTACH */
+	uint64_t offer_ended[ENTRY_OFFER_LANES]; /* in each lane, the highest; 0 none */
+	uint32_t node;                           /* of the last ATTACH */
 	uint32_t mysql_version;
 	uint32_t flags;
 	uint16_t port;
@@ -103,6 +107,7 @@ enum group_effect_kind {
 	GROUP_VIEW = 3,    /* of JOIN, LEAVE, EXPEL, ATTACH, PROGRESS to ONLINE */
 	GROUP_HORIZON = 4,
 	GROUP_CREATED = 5,
+	GROUP_CLOSED = 6, /* for good */
 };
 
 enum group_view_change {
@@ -116,7 +121,7 @@ enum group_view_change {
 };
 
 enum group_join_reason {
-	GROUP_JOIN_NO_GROUP = 1,     /* nobody created it */
+	GROUP_JOIN_NO_GROUP = 1,     /* nobody created it, or it is closed */
 	GROUP_JOIN_NOT_LAST = 2,     /* last_incarnation is not: `incarnation` is, 0 none */
 	GROUP_JOIN_NO_ROOM = 3,      /* members_max are in it */
 	GROUP_JOIN_EXTRA_GTIDS = 4,  /* it holds transactions that the group does not */
@@ -162,11 +167,31 @@ void group_hashes(struct group *g, const uint8_t *hashes, uint32_t count);
  * one or two entries ahead, it hides the misses of small write sets. */
 void group_prefetch(const struct group *g, const struct entry *e);
 
+/* A majority of the nodes was lost, and those that survived go on in another epoch, the
+ * `epoch`-th since the first one, 0: behind the last entry the lost may have had another
+ * order. So every member's incarnation ends here, and no number that this group gave in
+ * an earlier epoch, here or there, is given again: each epoch has numbers of its own, see
+ * group_lost_next(). Same place in the order on all nodes; epochs rise, others are no news.
+ * Not between start and the last step, and not while an image closes. */
+void group_fork(struct group *g, uint32_t epoch);
+uint32_t group_epoch(const struct group *g);
+
+#define GROUP_EPOCHS_MAX    64
+#define GROUP_EPOCH_NUMBERS ((uint64_t)1000000000000000)
+
+/* GTIDs of the group's uuid, without tag where `source` is NULL, that may have been given in an
+ * earlier epoch and are not in executed: the first such run that begins at or above `from`;
+ * answers its first number, 0 for none, *to is its last. Transactions that had these are lost. */
+uint64_t group_lost_next(const struct group *g, const struct gtid_source *source, uint64_t from,
+			 uint64_t *to);
+
 /* Frees room in the index that the horizon made free. Nobody can see whether,
  * or when, it was called. Not between start and the last step. True: more to do. */
 bool group_sweep(struct group *g, uint32_t budget_slots);
+bool group_sweep_due(const struct group *g); /* false: it would find little */
 
 bool group_created(const struct group *g);
+bool group_closed(const struct group *g); /* nobody is a member, nor will be */
 const uint8_t *group_uuid(const struct group *g);
 const struct group_config *group_config(const struct group *g); /* CREATE's */
 uint64_t group_applied(const struct group *g);                  /* the last index, 0 none */
@@ -178,12 +203,24 @@ uint64_t group_index_hashes(const struct group *g); /* that count against index_
 /* Folds every effect so far: two nodes at one index differ only if one diverged. */
 uint64_t group_digest(const struct group *g);
 
+/* What was accepted, as a sum modulo 2^64 of a term for each entry, so that whoever committed
+ * just these has the same in whatever order (node/compare.c). `content` is group_content() of
+ * the payload, and 0 of one that was spread, which nobody has in one piece. */
+uint64_t group_sum(const struct group *g);
+uint64_t group_sum_term(uint64_t index, const struct gtid *gtid, uint64_t content);
+uint64_t group_content(const uint8_t *payload, uint64_t bytes);
+
 /* What a HORIZON entry should name now; equal to group_horizon() when none is
  * worth logging: the lowest mark_low of the members that may submit (ONLINE), not
  * counting those that the horizon has passed already. When the index is nearly
  * full the lowest one is passed over, unless all stand there. Which node proposes,
  * and when, is the node's. */
 uint64_t group_horizon_wanted(const struct group *g);
+
+/* Servers that are remembered, members or gone, per member that may be. When a
+ * new one finds the table full, it takes the place of the one gone longest. */
+#define GROUP_SLOTS_PER_MEMBER 4
+#define GROUP_SLOTS_MAX        (GROUP_SLOTS_PER_MEMBER * GROUP_MEMBERS_MAX)
 
 /* Slots of the member table, NULL for an unused one; includes ended ones. */
 uint32_t group_member_slots(const struct group *g);
@@ -210,6 +247,10 @@ enum group_known {
 enum group_known group_outcome(const struct group *g, uint64_t incarnation, uint64_t sequence,
 			       struct group_outcome *out);
 
+/* May an entry that is still to come decide for this payload? Once it may not, it never
+ * will again. */
+bool group_offer_open(const struct group *g, uint64_t incarnation, uint64_t offer);
+
 /*
  * The state image: all that group_apply needs, and nothing else, in pieces.
  *
@@ -217,13 +258,14 @@ enum group_known group_outcome(const struct group *g, uint64_t incarnation, uint
  *     do {
  *             step = group_image_next(group, writer, budget);
  *             keep what it wrote, if anything
+ *             when this is a good moment, group_image_close(group)
  *     } while (step == GROUP_IMAGE_MORE);
  *
- * Entries go on being applied in between, until group_image_closing(): from there to the
- * end none may be. It is the state of its end. The index, which may be large, is gone
- * through while the group works; the rest is small, and written at the end. Where
- * group_image_full() says so, pieces are to be taken before an entry goes on; who does not
- * gets GROUP_IMAGE_BAD, and begins anew.
+ * Entries go on being applied in between, until group_image_close(): from there to the
+ * end none may be, and it may be called when group_image_ready() and no entry is half done. It is
+ * the state of its end. The index, which may be large, is gone through while the group works; the
+ * rest is small, and written at the end. Where group_image_full() says so, pieces are to be taken
+ * before an entry goes on; who does not gets GROUP_IMAGE_BAD, and begins anew.
  *
  * A call costs budget_slots of the index, about 5 ns each, and less than 50 us besides; a
  * writer has room for GROUP_PIECE_BYTES_MIN at least.
@@ -238,6 +280,8 @@ enum group_image_step {
 
 void group_image_begin(struct group *g);
 void group_image_forget(struct group *g); /* it will not be ended */
+bool group_image_ready(const struct group *g);
+void group_image_close(struct group *g);
 bool group_image_closing(const struct group *g);
 bool group_image_full(const struct group *g);
 enum group_image_step group_image_next(struct group *g, struct writer *w, uint32_t budget_slots);

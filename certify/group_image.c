@@ -4,8 +4,8 @@
  *
  *     BEGIN       u32 version, u8 created, config of CREATE, group uuid
  *     INDEX       certify/index.c's; as many as it takes
- *     STATE       u64 applied, view, last fence, digest; u32 intervals, servers,
- *                 generators
+ *     STATE       u64 applied, view, last fence, digest, sum; u32 epoch, intervals,
+ *                 servers, generators; u8 closed
  *     EXECUTED    a part of the executed set, as in an entry
  *     MEMBER      u32 slot, u32 outcomes, its fields
  *     OUTCOMES    u32 count, those of that member
@@ -18,7 +18,7 @@
 #include "base/must.h"
 #include "certify/group_state.h"
 
-#define IMAGE_VERSION       2
+#define IMAGE_VERSION       7
 #define IMAGE_OUTCOME_BYTES 128 /* more than one takes */
 
 static void
@@ -150,6 +150,8 @@ write_member(const struct group *g, struct writer *w, uint32_t slot)
 	writer_u64(w, m->floor);
 	writer_u64(w, m->mark_low);
 	writer_u64(w, m->committed);
+	for (uint32_t i = 0; i < ENTRY_OFFER_LANES; i++)
+		writer_u64(w, m->offer_ended[i]);
 	writer_u32(w, m->node);
 	writer_u32(w, m->mysql_version);
 	writer_u32(w, m->flags);
@@ -178,6 +180,8 @@ read_member(struct group *g, struct reader *r)
 	m->floor = reader_u64(r);
 	m->mark_low = reader_u64(r);
 	m->committed = reader_u64(r);
+	for (uint32_t i = 0; i < ENTRY_OFFER_LANES; i++)
+		m->offer_ended[i] = reader_u64(r);
 	m->node = reader_u32(r);
 	m->mysql_version = reader_u32(r);
 	m->flags = reader_u32(r);
@@ -253,6 +257,13 @@ servers_known(const struct group *g)
 
 /* ---- writing ---- */
 
+static void
+go_on(struct group *g, enum image_piece at)
+{
+	g->image.at = at;
+	g->image.next = 0;
+}
+
 void
 group_image_begin(struct group *g)
 {
@@ -265,6 +276,20 @@ group_image_forget(struct group *g)
 {
 	g->image.at = IMAGE_NONE;
 	index_image_forget(g->index);
+}
+
+/* The index is gone through, and what came behind is taken. */
+bool
+group_image_ready(const struct group *g)
+{
+	return g->image.at == IMAGE_INDEX && !index_image_more(g->index) && !g->busy;
+}
+
+void
+group_image_close(struct group *g)
+{
+	must(group_image_ready(g));
+	go_on(g, IMAGE_STATE);
 }
 
 bool
@@ -295,16 +320,12 @@ write_state(const struct group *g, struct writer *w)
 	writer_u64(w, g->view);
 	writer_u64(w, g->last_fence);
 	writer_u64(w, g->digest);
+	writer_u64(w, g->sum);
+	writer_u32(w, g->epoch);
 	writer_u32(w, gtid_set_intervals(g->executed));
 	writer_u32(w, servers_known(g));
 	writer_u32(w, g->generators);
-}
-
-static void
-go_on(struct group *g, enum image_piece at)
-{
-	g->image.at = at;
-	g->image.next = 0;
+	writer_u8(w, g->closed);
 }
 
 /* The server that comes next, from `next` on; NO_SLOT behind the last. */
@@ -321,8 +342,6 @@ next_server(const struct group *g)
 static enum image_piece
 piece_due(struct group *g)
 {
-	if (g->image.at == IMAGE_INDEX && !index_image_more(g->index) && !g->busy)
-		go_on(g, IMAGE_STATE);
 	if (g->image.at == IMAGE_EXECUTED && g->image.next == gtid_set_intervals(g->executed))
 		go_on(g, IMAGE_MEMBER);
 	if (g->image.at == IMAGE_MEMBER && next_server(g) == NO_SLOT)
@@ -398,7 +417,7 @@ group_image_next(struct group *g, struct writer *w, uint32_t budget_slots)
 	}
 	enum image_piece piece = piece_due(g);
 	if (piece == IMAGE_INDEX && !index_image_more(g->index))
-		return GROUP_IMAGE_MORE; /* an entry is half done */
+		return GROUP_IMAGE_MORE; /* it is not closed yet */
 	writer_u8(w, (uint8_t)piece);
 	if (!write_piece(g, piece, w, budget_slots)) {
 		group_image_forget(g);
@@ -432,10 +451,15 @@ read_state(struct group *g, struct reader *r)
 	g->view = reader_u64(r);
 	g->last_fence = reader_u64(r);
 	g->digest = reader_u64(r);
+	g->sum = reader_u64(r);
+	g->epoch = reader_u32(r);
 	g->image.intervals = reader_u32(r);
 	g->image.servers = reader_u32(r);
 	g->image.generators = reader_u32(r);
-	if (g->image.servers > g->servers || g->image.generators > GENERATORS_MAX)
+	uint8_t closed = reader_u8(r);
+	g->closed = closed == 1;
+	if (closed > 1 || g->epoch >= GROUP_EPOCHS_MAX || g->image.servers > g->servers ||
+	    g->image.generators > GENERATORS_MAX)
 		r->bad = true;
 }
 

@@ -1,7 +1,7 @@
 /*
  * certify/group_state.h - what a group consists of; for group*.c alone.
  *
- * Everything here but `effect`, `job`, `image` and the memory's own sizes is a function
+ * Everything here but `effect`, `job`, `own`, `image` and the memory's own sizes is a function
  * of the entries applied so far, and goes into the state image.
  */
 #ifndef CERTIFY_GROUP_STATE_H
@@ -9,11 +9,6 @@
 
 #include "certify/group.h"
 #include "certify/index.h"
-
-/* Servers that are remembered, members or gone, per member that may be. When a
- * new one finds the table full, it takes the place of the one gone longest. */
-#define SERVERS_PER_MEMBER 4
-#define SERVERS_MAX        (SERVERS_PER_MEMBER * GROUP_MEMBERS_MAX)
 
 #define EXECUTED_SOURCES_MAX   1024
 #define EXECUTED_INTERVALS_MAX 8192
@@ -39,7 +34,7 @@ struct gtid_generator {
 	uint64_t frontier; /* no block reaches this number or beyond */
 	uint64_t grants;   /* since the blocks were last collected */
 	uint64_t view;     /* for which they were given out */
-	struct gtid_block block[SERVERS_MAX];
+	struct gtid_block block[GROUP_SLOTS_MAX];
 };
 
 /* How far an image is, that is written or loaded: kinds of pieces, in their order. */
@@ -71,14 +66,17 @@ struct group {
 	struct group_config memory; /* what the block was sized for */
 	struct group_config config; /* CREATE's */
 	bool created;
+	bool closed;
 	uint8_t uuid[UUID_BYTES];
 
 	uint64_t applied;
 	uint64_t view;
 	uint64_t last_fence;
 	uint64_t digest;
+	uint64_t sum;
+	uint32_t epoch;
 
-	uint32_t servers; /* slots in use of the tables: SERVERS_PER_MEMBER * members_max */
+	uint32_t servers; /* slots in use of the tables: GROUP_SLOTS_PER_MEMBER * members_max */
 	uint32_t generators;
 	struct group_member *member;      /* [servers] */
 	struct outcome_slot *outcome;     /* [servers][config.inflight_max] */
@@ -86,13 +84,14 @@ struct group {
 	struct gtid_set *executed;
 	struct certify_index *index;
 
-	uint64_t living[SERVERS_MAX]; /* [servers] incarnations, 0: none lives; for scans */
+	uint64_t living[GROUP_SLOTS_MAX]; /* [servers] incarnations, 0: none lives; for scans */
 
 	struct entry entry; /* the one being applied */
 	struct group_effect effect;
 	struct certify_job job;
-	uint32_t origin; /* slot of the submission's member */
-	bool busy;       /* between start and the last step */
+	uint32_t origin;             /* slot of the submission's member */
+	uint64_t own[GROUP_OWN_MAX]; /* what certify_own() is given */
+	bool busy;                   /* between start and the last step */
 	struct image_state image;
 	bool certifying; /* the job runs */
 };
@@ -112,6 +111,7 @@ bool group_outcome_filled(const struct group *g, uint32_t slot, uint64_t sequenc
 
 /* group_submit.c: true when the entry is done, false when the job is to run. */
 bool group_submit_start(struct group *g, const struct entry_submit *s);
+uint32_t group_submit_own(struct group *g, const struct entry_submit *s);
 void group_submit_end(struct group *g, const struct entry_submit *s, enum certify_answer answer);
 void group_abandon(struct group *g, const struct entry_abandon *a);
 

@@ -12,6 +12,8 @@
  *     ordered afterwards under the old session, then both would count.
  *   - Its sequence is neither below the highest floor nor already decided. A copy
  *     that arrives after the outcome was told and forgotten would commit twice.
+ *   - The payload that it names, where it was spread, is open. Behind the entry that ended
+ *     it some nodes have forgotten it, and nobody could tell which.
  *
  * What is decided is written down before anything else may be, so that abandon
  * and submission race in the log and nowhere else.
@@ -19,8 +21,11 @@
  * GTIDs follow GR's rule of blocks: a member takes numbers from its block, and a
  * new block is the first free run that no block has reached since the blocks were
  * last collected; they are collected at each view change, and when block_size
- * numbers were granted. The one difference: a run's end is where the numbers are
- * used *now*, not where they were when the blocks were collected.
+ * numbers were granted. Two differences: a run's end is where the numbers are
+ * used *now*, not where they were when the blocks were collected; and after a force
+ * the numbers are those of the epoch, since nobody knows how many the lost have given
+ * before they were lost, or will give. What lies above all epochs' numbers is the first
+ * one's, which so has all that there are but for 63 more such rows.
  */
 #include "base/must.h"
 #include "certify/group_state.h"
@@ -56,6 +61,34 @@ raise_floor(struct group *g, uint32_t slot, uint64_t session, uint64_t floor)
 		g->member[slot].floor = floor;
 }
 
+static uint64_t *
+offer_ended(const struct group *g, uint32_t slot, uint64_t offer)
+{
+	return &g->member[slot].offer_ended[offer % ENTRY_OFFER_LANES];
+}
+
+bool
+group_offer_open(const struct group *g, uint64_t incarnation, uint64_t offer)
+{
+	uint32_t slot = group_slot_alive(g, incarnation);
+
+	return slot != NO_SLOT && offer > *offer_ended(g, slot, offer);
+}
+
+/* What the entry names, 0 is none. */
+static uint64_t
+offer_of(const struct entry *e)
+{
+	struct entry_spread spread;
+
+	if (e->kind == ENTRY_ABANDON)
+		return e->abandon.offer;
+	if (!(e->submit.flags & SUBMIT_SPREAD))
+		return 0;
+	must(entry_spread_decode(&spread, e->submit.payload, e->submit.payload_bytes));
+	return spread.offer;
+}
+
 static void
 decide(struct group *g, uint32_t slot, const struct group_outcome *outcome)
 {
@@ -67,6 +100,9 @@ decide(struct group *g, uint32_t slot, const struct group_outcome *outcome)
 	o->outcome = *outcome;
 	g->effect.outcome = *outcome;
 	g->effect.verdict = outcome->verdict;
+	uint64_t offer = offer_of(&g->entry);
+	if (offer > *offer_ended(g, slot, offer))
+		*offer_ended(g, slot, offer) = offer;
 }
 
 static void
@@ -109,6 +145,43 @@ find_generator(const struct group *g, const struct gtid_source *source)
 	return NULL;
 }
 
+/* The first run at or above `from` that this epoch may give; as gtid_set_free(). */
+static uint64_t
+free_in_epoch(const struct group *g, const struct gtid_source *source, uint64_t from, uint64_t *to)
+{
+	uint64_t first = g->epoch * GROUP_EPOCH_NUMBERS + 1;
+	uint64_t last = first + GROUP_EPOCH_NUMBERS - 1;
+	uint64_t above = GROUP_EPOCHS_MAX * GROUP_EPOCH_NUMBERS + 1;
+	uint64_t gno = 0;
+
+	if (from <= last)
+		gno = gtid_set_free(g->executed, source, from < first ? first : from, to);
+	if (gno != 0 && gno <= last) {
+		*to = *to < last ? *to : last;
+		return gno;
+	}
+	return g->epoch > 0 ? 0
+			    : gtid_set_free(g->executed, source, from < above ? above : from, to);
+}
+
+uint64_t
+group_lost_next(const struct group *g, const struct gtid_source *source, uint64_t from,
+		uint64_t *to)
+{
+	struct gtid_source own = {.tag_bytes = 0};
+	uint64_t last = g->epoch * GROUP_EPOCH_NUMBERS;
+	uint64_t gno;
+
+	memcpy(own.uuid, g->uuid, UUID_BYTES);
+	if (from > last)
+		return 0;
+	gno = gtid_set_free(g->executed, source ? source : &own, from, to);
+	if (gno == 0 || gno > last)
+		return 0;
+	*to = *to < last ? *to : last;
+	return gno;
+}
+
 static void
 collect_blocks(const struct group *g, struct gtid_generator *from)
 {
@@ -125,7 +198,7 @@ take_from_block(const struct group *g, struct gtid_generator *from, struct gtid_
 	uint64_t to;
 	if (block->from == 0)
 		return 0;
-	uint64_t gno = gtid_set_free(g->executed, &from->source, block->from, &to);
+	uint64_t gno = free_in_epoch(g, &from->source, block->from, &to);
 	if (gno == 0 || gno > block->to)
 		return 0;
 	block->from = gno;
@@ -138,7 +211,7 @@ reserve_block(const struct group *g, struct gtid_generator *from, struct gtid_bl
 	uint64_t to;
 	if (from->frontier > GNO_MAX)
 		return false;
-	uint64_t gno = gtid_set_free(g->executed, &from->source, from->frontier, &to);
+	uint64_t gno = free_in_epoch(g, &from->source, from->frontier, &to);
 	if (gno == 0)
 		return false;
 	if (to - gno >= g->config.block_size)
@@ -155,7 +228,7 @@ next_gno(struct group *g, const struct gtid_source *source)
 {
 	uint64_t to;
 	if (g->config.block_size == 1)
-		return gtid_set_free(g->executed, source, 1, &to);
+		return free_in_epoch(g, source, 1, &to);
 	struct gtid_generator *from = find_generator(g, source);
 	if (!from) {
 		must(g->generators < GENERATORS_MAX);
@@ -216,7 +289,7 @@ gtid_possible(struct group *g, const struct entry_submit *s)
 		assigned_again(g, s);
 		return false;
 	}
-	if (s->gtid_spec != GTID_ASSIGNED && gtid_set_free(g->executed, &source, 1, &to) == 0) {
+	if (s->gtid_spec != GTID_ASSIGNED && free_in_epoch(g, &source, 1, &to) == 0) {
 		refuse(g, s, GROUP_REFUSED_GTID);
 		return false;
 	}
@@ -229,15 +302,6 @@ gtid_possible(struct group *g, const struct entry_submit *s)
 	return true;
 }
 
-static bool
-snapshot_from_the_past(const struct snapshot *s, uint64_t index)
-{
-	uint64_t last = s->mark;
-	if (s->range_count > 0)
-		last = snapshot_range(s, s->range_count - 1).to;
-	return last < index;
-}
-
 bool
 group_submit_start(struct group *g, const struct entry_submit *s)
 {
@@ -246,8 +310,11 @@ group_submit_start(struct group *g, const struct entry_submit *s)
 	g->effect.verdict = GROUP_VOID;
 	g->effect.incarnation = s->incarnation;
 	raise_floor(g, slot, s->session, s->floor);
-	if (!snapshot_from_the_past(&s->snapshot, g->effect.index) ||
+	if (snapshot_last(&s->snapshot) >= g->effect.index || /* not of the past */
 	    !may_decide(g, slot, s->session, s->sequence))
+		return true;
+	uint64_t offer = offer_of(&g->entry);
+	if (offer != 0 && !group_offer_open(g, s->incarnation, offer))
 		return true;
 	g->origin = slot;
 	if (s->snapshot.mark < index_horizon(g->index)) {
@@ -260,6 +327,32 @@ group_submit_start(struct group *g, const struct entry_submit *s)
 		return true;
 	certify_start(&g->job, s, g->effect.index);
 	return false;
+}
+
+/* Indexes of what the same incarnation submitted before, and the group accepted: those
+ * that the submission vouches for (entry.h, SUBMIT_TRUSTS_OWN). None below the highest
+ * floor: an image of the group does not hold their outcomes any more. A lower sequence
+ * is a condition, not an order that is there anyway. Schedule: sequence 1 is still on its
+ * way, the applier takes its row for a remote transaction and sequence 2 follows that
+ * one in the row, with a lower index than 1: were 2 no conflict for 1, then 1 would be
+ * accepted, and its locks are gone. */
+uint32_t
+group_submit_own(struct group *g, const struct entry_submit *s)
+{
+	uint64_t first = g->member[g->origin].floor;
+	uint32_t count = 0;
+
+	must(s->sequence >= first);
+	if (s->sequence - first > GROUP_OWN_MAX)
+		first = s->sequence - GROUP_OWN_MAX;
+	for (uint64_t sequence = first; sequence < s->sequence; sequence++) {
+		const struct group_outcome *o =
+			&group_outcome_slot(g, g->origin, sequence)->outcome;
+		if (group_outcome_filled(g, g->origin, sequence) && o->verdict == GROUP_ACCEPTED &&
+		    !o->again)
+			g->own[count++] = o->index;
+	}
+	return count;
 }
 
 static uint64_t
@@ -292,6 +385,9 @@ accept(struct group *g, const struct entry_submit *s)
 		outcome.dependency = outcome.index - 1;
 		g->last_fence = outcome.index;
 	}
+	bool here = !(s->flags & SUBMIT_SPREAD);
+	g->sum += group_sum_term(outcome.index, &outcome.gtid,
+				 here ? group_content(s->payload, s->payload_bytes) : 0);
 	decide(g, g->origin, &outcome);
 }
 

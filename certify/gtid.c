@@ -294,6 +294,19 @@ gtid_set_encode(const struct gtid_set *s, struct writer *w)
 	}
 }
 
+bool
+gtid_set_interval_at(const struct gtid_set *s, uint32_t at, struct gtid_interval *out)
+{
+	const struct source *source = s->source;
+
+	if (at >= s->span_count)
+		return false;
+	while (at - source->first >= source->count)
+		source++;
+	*out = (struct gtid_interval){source->name, s->span[at].from, s->span[at].to};
+	return true;
+}
+
 uint32_t
 gtid_set_encode_run(const struct gtid_set *s, uint32_t first, struct writer *w)
 {

@@ -59,6 +59,9 @@ uint32_t gtid_set_sources(const struct gtid_set *s);
 uint32_t gtid_set_intervals(const struct gtid_set *s);
 const struct gtid_source *gtid_set_source_at(const struct gtid_set *s, uint32_t i);
 
+/* The `at`-th of all intervals, in the order of their sources; false: there are fewer. */
+bool gtid_set_interval_at(const struct gtid_set *s, uint32_t at, struct gtid_interval *out);
+
 /* Bytes of encode(): the form of struct gtid_bytes. */
 size_t gtid_set_bytes(const struct gtid_set *s);
 void gtid_set_encode(const struct gtid_set *s, struct writer *w);

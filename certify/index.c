@@ -49,6 +49,7 @@
 #define PAIRS_OFFSET  12   /* in a piece */
 #define GENERATION_OF 64   /* parts of the capacity */
 #define DEAD_OF       8    /* parts of the slots */
+#define DUE_OF        64   /* parts of the slots: fewer dead are not worth a round */
 
 struct slot {
 	uint64_t hash;
@@ -119,7 +120,7 @@ index_limit(struct certify_index *x, uint32_t hashes_max)
 	x->hashes_max = hashes_max;
 	x->slots = slots_of(hashes_max);
 	x->sweep_at = 0;
-	x->imaging = false;
+	x->image_lost = true;
 }
 
 /* Where a hash would like to be. The multiplication spreads hashes that are
@@ -309,6 +310,12 @@ index_sweep(struct certify_index *x, uint32_t budget_slots)
 	return x->occupied > x->counted;
 }
 
+bool
+index_sweep_due(const struct certify_index *x)
+{
+	return x->occupied - x->counted > x->slots / DUE_OF;
+}
+
 static void
 insert(struct certify_index *x, uint64_t hash, uint64_t home, uint64_t index)
 {
@@ -355,30 +362,55 @@ hashes_next(const struct certify_job *job)
 	return job->piece + (size_t)(job->next - job->piece_first) * ENTRY_HASH_BYTES;
 }
 
-/* One batch of lookups; false: a conflict, or a hash of a later version, which
- * entry_decode() has not seen because it is not in the entry. */
+void
+certify_own(struct certify_job *job, const uint64_t *own, uint32_t count)
+{
+	must(!job->own_known);
+	job->own = own;
+	job->own_count = count;
+	job->own_known = true;
+}
+
 static bool
+is_own(const struct certify_job *job, uint64_t writer)
+{
+	for (uint32_t i = 0; i < job->own_count; i++)
+		if (job->own[i] == writer)
+			return true;
+	return false;
+}
+
+/* One batch of lookups. REFUSE: a conflict, or a hash of a later version, which
+ * entry_decode() has not seen because it is not in the entry. OWN: the batch is
+ * looked up anew when the own writers are known. */
+static enum certify_answer
 look_up(const struct certify_index *x, struct certify_job *job, uint32_t n)
 {
 	const uint8_t *hashes = hashes_next(job);
 	uint64_t last[INDEX_BATCH];
+	uint32_t fresh = 0;
 	find_batch(x, hashes, n, last);
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t hash = bytes_get_u64(hashes + (size_t)i * ENTRY_HASH_BYTES);
 		bool foreign = hash & ENTRY_HASH_SHARED;
-		if (last[i] <= x->bound[0])
-			job->fresh++;
+		fresh += last[i] <= x->bound[0];
 		if (last[i] <= x->horizon && !foreign)
 			continue;
-		if (foreign || !snapshot_contains(&job->submit->snapshot, last[i])) {
+		bool passes = !foreign && (snapshot_contains(&job->submit->snapshot, last[i]) ||
+					   is_own(job, last[i]));
+		if (!passes && !foreign && !job->own_known &&
+		    (job->submit->flags & SUBMIT_TRUSTS_OWN))
+			return CERTIFY_OWN;
+		if (!passes) {
 			job->winner = foreign ? 0 : last[i];
 			job->winner_hash = hash;
-			return false;
+			return CERTIFY_REFUSE;
 		}
 		if (last[i] > job->last_writer)
 			job->last_writer = last[i];
 	}
-	return true;
+	job->fresh += fresh;
+	return CERTIFY_MORE;
 }
 
 static void
@@ -431,10 +463,13 @@ certify_step(struct certify_index *x, struct certify_job *job, uint32_t budget_h
 			n = job->piece_end - job->next;
 		n = n < INDEX_BATCH ? n : INDEX_BATCH;
 		n = n < budget_hashes ? n : budget_hashes;
-		if (job->inserting)
+		if (job->inserting) {
 			insert_batch(x, job, n);
-		else if (!look_up(x, job, n))
-			return CERTIFY_REFUSE;
+		} else {
+			enum certify_answer answer = look_up(x, job, n);
+			if (answer != CERTIFY_MORE)
+				return answer;
+		}
 		job->next += n;
 		budget_hashes -= n;
 	}

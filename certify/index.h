@@ -3,12 +3,15 @@
  *
  * The index maps the hash of a row to the log index of the last accepted
  * transaction that wrote it. A transaction conflicts when, for one of its
- * hashes, that writer is not in its snapshot.
+ * hashes, that writer is neither in its snapshot nor one of its own (entry.h,
+ * SUBMIT_TRUSTS_OWN).
  *
  *     certify_start(&job, &submit, index);
- *     while ((answer = certify_step(x, &job, budget)) <= CERTIFY_HASHES)
+ *     while ((answer = certify_step(x, &job, budget)) <= CERTIFY_OWN)
  *             if (answer == CERTIFY_HASHES)
  *                     certify_hashes(&job, hashes, count);
+ *             else if (answer == CERTIFY_OWN)
+ *                     certify_own(&job, indexes, count);
  *
  * Hashes that are not in the entry are asked for, from job.next on, and come in
  * pieces of any length: each is looked up, then each is inserted, so a write set of
@@ -52,9 +55,10 @@ struct certify_index;
 enum certify_answer {
 	CERTIFY_MORE = 1,
 	CERTIFY_HASHES = 2, /* those from job.next on are needed */
-	CERTIFY_ACCEPT = 3,
-	CERTIFY_REFUSE = 4,
-	CERTIFY_FULL = 5,
+	CERTIFY_OWN = 3,    /* certify_own() is needed: the snapshot lacks a writer */
+	CERTIFY_ACCEPT = 4,
+	CERTIFY_REFUSE = 5,
+	CERTIFY_FULL = 6,
 };
 
 struct certify_job {
@@ -70,6 +74,10 @@ struct certify_job {
 	uint32_t next;  /* hash to look at */
 	uint32_t fresh; /* hashes so far that do not count yet */
 	bool inserting; /* all lookups passed */
+	/* With SUBMIT_TRUSTS_OWN: writers that are no conflict besides those seen. */
+	const uint64_t *own;
+	uint32_t own_count;
+	bool own_known;
 };
 
 size_t index_size(uint32_t hashes_max);
@@ -90,12 +98,17 @@ enum certify_answer certify_step(struct certify_index *x, struct certify_job *jo
  * lent until certify_step() answers something else than MORE. */
 void certify_hashes(struct certify_job *job, const uint8_t *hashes, uint32_t count);
 
+/* Indexes of the writers that the submission's origin vouches for, in any order; asked
+ * for at most once, and lent until the answer. */
+void certify_own(struct certify_job *job, const uint64_t *own, uint32_t count);
+
 /* Asks the cache for what the first hashes of a coming submission will touch. */
 void index_prefetch(const struct certify_index *x, const struct entry_submit *submit);
 
 /* `horizon` never falls; `at` is the index of the entry that moves it. */
 void index_set_horizon(struct certify_index *x, uint64_t horizon, uint64_t at);
 bool index_sweep(struct certify_index *x, uint32_t budget_slots); /* true: more to do */
+bool index_sweep_due(const struct certify_index *x); /* so many are dead that a round pays */
 
 uint64_t index_horizon(const struct certify_index *x);
 uint64_t index_count(const struct certify_index *x); /* hashes that count */

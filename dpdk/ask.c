@@ -2,6 +2,8 @@
 #include "dpdk/ask.h"
 
 #include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,31 @@
 
 #define ASK_ANSWER_S   5
 #define ASK_ANSWER_MAX (4u << 20)
+
+bool
+ask_options(struct ask_options *o, int argc, char **argv, const char *usage, int *code)
+{
+	static const struct option options[] = {{"socket", required_argument, NULL, 's'},
+						{"yes", no_argument, NULL, 'y'},
+						{"help", no_argument, NULL, 'h'},
+						{0}};
+
+	*o = (struct ask_options){.path = ASK_SOCKET_DEFAULT};
+	for (int c = getopt_long(argc, argv, "", options, NULL); c != -1;
+	     c = getopt_long(argc, argv, "", options, NULL)) {
+		if (c == 's')
+			o->path = optarg;
+		o->yes |= c == 'y';
+		if (c == 's' || c == 'y')
+			continue;
+		fputs(usage, c == 'h' ? stdout : stderr);
+		*code = c == 'h' ? 0 : 2;
+		return false;
+	}
+	o->words = argv + optind;
+	o->count = argc - optind;
+	return true;
+}
 
 static int
 connect_to(const char *path)
@@ -108,4 +135,33 @@ ask_status(const char *path)
 		fprintf(stderr, "synodctl: %s\n", ask_text(answer, "error"));
 	json_decref(answer);
 	return status;
+}
+
+bool
+ask_once(const char *path, const char *request)
+{
+	json_t *answer = ask(path, request);
+	bool asked = ask_is_true(answer, "asked");
+
+	if (answer && !asked)
+		fprintf(stderr, "synodctl: %s\n", ask_text(answer, "error"));
+	json_decref(answer);
+	return asked;
+}
+
+const json_t *
+ask_group(const json_t *status, const char *name)
+{
+	const json_t *groups = json_object_get(status, "groups");
+	char number[24];
+	size_t i;
+	json_t *g;
+
+	json_array_foreach(groups, i, g)
+	{
+		snprintf(number, sizeof number, "%" PRId64, ask_number(g, "number"));
+		if (strcmp(name, number) == 0 || strcmp(name, ask_text(g, "uuid")) == 0)
+			return g;
+	}
+	return NULL;
 }

@@ -16,9 +16,27 @@
 
 #define ASK_SOCKET_DEFAULT "/run/synod/control"
 
+/* What the words of a command that asks for changes begin or end with. */
+struct ask_options {
+	const char *path; /* of the socket */
+	bool yes;
+	char **words; /* the rest */
+	int count;
+};
+
+/* Reads --socket, --yes and --help. False: the command ends with *code, and the usage is told
+ * where that belongs. */
+bool ask_options(struct ask_options *o, int argc, char **argv, const char *usage, int *code);
+
 /* `request` is one line. */
 json_t *ask(const char *path, const char *request);
 json_t *ask_status(const char *path);
+
+/* Asks once for a change; what is lost is asked for again. False: a sentence was said. */
+bool ask_once(const char *path, const char *request);
+
+/* Of a status: the group of this number or uuid, or NULL. */
+const json_t *ask_group(const json_t *status, const char *name);
 
 int64_t ask_number(const json_t *object, const char *key);
 const char *ask_text(const json_t *object, const char *key);

@@ -13,6 +13,12 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "dpdk/plan.h"
+#include "dpdk/request.h"
+#include "hw/keys.h"
+
+/* A key file has a secret; what is parsed here is thrown away. */
+#define NO_SECRET "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 
 #define WAIT_FDS (2 + CONTROL_CLIENTS_MAX)
 
@@ -23,62 +29,116 @@ answer_error(const char *text)
 }
 
 static json_t *
-answer_voters(struct control *c, const json_t *request)
+answer_asked(void)
 {
-	const json_t *nodes = json_object_get(request, "voters"), *node;
-	const json_t *number = json_object_get(request, "number");
-	uint32_t voters = 0;
-	size_t i;
-
-	json_array_foreach(nodes, i, node)
-	{
-		json_int_t n = json_integer_value(node);
-		if (!json_is_integer(node) || n < 0 || n >= c->options.facts.node->node_count)
-			return answer_error("voters are numbers of nodes, as status shows them");
-		voters |= 1u << n;
-	}
-	if (voters == 0 || !json_is_integer(number) || json_integer_value(number) < 0)
-		return answer_error("write {\"command\": \"voters\", \"voters\": [0, 1, 2], "
-				    "\"number\": N}, N of group 0's configuration");
-	loop_voters(c->options.loop, voters, (uint64_t)json_integer_value(number));
 	return json_pack("{s:b}", "asked", 1);
 }
 
+/* drop and expel. */
 static json_t *
-answer_kind(struct control *c, const json_t *request)
+ask_order(struct loop *loop, const struct request *r, enum node_order_kind kind)
 {
-	const json_t *group = json_object_get(request, "group");
-	const json_t *all_lead = json_object_get(request, "all_lead");
+	struct node_order order = {
+		.kind = kind, .group = (uint32_t)r->group, .incarnation = r->incarnation};
 
-	if (!json_is_integer(group) || json_integer_value(group) <= 0 || !json_is_boolean(all_lead))
-		return answer_error("write {\"command\": \"kind\", \"group\": N, "
-				    "\"all_lead\": true}, N a group's number");
-	loop_lead(c->options.loop, (uint64_t)json_integer_value(group), json_is_true(all_lead));
-	return json_pack("{s:b}", "asked", 1);
+	return loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
+}
+
+/* A line as in a key file, of which nothing else is there. */
+static json_t *
+ask_list(struct loop *loop, const struct request *r)
+{
+	struct node_order order = {.kind = NODE_ORDER_LIST};
+	struct node_key listed[NODE_KEYS_MAX];
+	struct hw_keys *keys = calloc(1, sizeof *keys);
+	struct hw_error error;
+	char text[REQUEST_PEER_BYTES + 128];
+	json_t *reply;
+
+	if (!keys)
+		return answer_error("no memory");
+	snprintf(text, sizeof text, "secret = %s\npeer = %s\n", NO_SECRET, r->peer);
+	if (hw_keys_parse(keys, "key", text, &error) != 0) {
+		reply = answer_error(error.text);
+	} else {
+		must(plan_keys(keys, listed) == 1);
+		order.key = listed[0];
+		reply = loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
+	}
+	free(keys);
+	return reply;
+}
+
+static json_t *
+ask_unlist(struct loop *loop, const struct request *r)
+{
+	struct node_order order = {.kind = NODE_ORDER_UNLIST};
+
+	if (!hw_key_read(r->peer, strlen(r->peer), order.key.key))
+		return answer_error("that is no public key: 44 characters");
+	return loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
+}
+
+static json_t *
+ask_node(struct loop *loop, const struct request *r, bool sealed)
+{
+	struct node_order order = {.kind = NODE_ORDER_ADD, .key = {.node = true}};
+	struct hw_config_node node;
+
+	if (!hw_config_node(r->node, &node) || !endpoint_is_ipv4(&node.address))
+		return answer_error("write id/number@address:port, as in 4/3@10.77.0.4:4000");
+	if (sealed && r->peer[0] == '\0')
+		return answer_error("links are sealed: say that node's public key, which "
+				    "`synodctl key show` prints on its host");
+	if (r->peer[0] != '\0' && !hw_key_read(r->peer, strlen(r->peer), order.key.key))
+		return answer_error("that is no public key: 44 characters");
+	order.node = (uint8_t)node.number;
+	order.endpoint = node.address;
+	plan_node_uuid(node.id, order.key.uuid);
+	return loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
 }
 
 static json_t *
 answer(struct control *c, const char *line, size_t bytes)
 {
-	const char *command = NULL;
-	json_t *request = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, NULL);
-	json_t *reply;
+	struct loop *loop = c->options.loop;
+	struct node_order order;
+	struct request r = request_parse(line, bytes, NODE_NODES_MAX);
 
-	if (!request || json_unpack(request, "{s:s}", "command", &command) != 0)
-		reply = answer_error("a request is one line: {\"command\": \"status\"}");
-	else if (strcmp(command, "voters") == 0)
-		reply = answer_voters(c, request);
-	else if (strcmp(command, "kind") == 0)
-		reply = answer_kind(c, request);
-	else if (strcmp(command, "status") != 0)
-		reply = answer_error("unknown command; this version knows: status, voters, kind");
-	else if (!loop_status_request(c->options.loop, CONTROL_ANSWER_MS))
-		reply = answer_error("the poll loop does not answer: it is starting or hangs");
-	else
-		reply = json_pack("{s:o}", "status",
-				  status_json(c->options.loop->snapshot, &c->options.facts));
-	json_decref(request);
-	return reply;
+	if (r.refused)
+		return answer_error(r.refused);
+	switch (r.kind) {
+	case REQUEST_VOTERS:
+		loop_voters(loop, &(struct loop_voters){.number = r.number,
+							.voters = r.voters,
+							.horizon = r.horizon});
+		return answer_asked();
+	case REQUEST_KIND:
+		loop_lead(loop, r.group, r.all_lead);
+		return answer_asked();
+	case REQUEST_DROP:
+		return ask_order(loop, &r, NODE_ORDER_DROP);
+	case REQUEST_EXPEL:
+		return ask_order(loop, &r, NODE_ORDER_EXPEL);
+	case REQUEST_LIST:
+		return ask_list(loop, &r);
+	case REQUEST_UNLIST:
+		return ask_unlist(loop, &r);
+	case REQUEST_NODE:
+		return ask_node(loop, &r, c->options.facts.node->crypto != NULL);
+	case REQUEST_FORGET:
+		order = (struct node_order){.kind = NODE_ORDER_FORGET, .node = (uint8_t)r.number};
+		return loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
+	case REQUEST_FORCE:
+		if (loop_force(loop, &r.force, r.here_only))
+			return answer_error("no memory");
+		return answer_asked();
+	case REQUEST_STATUS:
+		break;
+	}
+	if (!loop_status_request(loop, CONTROL_ANSWER_MS))
+		return answer_error("the poll loop does not answer: it is starting or hangs");
+	return json_pack("{s:o}", "status", status_json(loop->snapshot, &c->options.facts));
 }
 
 static void

@@ -1,11 +1,10 @@
 /*
- * dpdk/control.h - the control socket: one JSON request a line, one answer a line.
- *
- *     {"command": "status"}   ->   {"status": {...}}   or   {"error": "..."}
- *     {"command": "voters", "voters": [0, 1, 3], "number": 2}   ->   {"asked": true}
+ * dpdk/control.h - the control socket: one JSON request a line (request.h), one
+ * answer a line: {"status": {...}}, {"asked": true} or {"error": "..."}.
  *
  * `voters` asks once that these nodes vote, if group 0's configuration still has that
  * number; what came of it is in the status. It may be lost: whoever wants it asks again.
+ * So may the others.
  *
  * A unix socket that its owner alone may use, served by a thread of its own. The
  * loop is asked for a snapshot and goes on; it never waits for a client.

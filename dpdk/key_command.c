@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "dpdk/ask.h"
 #include "hw/crypto.h"
 #include "hw/keys.h"
 
@@ -24,7 +26,12 @@ static const char usage[] =
 	"                                                    list a server, for these groups only\n"
 	"       synodctl key remove FILE KEY                 list it no more\n"
 	"\n"
-	"A running synodd reads its file again when it gets SIGHUP.\n";
+	"A running synodd reads its file again when it gets SIGHUP.\n"
+	"\n"
+	"With --appliance in the place of FILE, show, add and remove work on the list that the\n"
+	"appliance itself keeps: what is added there all nodes list at once, besides those of\n"
+	"their files, and without an edit of these. --socket PATH comes last; "
+	"default\n" ASK_SOCKET_DEFAULT "\n";
 
 static int
 complain(const char *what)
@@ -242,12 +249,122 @@ drop(const char *path, const char *key)
 	return complain("that key is not listed there: synodctl key show prints those that are");
 }
 
+/* ---- the appliance's own list ---- */
+
+#define ASK_MS 250
+#define WAIT_S 60
+
+static void
+print_listed(const json_t *k)
+{
+	const json_t *groups = json_object_get(k, "groups");
+	size_t i;
+	json_t *g;
+
+	printf("%s  %s %s", ask_text(k, "key"), ask_text(k, "kind"), ask_text(k, "uuid"));
+	if (strcmp(ask_text(k, "kind"), "server") == 0)
+		printf("  group %s", json_array_size(groups) == 0 ? "any" : "");
+	json_array_foreach(groups, i, g) printf("%s%s", i > 0 ? "," : "", json_string_value(g));
+	printf("\n");
+}
+
+/* How it is listed, as a text to compare, or "". False: no answer. */
+static bool
+look_listed(const char *path, const char *key, bool print, char *found, size_t room)
+{
+	json_t *status = ask_status(path), *k;
+	bool answered = status != NULL;
+	size_t i, used = 0;
+
+	found[0] = '\0';
+	json_array_foreach(json_object_get(status, "keys"), i, k)
+	{
+		if (print)
+			print_listed(k);
+		if (!key || strcmp(ask_text(k, "key"), key) != 0)
+			continue;
+		char *text = json_dumps(k, JSON_COMPACT | JSON_SORT_KEYS);
+		if (text && used < room)
+			used += (size_t)snprintf(found + used, room - used, "%s", text);
+		free(text);
+	}
+	json_decref(status);
+	return answered;
+}
+
+/* Until it stands there, or does not any more. A key that stood there with other groups is
+ * listed anew: what it is like must change, or have been like that. */
+static int
+see_listed(const char *path, const char *key, const char *request, bool listed)
+{
+	static char before[65536], now[65536];
+	time_t end = time(NULL) + WAIT_S;
+	int asked = 0;
+
+	if (!look_listed(path, key, false, before, sizeof before))
+		return 1;
+	if (!listed && before[0] == '\0')
+		return complain(
+			"that key is not listed there: synodctl key show --appliance prints "
+			"those that are");
+	while (time(NULL) < end) {
+		if (!ask_once(path, request))
+			return 1;
+		asked++;
+		nanosleep(&(struct timespec){.tv_nsec = ASK_MS * 1000000}, NULL);
+		if (!look_listed(path, key, false, now, sizeof now))
+			return 1;
+		bool changed = strcmp(before, now) != 0 || (listed && asked > 4);
+		if ((now[0] != '\0') == listed && changed)
+			return 0;
+	}
+	return complain("not done within a minute: group 0 has no leader, or its list is full; see "
+			"synodctl status");
+}
+
+static int
+ask_appliance(const char *what, int words, char **word)
+{
+	char peer[LINE_BYTES], key[64];
+	const char *path = ASK_SOCKET_DEFAULT;
+	size_t n = 0;
+	bool listed = strcmp(what, "add") == 0;
+
+	if (words >= 2 && strcmp(word[words - 2], "--socket") == 0) {
+		path = word[words - 1];
+		words -= 2;
+	}
+	if (words == 0 && strcmp(what, "show") == 0)
+		return look_listed(path, NULL, true, peer, sizeof peer) ? 0 : 1;
+	bool good = (listed && (words == 3 || words == 5)) ||
+		    (strcmp(what, "remove") == 0 && words == 1);
+	if (!good) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	for (int i = 0; i < words && n < sizeof peer; i++)
+		n += (size_t)snprintf(peer + n, sizeof peer - n, "%s%s", i > 0 ? " " : "", word[i]);
+	if (n < sizeof peer && words == 3 && strcmp(word[1], "server") == 0)
+		snprintf(peer + n, sizeof peer - n, " group any");
+	snprintf(key, sizeof key, "%s", word[0]);
+	json_t *object =
+		json_pack("{s:s, s:s}", "command", listed ? "list" : "unlist", "peer", peer);
+	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	char request[2 * LINE_BYTES];
+	snprintf(request, sizeof request, "%s\n", text ? text : "");
+	free(text);
+	json_decref(object);
+	return see_listed(path, key, request, listed);
+}
+
 int
 key_command(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[0] : "";
 	uint8_t key[CRYPTO_KEY_BYTES];
 
+	if (argc > 1 && strcmp(argv[1], "--appliance") == 0)
+		return ask_appliance(what, argc - 2, argv + 2);
 	if (strcmp(what, "new") == 0 && argc == 2)
 		return make(argv[1]);
 	if (strcmp(what, "show") == 0 && argc == 2)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "hw/certificates.h"
 
 #define LOG_FULL_NS    1000000u /* how often a full log is tried again */
 #define SECOND_NS      1000000000u
@@ -184,16 +185,26 @@ emit(void *context, const struct node_output *out)
 		loop->outdated_lsn = out->lsn;
 		loop_stop(loop);
 		break;
+	case NODE_OUT_FORCED:
+		loop->forced = true;
+		loop_stop(loop);
+		break;
 	case NODE_OUT_DELIVER:
 	case NODE_OUT_RESULT:
+	case NODE_OUT_IMAGE:
+	case NODE_OUT_MEMBER_DIVERGED:
 		break; /* for those who watch */
+	case NODE_OUT_DROP:
+	case NODE_OUT_LOST:
+		must(!"no log of a real node is trimmed yet: image_bytes is 0");
+		break;
 	}
 }
 
 static void
 step(struct loop *loop, struct node_input *in)
 {
-	if (loop->diverged || loop->outdated)
+	if (loop->diverged || loop->outdated || loop->forced)
 		return;
 	in->now_ns = loop->now_ns;
 	node_step(loop->node, in, &loop->sink);
@@ -344,6 +355,13 @@ fill_snapshot(struct loop *loop)
 		s->group_count++;
 	for (uint32_t i = 0; i < s->group_count; i++)
 		add_members(loop, s, s->group[i].group);
+	s->key_count = 0;
+	while (s->key_count < NODE_KEYS_MAX &&
+	       node_listed_key(loop->node, s->key_count, &s->key[s->key_count]))
+		s->key_count++;
+	s->peers = 0;
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
+		s->peers |= (uint32_t)node_peer_status(loop->node, i, &s->peer[i]) << i;
 	s->log = hw_log_state(loop->options.log);
 	s->loop = loop->stats;
 	s->udp = loop->options.udp->stats;
@@ -401,14 +419,104 @@ take_keys(struct loop *loop)
 	free(keys);
 }
 
+static void
+forget_secrets(struct node_secrets *secrets)
+{
+	if (secrets == NULL)
+		return;
+	explicit_bzero(secrets, sizeof *secrets);
+	free(secrets);
+}
+
+int
+loop_secrets(struct loop *loop, const struct node_secrets *secrets)
+{
+	struct node_secrets *next = malloc(sizeof *next);
+	uint64_t one = 1;
+
+	if (next == NULL)
+		return -ENOMEM;
+	*next = *secrets;
+	/* Pairs with the exchange in take_secrets(), as in loop_keys(). */
+	forget_secrets(atomic_exchange_explicit(&loop->secrets, next, memory_order_acq_rel));
+	(void)!write(loop->wake_fd, &one, sizeof one);
+	return 0;
+}
+
+static void
+take_secrets(struct loop *loop)
+{
+	if (atomic_load_explicit(&loop->secrets, memory_order_relaxed) == NULL)
+		return;
+	struct node_secrets *s =
+		atomic_exchange_explicit(&loop->secrets, NULL, memory_order_acq_rel);
+	step(loop, &(struct node_input){.kind = NODE_IN_SECRETS, .secrets = s});
+	forget_secrets(s);
+}
+
 void
-loop_voters(struct loop *loop, uint32_t voters, uint64_t number)
+loop_certificates(struct loop *loop, struct certificates *certificates)
 {
 	uint64_t one = 1;
 
-	must(voters > 0 && voters < 1u << NODE_NODES_MAX);
-	atomic_store_explicit(&loop->voters, number << 8 | voters, memory_order_relaxed);
+	/* Pairs with the exchange in take_certificates(), as in loop_keys(). */
+	hw_certificates_free(
+		atomic_exchange_explicit(&loop->certificates, certificates, memory_order_acq_rel));
 	(void)!write(loop->wake_fd, &one, sizeof one);
+}
+
+static void
+take_certificates(struct loop *loop)
+{
+	if (atomic_load_explicit(&loop->certificates, memory_order_relaxed) == NULL)
+		return;
+	struct certificates *next =
+		atomic_exchange_explicit(&loop->certificates, NULL, memory_order_acq_rel);
+	step(loop, &(struct node_input){.kind = NODE_IN_CERTIFICATES, .certificates = next});
+	hw_certificates_free(loop->options.certificates);
+	loop->options.certificates = next;
+}
+
+void
+loop_voters(struct loop *loop, const struct loop_voters *w)
+{
+	uint64_t one = 1;
+
+	must(w->voters > 0 && w->voters < 1u << NODE_NODES_MAX && w->horizon <= PAXOS_HORIZON_MAX);
+	atomic_store_explicit(&loop->voters, w->number << 16 | w->horizon << 8 | w->voters,
+			      memory_order_relaxed);
+	(void)!write(loop->wake_fd, &one, sizeof one);
+}
+
+struct loop_force {
+	struct node_forced forced;
+	bool here_only;
+};
+
+int
+loop_force(struct loop *loop, const struct node_forced *forced, bool here_only)
+{
+	struct loop_force *next = malloc(sizeof *next);
+	uint64_t one = 1;
+
+	if (next == NULL)
+		return -ENOMEM;
+	*next = (struct loop_force){.forced = *forced, .here_only = here_only};
+	/* Pairs with the exchange in take_force(), as in loop_keys(). */
+	free(atomic_exchange_explicit(&loop->force, next, memory_order_acq_rel));
+	(void)!write(loop->wake_fd, &one, sizeof one);
+	return 0;
+}
+
+static void
+take_force(struct loop *loop)
+{
+	if (atomic_load_explicit(&loop->force, memory_order_relaxed) == NULL)
+		return;
+	struct loop_force *f = atomic_exchange_explicit(&loop->force, NULL, memory_order_acq_rel);
+	step(loop, &(struct node_input){
+			   .kind = NODE_IN_FORCE, .force = f->forced, .here_only = f->here_only});
+	free(f);
 }
 
 static void
@@ -419,8 +527,10 @@ take_voters(struct loop *loop)
 	if (atomic_load_explicit(&loop->voters, memory_order_relaxed) == 0)
 		return;
 	wanted = atomic_exchange_explicit(&loop->voters, 0, memory_order_relaxed);
-	step(loop, &(struct node_input){
-			   .kind = NODE_IN_VOTERS, .voters = wanted & 0xff, .number = wanted >> 8});
+	step(loop, &(struct node_input){.kind = NODE_IN_VOTERS,
+					.voters = wanted & 0xff,
+					.horizon = wanted >> 8 & 0xff,
+					.number = wanted >> 16});
 }
 
 void
@@ -445,6 +555,31 @@ take_lead(struct loop *loop)
 			   .kind = NODE_IN_LEAD, .number = wanted >> 1, .all_lead = wanted & 1});
 }
 
+int
+loop_order(struct loop *loop, const struct node_order *order)
+{
+	struct node_order *next = malloc(sizeof *next);
+	uint64_t one = 1;
+
+	if (next == NULL)
+		return -ENOMEM;
+	*next = *order;
+	/* Pairs with the exchange in take_order(), as in loop_keys(). */
+	free(atomic_exchange_explicit(&loop->order, next, memory_order_acq_rel));
+	(void)!write(loop->wake_fd, &one, sizeof one);
+	return 0;
+}
+
+static void
+take_order(struct loop *loop)
+{
+	if (atomic_load_explicit(&loop->order, memory_order_relaxed) == NULL)
+		return;
+	struct node_order *o = atomic_exchange_explicit(&loop->order, NULL, memory_order_acq_rel);
+	step(loop, &(struct node_input){.kind = NODE_IN_ORDER, .order = o});
+	free(o);
+}
+
 bool
 loop_once(struct loop *loop, uint64_t now_ns)
 {
@@ -456,8 +591,12 @@ loop_once(struct loop *loop, uint64_t now_ns)
 	drain_backlog(loop);
 	if (!log_is_full(loop)) {
 		take_keys(loop);
+		take_secrets(loop);
+		take_certificates(loop);
 		take_voters(loop);
 		take_lead(loop);
+		take_order(loop);
+		take_force(loop);
 		did |= receive(loop);
 		did |= tick(loop);
 	}
@@ -561,6 +700,38 @@ replay(void *context, const struct frame *frame, const uint8_t *data)
 		replay_read(loop, loop->read[loop->reads_given++ % LOOP_READS_MAX]);
 }
 
+static bool
+is_alone(const struct loop *loop)
+{
+	struct node_peer_status peer;
+
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
+		if (i != loop->options.node->self && node_peer_status(loop->node, i, &peer))
+			return false;
+	return true;
+}
+
+/* Votes count by numbers: with another one than its log knows this node would speak for
+ * another. */
+static int
+check_number(const struct loop *loop, struct hw_error *error)
+{
+	const struct node_config *c = loop->options.node;
+	struct node_peer_status peer;
+
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++) {
+		bool there = node_peer_status(loop->node, i, &peer) && peer.listed;
+		if (i == c->self || !there || memcmp(peer.uuid, c->uuid[c->self], 16) != 0)
+			continue;
+		return hw_error_set(error, -EINVAL,
+				    "the configuration makes this node number %u, and its log says "
+				    "that it is number %u: write the numbers of `synodctl status` "
+				    "into [appliance] nodes, as in 4/3@10.77.0.4:4000",
+				    c->self, i);
+	}
+	return 0;
+}
+
 static int
 recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 {
@@ -569,8 +740,10 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 
 	if (rc != 0)
 		return rc;
-	if ((verdict.tail == LOG_TAIL_ROT || loop->options.repair) &&
-	    loop->options.node->node_count == 1)
+	rc = check_number(loop, error);
+	if (rc != 0)
+		return rc;
+	if ((verdict.tail == LOG_TAIL_ROT || loop->options.repair) && is_alone(loop))
 		return hw_error_set(
 			error, -EILSEQ,
 			"the log lacks records from LSN %lu on (its disk lost what it "
@@ -578,6 +751,8 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 			"Put back what the disk had, or move the log directory away and "
 			"begin a new appliance",
 			verdict.rot_first_lsn);
+	if (memcmp(node_epoch(loop->node), loop->options.node->epoch, EPOCH_BYTES) != 0)
+		hw_log_set_epoch(loop->options.log, node_epoch(loop->node));
 	loop->durable_lsn = verdict.end_lsn;
 	*tail = verdict.end == LOG_TAIL_CLEAN ? PAXOS_TAIL_CLEAN
 		: verdict.end == LOG_TAIL_ROT ? PAXOS_TAIL_MISSING
@@ -586,7 +761,7 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 		*tail = PAXOS_TAIL_MISSING;
 	/* A log in memory is always empty at start, and mostly not because the node is
 	 * new: it votes only once others have told it what it may have promised. */
-	if (loop->options.log_in_memory && loop->options.node->node_count > 1)
+	if (loop->options.log_in_memory && !is_alone(loop))
 		*tail = PAXOS_TAIL_ROTTEN;
 	return 0;
 }
@@ -621,12 +796,12 @@ start_node(struct loop *loop, enum paxos_tail tail, struct hw_error *error)
 
 	if (getrandom(entropy, sizeof entropy, 0) != sizeof entropy)
 		return hw_error_set(error, -EIO, "the kernel gives no random bytes");
-	/* Higher than any before, by the log. The clock is only for a process whose
-	 * predecessor ended before it wrote anything: sessions tell them apart. */
+	/* Higher than any before, by the log. The clock, in microseconds, is for a process whose
+	 * predecessor ended before it wrote anything, or whose log was made anew: sessions
+	 * tell them apart. */
 	clock_gettime(CLOCK_REALTIME, &wall);
-	loop->process++;
-	if (loop->process < (uint64_t)wall.tv_sec)
-		loop->process = (uint64_t)wall.tv_sec;
+	uint64_t us = (uint64_t)wall.tv_sec * 1000000 + (uint64_t)wall.tv_nsec / 1000;
+	loop->process = loop->process + 1 < us ? us : loop->process + 1;
 	loop->now_ns = clock_ns();
 	loop->entropy_ns = loop->now_ns + LOOP_ENTROPY_NS;
 	step(loop, &(struct node_input){
@@ -663,6 +838,26 @@ loop_start(struct loop *loop, const struct loop_options *options, struct hw_erro
 }
 
 int
+loop_survey(struct loop *loop, const struct loop_options *options, const struct loop_survey *survey,
+	    struct hw_error *error)
+{
+	struct log_verdict verdict;
+
+	memset(loop, 0, sizeof *loop);
+	loop->options = *options;
+	loop->sink = (struct node_sink){.context = loop, .emit = emit};
+	loop->wake_fd = -1;
+	loop->status_done_fd = -1;
+	int rc = take_memory(loop, error);
+	if (rc == 0)
+		rc = hw_log_scan(options->log, replay, loop, &verdict, error);
+	if (rc == 0)
+		survey->tell(survey->context, loop->node);
+	(void)loop_close(loop);
+	return rc;
+}
+
+int
 loop_close(struct loop *loop)
 {
 	int rc = 0;
@@ -676,6 +871,11 @@ loop_close(struct loop *loop)
 			     : hw_log_clean_stop(loop->options.log);
 	}
 	free(atomic_exchange(&loop->keys, NULL));
+	forget_secrets(atomic_exchange(&loop->secrets, NULL));
+	hw_certificates_free(atomic_exchange(&loop->certificates, NULL));
+	hw_certificates_free(loop->options.certificates);
+	free(atomic_exchange(&loop->order, NULL));
+	free(atomic_exchange(&loop->force, NULL));
 	hw_log_close(loop->options.log); /* first: it may still read into our buffers */
 	pages_free(loop->node, node_bytes(loop));
 	pages_free(loop->backlog, LOOP_BACKLOG_BYTES);

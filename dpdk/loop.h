@@ -57,6 +57,7 @@ struct loop_options {
 	struct udp *udp;
 	struct hw_log *log;
 	const struct node_config *node;
+	struct certificates *certificates; /* that `node` names; the loop frees them. NULL: none */
 	bool log_in_memory;
 	bool repair;    /* begin as if the log lacked anything: what that is the other nodes say */
 	bool hugepages; /* for the node's memory, where there are enough */
@@ -84,7 +85,11 @@ struct loop_snapshot {
 	uint32_t group_count;
 	struct loop_member member[LOOP_STATUS_MEMBERS];
 	uint32_t member_count;
-	bool members_cut; /* there are more than fit */
+	bool members_cut;                   /* there are more than fit */
+	struct node_key key[NODE_KEYS_MAX]; /* that group 0 lists */
+	uint32_t key_count;
+	uint32_t peers; /* a bit for each number that is somebody's */
+	struct node_peer_status peer[NODE_NODES_MAX];
 	struct hw_log_state log;
 	struct loop_stats loop;
 	struct udp_stats udp;
@@ -98,6 +103,13 @@ struct loop_snapshot {
 struct loop_read {
 	uint64_t lsn; /* the record's end, as the node asked */
 	uint32_t bytes;
+};
+
+/* What NODE_IN_VOTERS gives. */
+struct loop_voters {
+	uint64_t number;
+	uint32_t voters;  /* never none */
+	uint32_t horizon; /* 0: as it is */
 };
 
 struct loop {
@@ -115,6 +127,7 @@ struct loop {
 	bool diverged;    /* it computed another result than a majority, and takes nothing more */
 	uint32_t diverged_group;
 	uint64_t diverged_index;
+	bool forced;   /* the log says so: this node goes on in another epoch */
 	bool outdated; /* another node had seen more of this log than there is */
 	uint8_t outdated_by;
 	uint64_t outdated_lsn;
@@ -133,8 +146,13 @@ struct loop {
 
 	/* The next list of keys, from another thread; NULL: none. */
 	_Atomic(struct loop_keys *) keys;
-	_Atomic uint64_t voters; /* wanted by an administrator: number << 8 | voters; 0: nothing */
-	_Atomic uint64_t lead;   /* so: group << 1 | all_lead */
+	_Atomic(struct certificates *) certificates; /* the next, so */
+	_Atomic(struct node_secrets *) secrets;      /* so */
+	_Atomic uint64_t voters; /* wanted by an administrator: number << 16 | horizon << 8 |
+				    voters; 0: nothing */
+	_Atomic(struct loop_force *) force; /* wanted by an administrator; NULL: nothing */
+	_Atomic uint64_t lead;              /* so: group << 1 | all_lead */
+	_Atomic(struct node_order *) order; /* so; NULL: none */
 	_Atomic bool stopping;
 	_Atomic uint32_t status_wanted;
 	_Atomic uint32_t status_done;
@@ -149,6 +167,15 @@ struct loop {
  * yet scanned; from here on it is the loop's. */
 int loop_start(struct loop *loop, const struct loop_options *options, struct hw_error *error);
 
+struct loop_survey {
+	void (*tell)(void *context, const struct node *node);
+	void *context;
+};
+
+/* Replays a log that nobody will write any more, has somebody look at the node, and closes it. */
+int loop_survey(struct loop *loop, const struct loop_options *options,
+		const struct loop_survey *survey, struct hw_error *error);
+
 /* One turn. True when something was done: a frame, a record, a timer. */
 bool loop_once(struct loop *loop, uint64_t now_ns);
 
@@ -158,11 +185,21 @@ void loop_run(struct loop *loop);
 /* Whom the node knows from now on; copied. Any thread. 0 or -ENOMEM. */
 int loop_keys(struct loop *loop, const struct node_key *keys, uint32_t count);
 
+/* The node's own, from now on. Any thread; -ENOMEM: they stay. */
+int loop_secrets(struct loop *loop, const struct node_secrets *secrets);
+
+/* Others in place of options.certificates, which were some; the loop frees them. Any thread. */
+void loop_certificates(struct loop *loop, struct certificates *certificates);
+
 /* Which nodes are to vote, a bit each; see NODE_IN_VOTERS. Any thread. */
-void loop_voters(struct loop *loop, uint32_t voters, uint64_t number);
+void loop_voters(struct loop *loop, const struct loop_voters *wanted);
+int loop_force(struct loop *loop, const struct node_forced *forced, bool here_only);
 
 /* Whether all voters of a group are to lead; see NODE_IN_LEAD. Any thread. */
 void loop_lead(struct loop *loop, uint64_t group, bool all_lead);
+
+/* What an administrator wants of a group; copied. Any thread. 0 or -ENOMEM. */
+int loop_order(struct loop *loop, const struct node_order *order);
 
 /* Ends loop_run(). Safe in a signal handler. */
 void loop_stop(struct loop *loop);

@@ -6,10 +6,12 @@
 
 #include "base/hash.h"
 #include "base/must.h"
+#include "dpdk/epoch.h"
 #include "dpdk/status.h"
 #include "node/history.h"
 #include "paxos/codec.h"
 
+#define US               1000u
 #define MS               1000000u
 #define VALUE_BYTES      (64u * 1024) /* of one consensus value: a batch, or one transaction */
 #define VALUE_HEAD_BYTES 256u         /* what a pool keeps in front of one, rounded up */
@@ -25,25 +27,33 @@
 #define PLAN_TEXT_BYTES  2048
 
 /* A shared host's scheduler may keep a healthy leader off its core for some ticks
- * of 4 ms, and its disk for tens of ms: what is shorter elects for nothing. */
+ * of 4 ms: where it does so for longer, paxos/patience.h finds out. */
 struct pace {
 	uint64_t takeover_ns;
+	uint64_t takeover_min_ns;
+	uint64_t beat_ns;
 	uint64_t retry_ns;
 	uint64_t session_dead_ns;
 };
 
-static const struct pace shared_pace = {
-	.takeover_ns = 150u * MS, .retry_ns = 20u * MS, .session_dead_ns = 500u * MS};
-static const struct pace dedicated_pace = {
-	.takeover_ns = 10u * MS, .retry_ns = 2u * MS, .session_dead_ns = 50u * MS};
+static const struct pace shared_pace = {.takeover_ns = 150u * MS,
+					.takeover_min_ns = 25u * MS,
+					.beat_ns = 8u * MS,
+					.retry_ns = 20u * MS,
+					.session_dead_ns = 500u * MS};
+static const struct pace dedicated_pace = {.takeover_ns = 10u * MS,
+					   .takeover_min_ns = 800u * US,
+					   .beat_ns = 200u * US,
+					   .retry_ns = 2u * MS,
+					   .session_dead_ns = 50u * MS};
 
 #define TAIL_TRUST_NS (5000ull * MS)
 #define EXPEL_NS      (10000ull * MS)
 #define GC_NS         (1000ull * MS)
 
 /* "synod-node" and the id: readable in a dump, equal on every node. */
-static void
-node_uuid(uint32_t id, uint8_t uuid[16])
+void
+plan_node_uuid(uint32_t id, uint8_t uuid[16])
 {
 	memset(uuid, 0, 16);
 	memcpy(uuid, "synod-node", 10);
@@ -61,6 +71,38 @@ is_spare(const struct hw_config *c, uint32_t id)
 	return false;
 }
 
+static uint32_t
+number_of(const struct hw_config_nodes *nodes, uint32_t i)
+{
+	uint32_t number = 0;
+
+	if (nodes->numbered)
+		return nodes->node[i].number;
+	for (uint32_t k = 0; k < nodes->count; k++)
+		number += nodes->node[k].id < nodes->node[i].id;
+	return number;
+}
+
+/* Who votes there it learns; that some node leads is a guess, until one is heard. */
+static int
+plan_joins(struct plan *plan, struct hw_error *error)
+{
+	struct node_config *n = &plan->node;
+	uint32_t others = n->voters & ~(1u << n->self);
+
+	if (plan->config->joins[0] == '\0')
+		return 0;
+	if (!epoch_read(plan->config->joins, &n->forced) || others == 0)
+		return hw_error_set(error, -EINVAL,
+				    "[appliance] joins is the epoch that `synodctl status` shows "
+				    "there, as in 0:6f1d2c9e0b3a4a779c550f8e2d7a1b34, and nodes "
+				    "names one at least that runs there");
+	n->joins = true;
+	n->voters = 0;
+	n->leader = (uint8_t)__builtin_ctz(others);
+	return 0;
+}
+
 static int
 plan_nodes(struct plan *plan, struct hw_error *error)
 {
@@ -68,14 +110,14 @@ plan_nodes(struct plan *plan, struct hw_error *error)
 	struct node_config *n = &plan->node;
 	bool found = false;
 
-	n->node_count = (uint8_t)c->nodes.count;
+	n->absent = (1u << NODE_NODES_MAX) - 1;
 	for (uint32_t i = 0; i < c->nodes.count; i++) {
-		uint32_t number = 0;
-		for (uint32_t k = 0; k < c->nodes.count; k++)
-			number += c->nodes.node[k].id < c->nodes.node[i].id;
+		uint32_t number = number_of(&c->nodes, i);
 		must(number < NODE_NODES_MAX);
+		n->absent &= ~(1u << number);
+		n->node_count = (uint8_t)(number < n->node_count ? n->node_count : number + 1);
 		n->endpoint[number] = c->nodes.node[i].address;
-		node_uuid(c->nodes.node[i].id, n->uuid[number]);
+		plan_node_uuid(c->nodes.node[i].id, n->uuid[number]);
 		n->voters |= is_spare(c, c->nodes.node[i].id) ? 0 : 1u << number;
 		if (!endpoint_is_ipv4(&c->nodes.node[i].address))
 			return hw_error_set(error, -EINVAL,
@@ -87,11 +129,12 @@ plan_nodes(struct plan *plan, struct hw_error *error)
 			found = true;
 		}
 	}
+	n->absent &= (1u << n->node_count) - 1;
 	n->leader = (uint8_t)__builtin_ctz(n->voters);
 	if (!found)
 		return hw_error_set(error, -EINVAL,
 				    "[appliance] nodes does not list this node's id %u", c->id);
-	return 0;
+	return plan_joins(plan, error);
 }
 
 static int
@@ -167,6 +210,8 @@ plan_limits(struct plan *plan, struct hw_error *error)
 	n->datagram_bytes_max = c->mtu - UDP_IPV4_BYTES;
 	n->stream_bytes = STREAM_BYTES;
 	n->takeover_ns = pace->takeover_ns;
+	n->takeover_min_ns = pace->takeover_min_ns;
+	n->beat_ns = pace->beat_ns;
 	n->retry_ns = pace->retry_ns;
 	n->session_dead_ns = pace->session_dead_ns;
 	n->tail_trust_ns = TAIL_TRUST_NS;
@@ -254,6 +299,8 @@ plan_new_epoch(const struct plan *plan, uint8_t epoch[EPOCH_BYTES])
 	}
 	for (int h = 0; h < 2; h++) {
 		for (uint32_t i = 0; i < plan->node.node_count; i++) {
+			if (plan->node.absent >> i & 1)
+				continue;
 			const struct endpoint *e = &plan->node.endpoint[i];
 			half[h] = hash_fold(half[h], hash_bytes(plan->node.uuid[i], 16, 0));
 			half[h] = hash_fold(half[h], hash_bytes(e->address, 16, 0));
@@ -277,7 +324,7 @@ plan_keys(const struct hw_keys *keys, struct node_key out[NODE_KEYS_MAX])
 		memcpy(out[i].uuid, k->uuid, sizeof out[i].uuid);
 		memcpy(out[i].group, k->group, sizeof k->group);
 		if (out[i].node)
-			node_uuid(k->node, out[i].uuid);
+			plan_node_uuid(k->node, out[i].uuid);
 	}
 	return keys->count;
 }
@@ -289,10 +336,12 @@ plan_print(const struct plan *plan, FILE *out)
 	const struct node_config *n = &plan->node;
 	char machine[PLAN_TEXT_BYTES];
 
-	fprintf(out, "node       number %u of %u, id %u, \"%s\"\n", n->self, n->node_count, c->id,
-		c->name);
+	fprintf(out, "node       number %u of %u, id %u, \"%s\"%s%s\n", n->self, c->nodes.count,
+		c->id, c->name, n->joins ? ", joins " : "", c->joins);
 	for (uint8_t i = 0; i < n->node_count; i++) {
 		char endpoint[STATUS_ENDPOINT_BYTES];
+		if (n->absent >> i & 1)
+			continue;
 		status_endpoint(&n->endpoint[i], endpoint);
 		fprintf(out, "           %u  %s%s%s%s\n", i, endpoint,
 			i == n->self ? "  this node" : "",

@@ -5,7 +5,8 @@
  * test can look at every decision. Numbers that a user does not set are chosen
  * here, each with its reason.
  *
- * Nodes     number 0.. in the order of their ids, so that every node counts alike.
+ * Nodes     number 0.. in the order of their ids, so that every node counts alike, or as
+ *           the list says. What a running appliance was told later stands in its log.
  * Epoch     configured, or derived from the list of nodes when a log is made: the
  *           nodes of one list agree on it without having met. A log that exists
  *           says its own.
@@ -44,6 +45,9 @@ int plan_make(struct plan *plan, const struct hw_config *config, const struct hw
 
 /* The epoch of a log that is made now. */
 void plan_new_epoch(const struct plan *plan, uint8_t epoch[EPOCH_BYTES]);
+
+/* Of the node with that id. */
+void plan_node_uuid(uint32_t id, uint8_t uuid[16]);
 
 /* Whom the key file lists, as the node knows them; returns how many. */
 uint32_t plan_keys(const struct hw_keys *keys, struct node_key out[NODE_KEYS_MAX]);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "base/must.h"
+#include "dpdk/epoch.h"
+#include "hw/keys.h"
 #include "node/protocol.h"
 
 #define NANOSECONDS 1000000000u
@@ -30,6 +32,23 @@ status_uuid(const uint8_t *u, char out[STATUS_UUID_BYTES])
 		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
 		 u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
 		 u[15]);
+}
+
+uint32_t
+status_node_id(const uint8_t *u)
+{
+	return (uint32_t)u[12] << 24 | (uint32_t)u[13] << 16 | (uint32_t)u[14] << 8 | u[15];
+}
+
+void
+status_gtids(const struct gtid_interval *run, char out[STATUS_GTIDS_BYTES])
+{
+	const struct gtid_source *source = &run->source;
+	char uuid[STATUS_UUID_BYTES];
+
+	status_uuid(source->uuid, uuid);
+	snprintf(out, STATUS_GTIDS_BYTES, "%s:%.*s%s%lu-%lu", uuid, (int)source->tag_bytes,
+		 source->tag, source->tag_bytes > 0 ? ":" : "", run->from, run->to);
 }
 
 static void
@@ -70,34 +89,48 @@ static json_t *
 node_of(const struct loop_snapshot *s, const struct status_facts *facts)
 {
 	json_t *node = json_object();
-	char uuid[STATUS_UUID_BYTES];
+	char uuid[STATUS_UUID_BYTES], epoch[EPOCH_TEXT_BYTES];
 
 	status_uuid(facts->node->uuid[s->node.self], uuid);
 	put(node, "number", s->node.self);
 	put_text(node, "uuid", uuid);
 	put(node, "process", s->node.process);
 	put(node, "protocol", PROTOCOL_VERSION);
+	epoch_text(&s->node.epoch, epoch);
+	put_text(node, "epoch", epoch);
 	put_bool(node, "voting", s->node.voting);
 	put_bool(node, "repairing", s->node.repairing);
 	put_bool(node, "may_leave", s->node.may_leave);
 	put_text(node, "profile", facts->profile == LOOP_DEDICATED ? "dedicated" : "shared");
 	put(node, "uptime_s", (s->now_ns - facts->started_ns) / NANOSECONDS);
+	put(node, "members_diverged", s->node.members_diverged);
+	put(node, "horizon_max", node_horizon_max(facts->node));
 	put(node, "values_free", s->node.values_free);
 	put(node, "payloads_open", s->node.payloads_open);
 	return node;
 }
 
 static json_t *
-nodes_of(const struct loop_snapshot *s, const struct status_facts *facts)
+nodes_of(const struct loop_snapshot *s)
 {
 	json_t *nodes = json_array();
 
-	for (uint8_t i = 0; i < facts->node->node_count; i++) {
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++) {
+		const struct node_peer_status *peer = &s->peer[i];
+		char endpoint[STATUS_ENDPOINT_BYTES], uuid[STATUS_UUID_BYTES];
+
+		if (!(s->peers >> i & 1))
+			continue;
 		json_t *node = json_object();
-		char endpoint[STATUS_ENDPOINT_BYTES];
-		status_endpoint(&facts->node->endpoint[i], endpoint);
+		status_endpoint(&peer->endpoint, endpoint);
+		status_uuid(peer->uuid, uuid);
 		put(node, "number", i);
+		put(node, "id", status_node_id(peer->uuid));
+		put_text(node, "uuid", uuid);
 		put_text(node, "endpoint", endpoint);
+		put_bool(node, "listed", peer->listed);
+		put_bool(node, "differs_from_file", peer->differs);
+		put_bool(node, "stranger", peer->stranger);
 		put_bool(node, "self", i == s->node.self);
 		put_bool(node, "connected", i == s->node.self || (s->node.link_up >> i & 1) != 0);
 		put_bool(node, "votes", (s->group[0].configuration.voters >> i & 1) != 0);
@@ -142,10 +175,25 @@ configuration_of(const struct node_group_status *g)
 	put(configuration, "number", g->configuration.number);
 	put(configuration, "first_slot", g->configuration.first);
 	put_bool(configuration, "in_force", g->delivered_slot + 1 >= g->configuration.first);
+	put(configuration, "horizon", g->configuration.horizon);
 	put_bool(configuration, "settled", g->settled);
 	put_bool(configuration, "all_lead", g->configuration.all_lead);
 	(void)json_object_set_new(configuration, "voters", voters);
 	return configuration;
+}
+
+static json_t *
+lost_of(const struct node_group_status *g)
+{
+	json_t *lost = json_array();
+
+	for (uint32_t i = 0; i < g->lost_count; i++) {
+		char text[STATUS_GTIDS_BYTES];
+
+		status_gtids(&g->lost[i], text);
+		(void)json_array_append_new(lost, json_string(text));
+	}
+	return lost;
 }
 
 static json_t *
@@ -161,6 +209,7 @@ group_of(const struct loop_snapshot *s, const struct node_group_status *g)
 	put_leader(group, g->leader);
 	put_bool(group, "all_lead", g->all_lead);
 	(void)json_object_set_new(group, "configuration", configuration_of(g));
+	put(group, "epoch", g->epoch);
 	put(group, "delivered_slot", g->delivered_slot);
 	put(group, "last_index", g->last_index);
 	put(group, "horizon_index", g->horizon_index);
@@ -168,6 +217,7 @@ group_of(const struct loop_snapshot *s, const struct node_group_status *g)
 	put(group, "conflicts", g->conflicts);
 	put(group, "index_hashes", g->index_hashes);
 	put(group, "member_count", g->member_count);
+	(void)json_object_set_new(group, "lost", lost_of(g));
 	for (uint32_t i = 0; i < s->member_count; i++) {
 		if (s->member[i].group == g->group)
 			(void)json_array_append_new(members, member_of(&s->member[i].status));
@@ -258,6 +308,7 @@ drops_of(const struct loop_snapshot *s)
 	put(node, "key_not_listed", s->node.dropped_key);
 	put(node, "in_clear", s->node.dropped_clear);
 	put(node, "key_not_for_group", s->node.turned_away.count);
+	put(node, "certificates_refused", s->node.certificates_refused);
 	put(node, "handshakes_beyond_rate", s->node.dropped_load);
 	put(node, "handshakes_stale", s->node.dropped_handshake);
 	put(node, "replayed", s->node.dropped_replayed);
@@ -270,6 +321,33 @@ drops_of(const struct loop_snapshot *s)
 	return drops;
 }
 
+/* Whom group 0 lists, for all nodes. */
+static json_t *
+keys_of(const struct loop_snapshot *s)
+{
+	static const uint8_t any[16];
+	json_t *keys = json_array();
+
+	for (uint32_t i = 0; i < s->key_count; i++) {
+		const struct node_key *k = &s->key[i];
+		json_t *key = json_object(), *groups = json_array();
+		char text[HW_KEY_TEXT_BYTES], uuid[STATUS_UUID_BYTES];
+
+		hw_key_text(k->key, text);
+		status_uuid(k->uuid, uuid);
+		put_text(key, "key", text);
+		put_text(key, "kind", k->node ? "node" : "server");
+		put_text(key, "uuid", memcmp(k->uuid, any, sizeof any) == 0 ? "any" : uuid);
+		for (uint32_t g = 0; g < k->group_count; g++) {
+			status_uuid(k->group[g], uuid);
+			(void)json_array_append_new(groups, json_string(uuid));
+		}
+		(void)json_object_set_new(key, "groups", groups);
+		(void)json_array_append_new(keys, key);
+	}
+	return keys;
+}
+
 json_t *
 status_json(const struct loop_snapshot *snapshot, const struct status_facts *facts)
 {
@@ -278,9 +356,10 @@ status_json(const struct loop_snapshot *snapshot, const struct status_facts *fac
 	must(facts->node->node_count <= NODE_NODES_MAX);
 	put_text(status, "version", facts->version);
 	(void)json_object_set_new(status, "node", node_of(snapshot, facts));
-	(void)json_object_set_new(status, "nodes", nodes_of(snapshot, facts));
+	(void)json_object_set_new(status, "nodes", nodes_of(snapshot));
 	(void)json_object_set_new(status, "groups", groups_of(snapshot));
 	put_bool(status, "members_cut", snapshot->members_cut);
+	(void)json_object_set_new(status, "keys", keys_of(snapshot));
 	(void)json_object_set_new(status, "log", log_of(snapshot, facts));
 	(void)json_object_set_new(status, "port", port_of(snapshot, facts));
 	(void)json_object_set_new(status, "drops", drops_of(snapshot));

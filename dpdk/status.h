@@ -33,6 +33,12 @@ void status_endpoint(const struct endpoint *endpoint, char out[STATUS_ENDPOINT_B
 
 /* 8-4-4-4-12 hexadecimal digits. */
 #define STATUS_UUID_BYTES 37
+/* Of the node with that uuid, see plan_node_uuid(). */
+uint32_t status_node_id(const uint8_t *uuid);
 void status_uuid(const uint8_t *uuid, char out[STATUS_UUID_BYTES]);
+
+/* "uuid:1-5" or "uuid:tag:1-5". */
+#define STATUS_GTIDS_BYTES 128
+void status_gtids(const struct gtid_interval *run, char out[STATUS_GTIDS_BYTES]);
 
 #endif /* DPDK_STATUS_H */

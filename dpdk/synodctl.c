@@ -2,7 +2,8 @@
  *
  *     synodctl status [--json] [--socket PATH]
  *     synodctl node add|remove|replace NUMBER ... [--socket PATH]
- *     synodctl group kind GROUP one-leader|all-lead [--socket PATH]
+ *     synodctl group list|kind|horizon|drop ... [--socket PATH]
+ *     synodctl member list|expel ... [--socket PATH]
  *     synodctl key new|show|add|remove FILE ...
  *
  * Exits with 0; 1 when synodd cannot be reached or answers with an error; 2 when
@@ -18,12 +19,14 @@
 #include "dpdk/ask.h"
 #include "dpdk/group_command.h"
 #include "dpdk/key_command.h"
+#include "dpdk/member_command.h"
 #include "dpdk/node_command.h"
 
 static const char usage[] =
 	"usage: synodctl status [--json] [--socket PATH]\n"
 	"       synodctl node add|remove|replace NUMBER ... [--socket PATH]\n"
-	"       synodctl group kind GROUP one-leader|all-lead [--socket PATH]\n"
+	"       synodctl group list|kind|horizon|drop ... [--socket PATH]\n"
+	"       synodctl member list|expel ... [--socket PATH]\n"
 	"       synodctl key new|show|add|remove FILE ...\n"
 	"       synodctl --help | --version\n"
 	"\n"
@@ -53,9 +56,10 @@ print_node(const json_t *status)
 		       : ask_is_true(other, "connected") ? "connected"
 							 : "NOT CONNECTED",
 		       ask_is_true(other, "votes") ? "" : ", does not vote",
-		       ask_is_true(other, "outdated")  ? ", REFUSED: ITS LOG IS OLDER THAN IT WAS"
-		       : ask_is_true(other, "differs") ? ", COMPUTED ANOTHER RESULT"
-						       : "");
+		       ask_is_true(other, "outdated")   ? ", REFUSED: ITS LOG IS OLDER THAN IT WAS"
+		       : ask_is_true(other, "differs")  ? ", COMPUTED ANOTHER RESULT"
+		       : ask_is_true(other, "stranger") ? ", ANOTHER CAME WITH ITS NUMBER"
+							: "");
 }
 
 static void
@@ -109,6 +113,10 @@ print_log(const json_t *status)
 	const json_t *space = json_object_get(log, "space_error");
 	const json_t *write = json_object_get(log, "write_error");
 
+	if (ask_number(json_object_get(status, "node"), "members_diverged") > 0)
+		printf("\nMEMBERS THAT COMMITTED SOMETHING ELSE THAN WAS ORDERED: %" PRId64
+		       ", see the log of synodd\n",
+		       ask_number(json_object_get(status, "node"), "members_diverged"));
 	printf("\nlog\n  %s\n  durable to %" PRId64 " of %" PRId64 "  %" PRId64 " of %" PRId64
 	       " bytes  %" PRId64 " batches\n",
 	       ask_text(log, "mode"), ask_number(log, "durable_lsn"), ask_number(log, "next_lsn"),
@@ -187,6 +195,8 @@ main(int argc, char **argv)
 		return node_command(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "group") == 0)
 		return group_command(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "member") == 0)
+		return member_command(argc - 1, argv + 1);
 
 	for (int c = getopt_long(argc, argv, "", options, NULL); c != -1;
 	     c = getopt_long(argc, argv, "", options, NULL)) {

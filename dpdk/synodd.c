@@ -10,14 +10,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "dpdk/control.h"
+#include "dpdk/epoch.h"
 #include "dpdk/plan.h"
+#include "dpdk/trap.h"
+#include "hw/certificates.h"
 #include "hw/crypto.h"
 #include "node/protocol.h"
 
@@ -29,6 +34,8 @@ static const char usage[] =
 	"       synodd --config FILE --format   the same; makes the log of a new node first\n"
 	"       synodd --config FILE --repair   the same; its log may lack anything, the others "
 	"know\n"
+	"       synodd --config FILE --rejoin EPOCH   sets its log aside, and comes back empty\n"
+	"                                       into an epoch that others were forced into\n"
 	"       synodd --config FILE --check    print the plan and exit\n"
 	"       synodd --help | --version\n";
 
@@ -37,6 +44,7 @@ struct arguments {
 	bool check;
 	bool format;
 	bool repair;
+	struct node_forced rejoin; /* number 0: no */
 };
 
 /* All that one process holds; static, because it is one and large. */
@@ -47,16 +55,20 @@ struct appliance {
 	struct port port;
 	struct udp udp;
 	struct loop loop;
-	struct crypto *crypto; /* NULL: in clear */
+	struct crypto *crypto;             /* NULL: in clear */
+	struct certificates *certificates; /* NULL: none; the loop's once it runs */
 	struct control control;
 	struct loop_snapshot seen; /* the watch's: what it has told already */
 	bool watched;
 	bool repairing; /* the log has a hole that is not closed yet */
 	struct hw_keys keys;
+	struct node_secrets secrets; /* that the loop has */
 	struct node_key node_keys[NODE_KEYS_MAX];
 	uint64_t keys_said; /* of dropped_key, told up to here */
 	uint64_t keys_say_ns;
-	uint64_t turned_away_said; /* as keys_said */
+	uint64_t certificates_said; /* as keys_said */
+	uint64_t certificates_say_ns;
+	uint64_t turned_away_said;
 	uint64_t turned_away_say_ns;
 	uint64_t versions_said; /* of other_versions, told up to here */
 	uint64_t versions_say_ns;
@@ -88,13 +100,11 @@ say(const char *format, ...)
 static int
 parse_arguments(struct arguments *a, int argc, char **argv)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-						{"check", no_argument, NULL, 'k'},
-						{"format", no_argument, NULL, 'f'},
-						{"repair", no_argument, NULL, 'r'},
-						{"help", no_argument, NULL, 'h'},
-						{"version", no_argument, NULL, 'v'},
-						{0}};
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
+		{"format", no_argument, NULL, 'f'},       {"repair", no_argument, NULL, 'r'},
+		{"rejoin", required_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},      {0}};
 
 	for (int c = getopt_long(argc, argv, "", options, NULL); c != -1;
 	     c = getopt_long(argc, argv, "", options, NULL)) {
@@ -110,6 +120,10 @@ parse_arguments(struct arguments *a, int argc, char **argv)
 			break;
 		case 'r':
 			a->repair = true;
+			break;
+		case 'j':
+			if (!epoch_read(optarg, &a->rejoin) || a->rejoin.number == 0)
+				return 2;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -167,13 +181,107 @@ log_is_there(const char *directory)
 	return there;
 }
 
+static void
+tell_executed(void *context, const struct node *node)
+{
+	struct node_group_status group;
+	struct gtid_interval run;
+	char uuid[STATUS_UUID_BYTES], text[STATUS_GTIDS_BYTES];
+
+	for (uint32_t i = 0; node_group_status(node, i, &group); i++) {
+		status_uuid(group.uuid, uuid);
+		for (uint32_t k = 0; node_group_executed(node, i, k, &run); k++) {
+			status_gtids(&run, text);
+			fprintf(context, "%s %s\n", uuid, text);
+		}
+	}
+}
+
+/* Beside the old log: what its node knew to be accepted, for `synodctl node lost`. */
+static int
+write_executed(struct appliance *a, const struct hw_log_identity *identity, struct hw_error *error)
+{
+	struct node_config node = a->plan.node;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof path, "%s/gtids", a->plan.log.directory);
+	FILE *to = fopen(path, "w");
+	if (to == NULL) {
+		hw_log_close(a->log);
+		a->log = NULL;
+		return hw_error_set(error, -errno, "cannot write %s", path);
+	}
+	node.crypto = NULL;
+	memcpy(node.epoch, identity->epoch, EPOCH_BYTES);
+	memcpy(node.disk, identity->disk, NODE_DISK_BYTES);
+	int rc = loop_survey(&a->loop, &(struct loop_options){.log = a->log, .node = &node},
+			     &(struct loop_survey){.tell = tell_executed, .context = to}, error);
+	a->log = NULL;
+	bool written = fclose(to) == 0;
+	return rc != 0 || written ? rc : hw_error_set(error, -EIO, "cannot write %s", path);
+}
+
+/* What an older epoch's log holds is nobody's any more, and is kept. */
+static int
+set_aside(struct appliance *a, const struct node_forced *rejoin, struct hw_error *error)
+{
+	struct hw_log_options *options = &a->plan.log;
+	char aside[PATH_MAX];
+
+	int rc = hw_log_open(options, &a->log, error);
+	if (rc != 0)
+		return rc;
+	struct hw_log_identity identity = hw_log_identity(a->log);
+	if (memcmp(identity.epoch, rejoin->epoch, EPOCH_BYTES) == 0) {
+		hw_log_close(a->log);
+		a->log = NULL;
+		return 0; /* it came back before */
+	}
+	rc = write_executed(a, &identity, error);
+	if (rc != 0)
+		return rc;
+	snprintf(aside, sizeof aside, "%s.before-epoch-%u", options->directory, rejoin->number);
+	if (access(aside, F_OK) == 0 || rename(options->directory, aside) != 0)
+		return hw_error_set(
+			error, -EEXIST,
+			"the log in %s cannot be set aside as %s: move it away by hand, "
+			"and start again",
+			options->directory, aside);
+	say("the log of the older epoch is kept in %s. When this node has caught up, `synodctl "
+	    "node "
+	    "lost %s` says what it had that the groups have not",
+	    aside, aside);
+	return 0;
+}
+
+static int
+prepare_rejoin(struct appliance *a, const struct node_forced *rejoin, struct hw_error *error)
+{
+	struct hw_log_options *options = &a->plan.log;
+
+	if (log_is_there(options->directory)) {
+		int rc = set_aside(a, rejoin, error);
+		if (rc != 0)
+			return rc;
+	}
+	memcpy(options->epoch, rejoin->epoch, EPOCH_BYTES);
+	a->plan.node.forced = *rejoin;
+	return 0;
+}
+
 /* An empty log answers that this node never promised anything. Where it did, and
  * its disk was lost, that answer can undo what a majority had agreed on: so a log
  * is made only for whoever says that the node is new. */
 static int
-open_log(struct appliance *a, bool format, struct hw_error *error)
+open_log(struct appliance *a, const struct arguments *arguments, struct hw_error *error)
 {
 	struct hw_log_options *options = &a->plan.log;
+	bool rejoins = arguments->rejoin.number != 0 && !options->memory;
+	bool format = arguments->format || rejoins;
+	int rc = rejoins ? prepare_rejoin(a, &arguments->rejoin, error) : 0;
+
+	if (rc != 0)
+		return rc;
 	bool there = !options->memory && log_is_there(options->directory);
 
 	if (!there && !options->memory && !format)
@@ -183,14 +291,19 @@ open_log(struct appliance *a, bool format, struct hw_error *error)
 			"node that has lost its disk must not: it comes back with --format "
 			"--repair while all others run, and learns everything from them",
 			options->directory);
-	if (!there)
+	if (!there && a->plan.node.joins)
+		memcpy(options->epoch, a->plan.node.forced.epoch, EPOCH_BYTES);
+	else if (!there && !rejoins)
 		plan_new_epoch(&a->plan, options->epoch);
-	int rc = hw_log_open(options, &a->log, error);
+	rc = hw_log_open(options, &a->log, error);
 	if (rc != 0)
 		return rc;
 	struct hw_log_identity identity = hw_log_identity(a->log);
 	memcpy(a->plan.node.epoch, identity.epoch, EPOCH_BYTES);
 	memcpy(a->plan.node.disk, identity.disk, NODE_DISK_BYTES);
+	if (a->plan.node.joins && !identity.formatted_now)
+		a->plan.node.forced =
+			(struct node_forced){0}; /* the log knows, and may know later ones */
 	say("log %s: %s", identity.formatted_now ? "made" : "found", hw_log_mode(a->log));
 	return 0;
 }
@@ -234,11 +347,50 @@ watch_versions(struct appliance *a, const struct loop_snapshot *snapshot)
 	    endpoint, now->other_version, PROTOCOL_VERSION);
 }
 
-/* The list of the key file, for the loop; the secret stays what it was at start. */
+/* What the key file has, for the loop. */
 static int
 load_keys(struct appliance *a, struct hw_error *error)
 {
 	return hw_keys_load(&a->keys, a->config.key_file, error);
+}
+
+/* By a table of its own: the loop's belongs to another thread. */
+static int
+public_of(const uint8_t *secret, uint8_t out[CRYPTO_KEY_BYTES], struct hw_error *error)
+{
+	struct crypto *crypto = hw_crypto_new(1, error);
+
+	if (crypto == NULL)
+		return -ENOTSUP;
+	crypto->public_key(crypto->context, secret, out);
+	hw_crypto_free(crypto);
+	return 0;
+}
+
+/* This node's own key, if the file has another now, or had an old one at start. */
+static int
+give_secrets(struct appliance *a)
+{
+	static const uint8_t none[CRYPTO_KEY_BYTES];
+	bool before = memcmp(a->keys.old, none, sizeof none) != 0;
+	struct node_secrets next;
+	char text[HW_KEY_TEXT_BYTES] = "";
+	uint8_t public[CRYPTO_KEY_BYTES];
+
+	memcpy(next.now, a->keys.secret, sizeof next.now);
+	memcpy(next.before, a->keys.old, sizeof next.before);
+	if (memcmp(&next, &a->secrets, sizeof next) == 0)
+		return 0;
+	int rc = loop_secrets(&a->loop, &next);
+	if (rc == 0)
+		rc = public_of(next.now, public, NULL);
+	if (rc != 0)
+		return rc;
+	a->secrets = next;
+	hw_key_text(public, text);
+	say("this node's own key is %s; the one before is %s", text,
+	    before ? "good as long as it stands in the file as old" : "good no more");
+	return 0;
 }
 
 static int
@@ -247,6 +399,50 @@ give_keys(struct appliance *a)
 	uint32_t count = plan_keys(&a->keys, a->node_keys);
 
 	return loop_keys(&a->loop, a->node_keys, count);
+}
+
+/* What servers may show in place of a listed key, and what this node shows them. */
+static struct certificates *
+load_certificates(struct appliance *a, struct hw_error *error)
+{
+	static const uint8_t none[CRYPTO_KEY_BYTES];
+	const struct hw_config *c = &a->config;
+	bool before = memcmp(a->keys.old, none, sizeof none) != 0;
+	uint8_t public[2][CRYPTO_KEY_BYTES];
+
+	if (public_of(a->keys.secret, public[0], error) != 0 ||
+	    (before && public_of(a->keys.old, public[1], error) != 0))
+		return NULL;
+	return hw_certificates_new(
+		&(struct hw_certificates_config){
+			.side = HW_CERTIFICATES_NODE,
+			.ca = {"[certificates] ca", c->certificate_ca},
+			.crl = {"[certificates] crl", c->certificate_crl},
+			.chain = {"[certificates] file", c->certificate_chain},
+			.key = {"[certificates] key", c->certificate_key},
+			.public_key = public[0],
+			.public_before = before ? public[1] : NULL,
+		},
+		error);
+}
+
+static int
+open_certificates(struct appliance *a, struct hw_error *error)
+{
+	const struct hw_config_uuids *groups = &a->config.certificate_groups;
+	struct node_config *n = &a->plan.node;
+
+	if (a->config.certificate_ca[0] == '\0')
+		return 0;
+	a->certificates = load_certificates(a, error);
+	if (a->certificates == NULL)
+		return -EINVAL;
+	n->certificates = a->certificates;
+	n->certificate_group_count = groups->count;
+	memcpy(n->certificate_group, groups->uuid, sizeof groups->uuid);
+	say("servers need no listed key if they show a certificate of an authority in %s",
+	    a->config.certificate_ca);
+	return 0;
 }
 
 static int
@@ -267,9 +463,27 @@ open_seal(struct appliance *a, struct hw_error *error)
 		return -ENOTSUP;
 	n->crypto = a->crypto;
 	memcpy(n->secret, a->keys.secret, sizeof n->secret);
+	memcpy(a->secrets.now, n->secret, sizeof a->secrets.now);
 	memcpy(n->psk, a->keys.psk, sizeof n->psk);
 	say("links are sealed; %s lists %u keys", a->config.key_file, a->keys.count);
-	return 0;
+	return open_certificates(a, error);
+}
+
+/* As reload_keys(). Servers whose certificates opened their sessions show them again. */
+static void
+reload_certificates(struct appliance *a)
+{
+	struct hw_error error = {0};
+
+	if (a->certificates == NULL)
+		return;
+	struct certificates *next = load_certificates(a, &error);
+	if (next == NULL) {
+		say("%s. The certificates of before stay", error.text);
+		return;
+	}
+	say("certificates are read again");
+	loop_certificates(&a->loop, next);
 }
 
 /* A file that cannot be read changes nothing: the keys of before stay listed. */
@@ -284,12 +498,11 @@ reload_keys(struct appliance *a)
 		say("%s. The keys of before stay listed", error.text);
 		return;
 	}
-	if (memcmp(a->keys.secret, a->plan.node.secret, sizeof a->keys.secret) != 0)
-		say("%s has another secret: this node uses it from its next start on",
-		    a->config.key_file);
 	say("%s lists %u keys now", a->config.key_file, a->keys.count);
 	if (give_keys(a) != 0)
 		say("no memory for them: the keys of before stay listed");
+	if (give_secrets(a) != 0)
+		say("no memory for this node's own key: the one of before stays");
 }
 
 static void
@@ -311,14 +524,41 @@ watch_groups(struct appliance *a, const struct loop_snapshot *snapshot)
 }
 
 static void
+watch_certificates(struct appliance *a, const struct loop_snapshot *snapshot)
+{
+	static const char *const words[CERTIFICATES_VERDICTS] = {
+		[CERTIFICATES_UNTRUSTED] = "of no authority in [certificates] ca. Have that sign "
+					   "it, or add the server's authority there, then SIGHUP",
+		[CERTIFICATES_EXPIRED] = "expired, or not valid yet by this host's clock. Renew "
+					 "it, or set the clock",
+		[CERTIFICATES_REVOKED] = "revoked by [certificates] crl. Give the server another",
+		[CERTIFICATES_FORGED] = "no certificate, or has not signed the server's key",
+	};
+	const struct node_status *now = &snapshot->node;
+	char endpoint[STATUS_ENDPOINT_BYTES];
+
+	if (now->certificates_refused == a->certificates_said ||
+	    snapshot->now_ns < a->certificates_say_ns)
+		return;
+	a->certificates_said = now->certificates_refused;
+	a->certificates_say_ns = snapshot->now_ns + SAY_NS;
+	status_endpoint(&now->certificate_from, endpoint);
+	say("%s showed a certificate and was refused: it is %s", endpoint,
+	    words[now->certificate_verdict]);
+}
+
+static void
 watch_keys(struct appliance *a, const struct loop_snapshot *snapshot)
 {
 	const struct node_status *now = &snapshot->node;
 	char endpoint[STATUS_ENDPOINT_BYTES], key[HW_KEY_TEXT_BYTES];
 
-	if (atomic_exchange(&reload_wanted, false))
+	if (atomic_exchange(&reload_wanted, false)) {
 		reload_keys(a);
+		reload_certificates(a);
+	}
 	watch_groups(a, snapshot);
+	watch_certificates(a, snapshot);
 	if (now->dropped_key == a->keys_said || snapshot->now_ns < a->keys_say_ns)
 		return;
 	a->keys_said = now->dropped_key;
@@ -354,6 +594,32 @@ watch_hole(struct appliance *a, const struct loop_snapshot *now)
 	a->repairing = now->node.repairing;
 }
 
+/* Who stands at which number, where that is not what the file names. */
+static void
+watch_peers(const struct appliance *a, const struct loop_snapshot *now)
+{
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++) {
+		const struct node_peer_status *peer = &now->peer[i], *before = &a->seen.peer[i];
+		char endpoint[STATUS_ENDPOINT_BYTES];
+		bool there = now->peers >> i & 1;
+
+		status_endpoint(&peer->endpoint, endpoint);
+		if (peer->stranger && !before->stranger)
+			say("another node than %u came with that number, and was refused: two have "
+			    "one number, or it was replaced",
+			    i);
+		if (!peer->differs || (before->differs && before->listed == peer->listed))
+			continue;
+		if (there)
+			say("node %u is node %u at %s, as the appliance's log has it: "
+			    "[appliance] nodes does not say so",
+			    i, status_node_id(peer->uuid), endpoint);
+		else
+			say("node %u was removed and forgotten: [appliance] nodes still names it",
+			    i);
+	}
+}
+
 /* What a person wants to read later: changes, told by the control thread. */
 static void
 watch(void *context, const struct loop_snapshot *now)
@@ -361,7 +627,7 @@ watch(void *context, const struct loop_snapshot *now)
 	struct appliance *a = context;
 	const struct loop_snapshot *old = &a->seen;
 
-	for (uint8_t i = 0; i < a->plan.node.node_count; i++) {
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++) {
 		bool up = (now->node.link_up >> i & 1) != 0;
 		if (up != ((old->node.link_up >> i & 1) != 0))
 			say("node %u %s", i, up ? "is connected" : "is lost");
@@ -369,12 +635,20 @@ watch(void *context, const struct loop_snapshot *now)
 	watch_hole(a, now);
 	if (!a->watched || now->node.voting != old->node.voting)
 		say("this node %s", now->node.voting ? "votes" : "does not vote");
-	for (uint8_t i = 0; i < a->plan.node.node_count; i++)
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		if ((now->node.differing & ~old->node.differing) >> i & 1)
 			say("node %u computed another result than this node from the same "
 			    "entries: check the memory of both hosts",
 			    i);
-	for (uint8_t i = 0; i < a->plan.node.node_count; i++)
+	if (now->node.members_diverged > old->node.members_diverged) {
+		char uuid[STATUS_UUID_BYTES];
+
+		status_uuid(now->node.diverged_uuid, uuid);
+		say("group %u: what server %s has committed is not what was ordered; it is "
+		    "expelled. Compare its data with another member's, and clone it anew",
+		    now->node.diverged_group, uuid);
+	}
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		if ((now->node.outdated & ~old->node.outdated) >> i & 1)
 			say("node %u came with less of its log than this node has seen, and was "
 			    "refused: its directory is an older copy, was made anew, or its disk "
@@ -396,6 +670,7 @@ watch(void *context, const struct loop_snapshot *now)
 	if (now->log.space_error != old->log.space_error && now->log.space_error != 0)
 		say("no room for the log: %s. Free space in %s", strerror(now->log.space_error),
 		    a->config.directory);
+	watch_peers(a, now);
 	watch_versions(a, now);
 	watch_keys(a, now);
 	if (now->frame_drop[FRAMES_DROP_CONFLICT] != old->frame_drop[FRAMES_DROP_CONFLICT])
@@ -480,7 +755,7 @@ open_machine(struct appliance *a, const cpu_set_t *all, const struct arguments *
 	const struct hw_plan *machine = &a->plan.machine;
 
 	move_to(machine->log_cpu, all);
-	int rc = open_log(a, arguments->format, error);
+	int rc = open_log(a, arguments, error);
 	if (rc != 0)
 		return rc;
 	move_to(machine->poll_count > 0 ? machine->poll_cpu[0] : HW_CPU_NONE, all);
@@ -535,11 +810,12 @@ run(struct appliance *a, const struct arguments *arguments, struct hw_error *err
 					       .udp = &a->udp,
 					       .log = a->log,
 					       .node = &a->plan.node,
+					       .certificates = a->certificates,
 					       .log_in_memory = a->plan.log.memory,
 					       .repair = arguments->repair,
 					       .hugepages = a->plan.machine.hugepages},
 			error);
-	if (rc == 0 && a->crypto != NULL && give_keys(a) != 0)
+	if (rc == 0 && a->crypto != NULL && (give_keys(a) != 0 || give_secrets(a) != 0))
 		rc = hw_error_set(error, -ENOMEM, "no memory for the list of keys");
 	if (rc == 0) {
 		say_hole(a);
@@ -566,6 +842,20 @@ run(struct appliance *a, const struct arguments *arguments, struct hw_error *err
 	return rc;
 }
 
+/* From the start again, in the epoch that the log names now: nothing of this process is of
+ * use there. */
+static int
+go_over(char **argv, const char *config)
+{
+	char *again[] = {argv[0], "--config", (char *)(uintptr_t)config, NULL};
+
+	say("majority given up: this node goes on in another epoch");
+	(void)close_range(3, UINT_MAX, 0);
+	execv("/proc/self/exe", again);
+	say("cannot start again: %s. Start this node", strerror(errno));
+	return 1;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -587,10 +877,13 @@ main(int argc, char **argv)
 		return 0;
 	}
 	catch_signals();
+	trap_report();
 	if (run(&appliance, &arguments, &error) != 0) {
 		say("%s", error.text);
 		return 1;
 	}
+	if (appliance.loop.forced && !atomic_load(&stop_wanted))
+		return go_over(argv, arguments.config);
 	say("stopped in order");
 	return 0;
 }

@@ -26,6 +26,7 @@ enum kind {
 	KIND_ADDRESSES = 10,
 	KIND_NODES = 11,
 	KIND_IDS = 12,
+	KIND_UUIDS = 13,
 };
 
 struct key {
@@ -51,6 +52,7 @@ static const struct key keys[] = {
 	{"node", "address", KIND_ADDRESSES, AT(addresses), true, 0, 0, NULL, NULL},
 	{"appliance", "nodes", KIND_NODES, AT(nodes), true, 0, 0, NULL, NULL},
 	{"appliance", "spares", KIND_IDS, AT(spares), false, 0, 0, NULL, NULL},
+	{"appliance", "joins", KIND_TEXT, AT(joins), false, 34, 36, NULL, NULL},
 	{"appliance", "durability", KIND_CHOICE, AT(durability), false, 0, 0, "disk",
 	 "disk memory"},
 	{"appliance", "epoch", KIND_EPOCH, AT(epoch), false, 0, 0, NULL, NULL},
@@ -78,6 +80,11 @@ static const struct key keys[] = {
 	 "1152 MiB", NULL},
 	{"keys", "seal", KIND_CHOICE, AT(seal), false, 0, 0, "on", "on none"},
 	{"keys", "file", KIND_TEXT, AT(key_file), false, 1, TEXT_MAX, "/etc/synod/keys", NULL},
+	{"certificates", "ca", KIND_TEXT, AT(certificate_ca), false, 1, TEXT_MAX, NULL, NULL},
+	{"certificates", "crl", KIND_TEXT, AT(certificate_crl), false, 1, TEXT_MAX, NULL, NULL},
+	{"certificates", "file", KIND_TEXT, AT(certificate_chain), false, 1, TEXT_MAX, NULL, NULL},
+	{"certificates", "key", KIND_TEXT, AT(certificate_key), false, 1, TEXT_MAX, NULL, NULL},
+	{"certificates", "groups", KIND_UUIDS, AT(certificate_groups), false, 0, 0, "any", NULL},
 	{"control", "socket", KIND_TEXT, AT(socket), false, 1, 107, "/run/synod/control", NULL},
 };
 
@@ -286,26 +293,60 @@ put_addresses(struct parser *p, const struct key *key, char *value, struct hw_co
 	return 0;
 }
 
+static bool
+read_node(char *element, struct hw_config_node *node)
+{
+	char *at = strchr(element, '@');
+	char *slash = strchr(element, '/');
+	uint64_t id, number = 0;
+
+	*node = (struct hw_config_node){0};
+	if (!at || (slash && slash > at))
+		return false;
+	*at = '\0';
+	if (slash)
+		*slash = '\0';
+	if (slash && (!read_number(slash + 1, false, &number) || number >= HW_CONFIG_NODES_MAX))
+		return false;
+	if (!read_number(element, false, &id) || id < 1 || id > 65535)
+		return false;
+	node->id = (uint32_t)id;
+	node->number = (uint32_t)number;
+	return read_endpoint(at + 1, &node->address);
+}
+
+bool
+hw_config_node(const char *text, struct hw_config_node *node)
+{
+	char element[128];
+
+	return (size_t)snprintf(element, sizeof element, "%s", text) < sizeof element &&
+	       strchr(text, '/') && read_node(element, node);
+}
+
 static int
 put_node(struct parser *p, const struct key *key, char *element, struct hw_config_nodes *out)
 {
 	struct hw_config_node node;
-	uint64_t id;
 	char shown[128];
-	char *at = strchr(element, '@');
 
 	snprintf(shown, sizeof shown, "%s", element);
-	if (at)
-		*at = '\0';
-	if (!at || !read_number(element, false, &id) || id < 1 || id > 65535 ||
-	    !read_endpoint(at + 1, &node.address))
-		return refuse(p, key, "write id@address:port, as in 1@10.77.0.1:4000", shown);
-	node.id = (uint32_t)id;
+	bool numbered = strchr(element, '/') != NULL;
+	if (!read_node(element, &node))
+		return refuse(p, key,
+			      "write id@address:port, as in 1@10.77.0.1:4000, or with its number "
+			      "in `synodctl status`, 0 to 6, as in 1/0@10.77.0.1:4000",
+			      shown);
 	if (out->count == HW_CONFIG_NODES_MAX)
 		return refuse(p, key, "an appliance has seven nodes at most", shown);
+	if (out->count > 0 && numbered != out->numbered)
+		return refuse(p, key, "give all nodes their numbers, or none", shown);
+	out->numbered = numbered;
 	for (uint32_t i = 0; i < out->count; i++) {
 		if (out->node[i].id == node.id)
 			return refuse(p, key, "duplicate node id: give each node its own", shown);
+		if (numbered && out->node[i].number == node.number)
+			return refuse(p, key, "duplicate number: give each node its own", shown);
 		if (endpoint_equal(&out->node[i].address, &node.address))
 			return refuse(p, key, "duplicate address: give each node its own", shown);
 	}
@@ -346,6 +387,25 @@ put_ids(struct parser *p, const struct key *key, char *value, struct hw_config_i
 }
 
 static int
+put_uuids(struct parser *p, const struct key *key, char *value, struct hw_config_uuids *out)
+{
+	char *rest = NULL;
+
+	out->count = 0;
+	if (strcmp(value, "any") == 0)
+		return 0;
+	for (char *at = strtok_r(value, ",", &rest); at; at = strtok_r(NULL, ",", &rest)) {
+		at = trim(at);
+		if (out->count == HW_CONFIG_GROUPS_MAX)
+			return refuse(p, key, "eight groups at most; write any for all", at);
+		if (!read_hex(at, '-', out->uuid[out->count++], sizeof out->uuid[0]))
+			return refuse(p, key,
+				      "give the groups' UUIDs, with a comma between, or any", at);
+	}
+	return out->count > 0 ? 0 : refuse(p, key, "name a group, or write any", "");
+}
+
+static int
 put(struct parser *p, const struct key *key, char *value)
 {
 	void *out = (uint8_t *)p->config + key->offset;
@@ -378,6 +438,8 @@ put(struct parser *p, const struct key *key, char *value)
 		return put_nodes(p, key, value, out);
 	case KIND_IDS:
 		return put_ids(p, key, value, out);
+	case KIND_UUIDS:
+		return put_uuids(p, key, value, out);
 	}
 	must(false);
 	return -EINVAL;
@@ -412,10 +474,10 @@ take_section(struct parser *p, char *line)
 		snprintf(p->section, sizeof p->section, "%s", line + 1);
 		return 0;
 	}
-	return refuse(
-		p, NULL,
-		"unknown section; there are: node appliance port log memory groups keys control",
-		line + 1);
+	return refuse(p, NULL,
+		      "unknown section; there are: node appliance port log memory groups keys "
+		      "certificates control",
+		      line + 1);
 }
 
 static int
@@ -500,13 +562,41 @@ check_voters(const struct parser *p)
 					    "does not: add it there with its address",
 					    p->name, c->spares.id[i]);
 	}
-	if ((c->nodes.count - c->spares.count) % 2 == 1)
+	if (c->joins[0] != '\0' && !c->nodes.numbered)
+		return hw_error_set(p->error, -EINVAL,
+				    "%s: [appliance] joins is for a node of which the others' "
+				    "files do not know: nodes must give numbers, as in "
+				    "4/3@10.77.0.4:4000; synodctl node add prints them",
+				    p->name);
+	if (c->joins[0] != '\0' || (c->nodes.count - c->spares.count) % 2 == 1)
 		return 0;
 	return hw_error_set(p->error, -EINVAL,
 			    "%s: [appliance] nodes = %u nodes that vote: an appliance has 1, 3, 5 "
 			    "or 7 of them at first, since an even number survives no more failures "
 			    "than the odd one below it; name one in spares",
 			    p->name, c->nodes.count - c->spares.count);
+}
+
+/* Who shows none is refused by servers that want one; who trusts none accepts no server. */
+static int
+check_certificates(const struct parser *p)
+{
+	const struct hw_config *c = p->config;
+	bool ca = c->certificate_ca[0] != '\0', any = ca || c->certificate_crl[0] != '\0' ||
+						      c->certificate_chain[0] != '\0' ||
+						      c->certificate_key[0] != '\0';
+
+	if (any && (!ca || c->certificate_chain[0] == '\0' || c->certificate_key[0] == '\0'))
+		return hw_error_set(p->error, -EINVAL,
+				    "%s: [certificates] needs ca, file and key together: whose "
+				    "certificates to accept, and this node's own with its key",
+				    p->name);
+	if (any && c->seal == HW_SEAL_NONE)
+		return hw_error_set(p->error, -EINVAL,
+				    "%s: [certificates] are of no use with [keys] seal = none: "
+				    "remove one of the two",
+				    p->name);
+	return 0;
 }
 
 /* What no single line can show. */
@@ -528,6 +618,8 @@ check_whole(const struct parser *p)
 				    "other",
 				    p->name);
 	int code = check_voters(p);
+	if (code == 0)
+		code = check_certificates(p);
 	if (code != 0)
 		return code;
 	for (uint32_t i = 0; i < c->nodes.count; i++) {

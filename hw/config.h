@@ -29,6 +29,7 @@
 #define HW_CONFIG_TEXT_BYTES    512
 #define HW_CONFIG_ADDRESSES_MAX 4
 #define HW_CONFIG_NODES_MAX     7
+#define HW_CONFIG_GROUPS_MAX    8
 
 enum hw_durability {
 	HW_DURABILITY_DISK = 0,
@@ -53,6 +54,7 @@ enum hw_seal {
 
 struct hw_config_node {
 	uint32_t id;
+	uint32_t number; /* where `numbered` */
 	struct endpoint address;
 };
 
@@ -63,7 +65,14 @@ struct hw_config_addresses {
 
 struct hw_config_nodes {
 	uint32_t count;
+	bool numbered; /* each says its number; else it is what their ids' order makes it */
 	struct hw_config_node node[HW_CONFIG_NODES_MAX];
+};
+
+/* Of groups; count 0: any. */
+struct hw_config_uuids {
+	uint32_t count;
+	uint8_t uuid[HW_CONFIG_GROUPS_MAX][16];
 };
 
 /* Of nodes, by their ids. */
@@ -91,9 +100,12 @@ struct hw_config {
 	/* [appliance] */
 	struct hw_config_nodes nodes;
 	struct hw_config_ids spares; /* those of them that do not vote at first */
-	uint32_t durability;         /* enum hw_durability */
-	uint8_t epoch[EPOCH_BYTES];  /* zeros: the one the log holds */
-	uint32_t event_horizon;      /* rounds */
+	/* The epoch, with its number, of a running appliance that this node is added to; empty:
+	 * it begins one with the others. */
+	char joins[HW_CONFIG_TEXT_BYTES];
+	uint32_t durability;        /* enum hw_durability */
+	uint8_t epoch[EPOCH_BYTES]; /* zeros: the one the log holds */
+	uint32_t event_horizon;     /* rounds */
 	/* [port] */
 	char eal[HW_CONFIG_TEXT_BYTES];
 	struct hw_config_mac mac;
@@ -116,9 +128,18 @@ struct hw_config {
 	/* [keys] */
 	uint32_t seal; /* enum hw_seal */
 	char key_file[HW_CONFIG_TEXT_BYTES];
+	/* [certificates]; empty: servers need listed keys. ca, chain and key go together. */
+	char certificate_ca[HW_CONFIG_TEXT_BYTES];
+	char certificate_crl[HW_CONFIG_TEXT_BYTES];
+	char certificate_chain[HW_CONFIG_TEXT_BYTES];
+	char certificate_key[HW_CONFIG_TEXT_BYTES];
+	struct hw_config_uuids certificate_groups; /* that they open */
 	/* [control] */
 	char socket[HW_CONFIG_TEXT_BYTES];
 };
+
+/* "id/number@address:port", as in a list of nodes. */
+bool hw_config_node(const char *text, struct hw_config_node *node);
 
 /* `name` stands in front of the line number in the sentence. */
 int hw_config_parse(struct hw_config *config, const char *name, const char *text,

@@ -184,9 +184,12 @@ take_line(const struct place *p, struct hw_keys *keys, char *line)
 		return refuse(p, "has no value, or too many words", name);
 	if (is(name, "peer"))
 		return take_peer(p, keys, word);
-	uint8_t *own = is(name, "secret") ? keys->secret : is(name, "psk") ? keys->psk : NULL;
+	uint8_t *own = is(name, "secret") ? keys->secret
+		       : is(name, "old")  ? keys->old
+		       : is(name, "psk")  ? keys->psk
+					  : NULL;
 	if (own == NULL)
-		return refuse(p, "unknown; there are: secret psk peer", name);
+		return refuse(p, "unknown; there are: secret old psk peer", name);
 	if (word[1] != NULL || !hw_key_read(word[0], strlen(word[0]), own))
 		return refuse(p, "is no key: 44 characters, as synodctl key new makes it", name);
 	return 0;

@@ -3,13 +3,15 @@
  *
  *     # a comment
  *     secret = mKqk...=                             this end's own; 32 bytes in base64
+ *     old    = Qk1s...=                             optional: the secret before, still good
  *     psk    = Zl3V...=                             optional, the same at both ends
  *     peer   = 7n2x...= node 2                      whose key opens sessions, and
  *     peer   = QxS0...= server 6b1c... group 0a9f...,77be...    which groups
  *     peer   = hVb4...= server any group any
  *
  * A server needs no peers: it names its nodes' keys in synod.appliance. A node lists
- * the other nodes and every server. During a rotation a peer stands there twice.
+ * the other nodes and every server. During a rotation a peer stands there twice, and in the peer's
+ * own file both of its secrets.
  *
  * Never  prints a secret. A file that others may read or write is refused.
  * Limits HW_KEYS_MAX peers, HW_KEY_GROUPS_MAX groups each.
@@ -45,6 +47,7 @@ struct hw_key {
 
 struct hw_keys {
 	uint8_t secret[CRYPTO_KEY_BYTES];
+	uint8_t old[CRYPTO_KEY_BYTES]; /* zeros: none */
 	uint8_t psk[CRYPTO_KEY_BYTES]; /* zeros: none */
 	uint32_t count;
 	struct hw_key peer[HW_KEYS_MAX];

@@ -117,6 +117,7 @@ struct hw_log {
 	int write_error;
 	bool write_error_told;
 	uint64_t oldest_generation; /* as the newest header found at open says */
+	uint64_t first_generation;  /* the oldest that was live when it was scanned */
 	uint32_t unreadable_blocks; /* met by the scan */
 	uint64_t batches;
 	uint64_t stalled;

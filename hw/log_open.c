@@ -132,7 +132,8 @@ make_file(struct hw_log *log, struct log_slot *slot, uint8_t *zeros)
 }
 
 /* New file or old: what a torn first batch may have left is wiped, so that a later
- * torn write cannot complete it. */
+ * torn write cannot complete it. The header goes first, by itself: else a crash could leave
+ * a live segment whose first batches are wiped, and a scan would miss them. */
 static int
 make_spare(struct hw_log *log, struct log_slot *slot)
 {
@@ -149,15 +150,19 @@ make_spare(struct hw_log *log, struct log_slot *slot)
 		slot->index_count = 0;
 		struct log_segment header = log_slot_header(log, slot, LOG_SEGMENT_SPARE);
 		log_segment_encode(&header, block);
-		code = log_write_now(slot, block, LOG_BUFFER_BYTES, 0);
+		code = log_write_now(slot, block, LOG_BLOCK_BYTES, 0);
+		memset(block, 0, LOG_BLOCK_BYTES);
 	}
+	if (code == 0)
+		code = log_write_now(slot, block, LOG_BATCH_BYTES_MAX, LOG_BLOCK_BYTES);
 	free(block);
 	if (code == 0)
 		atomic_store_explicit(&slot->state, SLOT_SPARE, memory_order_release);
 	return code;
 }
 
-/* A used file needs no room on the disk, so it comes before a new one. */
+/* A used file needs no room on the disk, so it comes before a new one; and of these the one
+ * that was dropped first: see hw_log_drop(). */
 static struct log_slot *
 slot_to_prepare(struct hw_log *log)
 {
@@ -169,7 +174,8 @@ slot_to_prepare(struct hw_log *log)
 		int state = atomic_load_explicit(&slot->state, memory_order_acquire);
 		if (state == SLOT_SPARE)
 			spares++;
-		else if (state == SLOT_DROPPED && !dropped)
+		else if (state == SLOT_DROPPED &&
+			 (!dropped || slot->generation < dropped->generation))
 			dropped = slot;
 		else if (state == SLOT_ABSENT && !absent)
 			absent = slot;
@@ -473,6 +479,7 @@ format(struct hw_log *log, struct hw_error *error)
 		return hw_error_set(error, code, "%s: first write: %s", log->directory,
 				    strerror(-code));
 	log->header_pending = false;
+	log->first_generation = log->active->generation;
 	return 0;
 }
 

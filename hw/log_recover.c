@@ -214,6 +214,8 @@ recover(struct hw_log *log, struct recovery *recovery, struct log_verdict *verdi
 	log_scan_begin(&recovery->scan);
 	uint64_t last = 0;
 	for (struct log_slot *slot; (slot = next_live(log, last)) != NULL;) {
+		if (log->first_generation == 0)
+			log->first_generation = slot->generation;
 		scan_slot(log, slot, recovery);
 		if (slot->rebuilt)
 			code = rebuild_header(log, slot, recovery->epoch);

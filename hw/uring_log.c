@@ -280,6 +280,15 @@ take_read(const struct log_job *job)
 	return (int32_t)bytes;
 }
 
+/* Generations count by one for each segment. */
+static uint64_t
+disk_bytes(const struct hw_log *log)
+{
+	if (log->options.memory || !log->active)
+		return 0; /* in memory, or before the first segment is scanned */
+	return (log->active->generation - log->first_generation) * log->segment_bytes + log->at;
+}
+
 void
 hw_log_reap(struct hw_log *log, struct hw_log_reaped *reaped)
 {
@@ -301,6 +310,7 @@ hw_log_reap(struct hw_log *log, struct hw_log_reaped *reaped)
 		atomic_store_explicit(&job->state, JOB_IDLE, memory_order_relaxed);
 	}
 	reaped->durable_lsn = log->durable_lsn;
+	reaped->disk_bytes = disk_bytes(log);
 	if (log->write_error && !log->write_error_told) {
 		log->write_error_told = true;
 		reaped->write_error = log->write_error;
@@ -392,16 +402,32 @@ hw_log_read_scanned(struct hw_log *log, const struct hw_log_read *read)
 	return take_read(&job);
 }
 
+/* Of those that hold only records below, the oldest; NULL: there is none. */
+static struct log_slot *
+oldest_below(struct hw_log *log, uint64_t below_lsn)
+{
+	struct log_slot *oldest = NULL;
+
+	for (uint32_t i = 0; i < log->slot_count; i++) {
+		struct log_slot *slot = &log->slot[i];
+		if (slot_state(slot) == SLOT_LIVE && slot != log->active &&
+		    slot->end_lsn <= below_lsn &&
+		    (!oldest || slot->generation < oldest->generation))
+			oldest = slot;
+	}
+	return oldest;
+}
+
+/* In their order: the preparer takes them one by one, and a crash in the middle must leave
+ * a log without a hole. */
 void
 hw_log_drop(struct hw_log *log, uint64_t below_lsn)
 {
+	struct log_slot *slot;
+
 	if (log->options.memory)
 		return;
-	for (uint32_t i = 0; i < log->slot_count; i++) {
-		struct log_slot *slot = &log->slot[i];
-		if (slot_state(slot) != SLOT_LIVE || slot == log->active ||
-		    slot->end_lsn > below_lsn)
-			continue;
+	while ((slot = oldest_below(log, below_lsn)) != NULL) {
 		atomic_store_explicit(&slot->state, SLOT_DROPPED, memory_order_release);
 		sem_post(&log->prepare);
 	}
@@ -475,9 +501,10 @@ struct hw_log_state
 hw_log_state(const struct hw_log *log)
 {
 	struct hw_log_state state = {
-		.first_lsn = log->durable_lsn,
+		.first_lsn = UINT64_MAX,
 		.durable_lsn = log->durable_lsn,
 		.append_lsn = log->append_lsn,
+		.disk_bytes = disk_bytes(log),
 		.bytes_max = (uint64_t)log->slot_count * log->segment_bytes,
 		.space_error = atomic_load(&log->space_error),
 		.write_error = log->write_error,
@@ -490,8 +517,11 @@ hw_log_state(const struct hw_log *log)
 		if (now != SLOT_LIVE)
 			continue;
 		state.live_bytes += log->segment_bytes;
-		if (log->slot[i].first_lsn < state.first_lsn)
+		/* Where a header is gone, only the scan will tell. */
+		if (log->slot[i].first_ordinal != 0 && log->slot[i].first_lsn < state.first_lsn)
 			state.first_lsn = log->slot[i].first_lsn;
 	}
+	if (state.first_lsn == UINT64_MAX)
+		state.first_lsn = log->durable_lsn;
 	return state;
 }

@@ -72,6 +72,7 @@ struct hw_log_read_done {
 
 struct hw_log_reaped {
 	uint64_t durable_lsn; /* every record byte below is on disk */
+	uint64_t disk_bytes;  /* taken since where the scan began; 0: none is */
 	int write_error;      /* -errno, in one answer only */
 	uint32_t read_count;
 	struct hw_log_read_done read[HW_LOG_READS_MAX];
@@ -82,6 +83,7 @@ struct hw_log_state {
 	uint64_t durable_lsn;
 	uint64_t append_lsn; /* the next record's */
 	uint64_t live_bytes; /* of segments that hold records */
+	uint64_t disk_bytes; /* as struct hw_log_reaped has it */
 	uint64_t bytes_max;
 	uint32_t spare_segments;
 	int space_error;  /* errno of the last failed preparation, 0 when well */
@@ -146,7 +148,8 @@ void hw_log_close(struct hw_log *log);
 /* How the log writes, for `status`. */
 const char *hw_log_mode(const struct hw_log *log);
 struct hw_log_identity hw_log_identity(const struct hw_log *log);
-/* Walks all segments: for status, not for every turn of a loop. */
+/* Walks all segments: for status, not for every turn of a loop. Within hw_log_scan,
+ * first_lsn says where the log begins, or should. */
 struct hw_log_state hw_log_state(const struct hw_log *log);
 
 #endif /* HW_URING_LOG_H */

@@ -132,6 +132,9 @@ appliance_parse(struct appliance *a, const char *list, char *text, size_t capaci
 		for (uint8_t i = 0; i < a->node_count; i++)
 			if (endpoint_equal(&a->node[i], endpoint))
 				return refuse(text, capacity, item.text, "is named twice");
+		if (strlen(item.host) > APPLIANCE_HOST_CHARS_MAX)
+			return refuse(text, capacity, item.text, "has too long a name");
+		memcpy(a->host[a->node_count], item.host, strlen(item.host) + 1);
 		a->node_count++;
 	}
 	if (a->node_count == 0)

@@ -25,8 +25,11 @@
 #include "base/endpoint.h"
 #include "node/node.h"
 
+#define APPLIANCE_HOST_CHARS_MAX 255
+
 struct appliance {
 	struct endpoint node[NODE_NODES_MAX];
+	char host[NODE_NODES_MAX][APPLIANCE_HOST_CHARS_MAX + 1]; /* as they stand in the list */
 	uint8_t node_count;
 	bool sealed; /* what follows is set */
 	uint8_t key[NODE_NODES_MAX][CRYPTO_KEY_BYTES];

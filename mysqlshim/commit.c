@@ -209,18 +209,19 @@ submit_locked(void *context, const struct snapshot_executed *executed)
 	struct commit_transaction *t = s->transaction;
 	struct commit_post what = {.kind = COMMIT_POST_SUBMIT, .transaction = t};
 
-	enum commit_take taken = c->engine.take(c->engine.context, executed, &t->taken);
-	s->crowded = taken == COMMIT_CROWDED;
-	if (taken != COMMIT_TAKEN)
-		return;
-	what.sequence = t->taken.sequence;
 	t->lent =
 		t->payload_bytes + (uint64_t)t->hash_count * ENTRY_HASH_BYTES > COMMIT_COPIED_BYTES;
-	s->posted = post(c, &what);
+	enum commit_take taken = c->engine.take(c->engine.context, t->lent, executed, &t->taken);
+	s->crowded = taken == COMMIT_CROWDED;
+	if (taken == COMMIT_TAKEN) {
+		what.sequence = t->taken.sequence;
+		s->posted = post(c, &what);
+	}
 	if (s->posted)
 		return; /* `t` is the network thread's */
 	t->lent = false;
-	c->engine.untake(c->engine.context, t->taken.sequence);
+	if (taken == COMMIT_TAKEN)
+		c->engine.untake(c->engine.context, t->taken.sequence);
 }
 
 static uint32_t
@@ -264,7 +265,21 @@ remember(struct commit *c, uint64_t thread_id, uint64_t sequence)
 	pthread_mutex_unlock(&c->mutex);
 }
 
-/* The sequence that was accepted for this thread, 0 for none; and forgets it. */
+/* The sequence that was accepted for this thread, 0 for none. */
+static uint64_t
+find(struct commit *c, uint64_t thread_id)
+{
+	uint64_t sequence = 0;
+
+	pthread_mutex_lock(&c->mutex);
+	for (uint32_t at = *chain_of(c, thread_id); at != NOBODY; at = c->accepted[at].next)
+		if (c->accepted[at].thread_id == thread_id)
+			sequence = c->accepted[at].sequence;
+	pthread_mutex_unlock(&c->mutex);
+	return sequence;
+}
+
+/* The same; and forgets it. */
 static uint64_t
 forget(struct commit *c, uint64_t thread_id)
 {
@@ -301,8 +316,7 @@ abandon(struct commit *c, struct commit_transaction *t)
 	return false;
 }
 
-/* Behind a large one that takes minutes thousands of small ones are decided, and their
- * sequences stay in the window that it holds open: it will be decided, too. */
+/* Those that are open will be decided. */
 static void
 submit_when_there_is_room(struct submission *s)
 {
@@ -355,6 +369,15 @@ commit_committed(struct commit *c, uint64_t thread_id, const struct gtid *gtid)
 	post_surely(c, &what);
 	if (own == 0)
 		c->engine.applied(c->engine.context);
+}
+
+void
+commit_failing(struct commit *c, uint64_t thread_id)
+{
+	uint64_t sequence = find(c, thread_id);
+
+	if (sequence != 0)
+		c->engine.failing(c->engine.context, sequence);
 }
 
 void

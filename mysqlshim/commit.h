@@ -18,7 +18,8 @@
  *
  * Order      sequence, snapshot and post are one critical section (engine->take
  *            under the server's commit and GTID locks): the network thread sees
- *            submissions in the order of their sequences.
+ *            submissions in the order of their sequences. A large one has a name
+ *            instead, and its sequence later (node/snapshot.h).
  * Lifetime   a transaction is the client's, on loan from its post until it is
  *            decided. Its ABANDON may still lie in the mailbox then; so the
  *            client leaves only when it was decided *and* no ABANDON of its own
@@ -122,11 +123,16 @@ enum commit_take {
 /* What the network thread's owner and the server give. */
 struct commit_engine {
 	void *context;
-	/* Takes snapshot and sequence (snapshot_take() under the engine's mutex). */
-	enum commit_take (*take)(void *context, const struct snapshot_executed *executed,
+	/* Takes snapshot and sequence (snapshot_take() under the engine's mutex), or, of a
+	 * block that is lent, a name (snapshot_take_ahead()). */
+	enum commit_take (*take)(void *context, bool ahead,
+				 const struct snapshot_executed *executed,
 				 struct snapshot_taken *taken);
 	/* Takes back what take() gave, for a submission that could not be posted. */
 	void (*untake)(void *context, uint64_t sequence);
+	/* What was accepted is rolled back here, and holds its row locks still:
+	 * snapshot_failed() under the engine's mutex. */
+	void (*failing)(void *context, uint64_t sequence);
 	/* The network thread sleeps on its descriptors: wake it. */
 	void (*wake)(void *context);
 	/* The server has committed what was accepted for none of its threads: the
@@ -166,8 +172,11 @@ enum commit_outcome commit_run(struct commit *commit, struct commit_transaction 
 
 /* Client: the server has committed, or has rolled back, what was accepted for
  * this thread. `gtid` may be anyone's: the applier's threads come here too. A
- * rollback of something else is no affair of ours: nothing happens. */
+ * rollback of something else is no affair of ours: nothing happens. A rollback is
+ * said twice: before the row locks go, since no snapshot may count on them from then
+ * on, and when it is done, since the transaction then comes back by the applier. */
 void commit_committed(struct commit *commit, uint64_t thread_id, const struct gtid *gtid);
+void commit_failing(struct commit *commit, uint64_t thread_id);
 void commit_failed(struct commit *commit, uint64_t thread_id);
 
 /* Network: the oldest post; false when there is none. */

@@ -31,7 +31,7 @@
 #define STREAM_BYTES      (1 << 20)
 #define SNAPSHOT_ENTRIES  65536
 #define GTID_INTERVALS    65536
-#define SESSION_DEAD_NS   200000000u /* what a client waits, when its node dies */
+#define SESSION_DEAD_NS   200000000u /* the next leader mostly says sooner that it leads */
 #define RETRY_NS          50000000u
 #define PROGRESS_NS       20000000u
 #define POLL_NS_MAX       1000000000u
@@ -55,12 +55,15 @@ struct engine {
 	struct member *member;
 	size_t member_bytes;
 	int socket;
-	int wake;                            /* eventfd */
-	struct commit_transaction **waiting; /* ring over sequence, the network thread's */
+	int wake; /* eventfd */
+	/* The network thread's: a ring over sequences, and behind it the names' places. */
+	struct commit_transaction **waiting;
+	uint32_t sequences;
 	uint32_t waiting_max;
 	uint64_t timer_ns;
-	uint64_t forget_ns;        /* network thread: when next */
-	const void **lent;         /* ring over sequence, the network thread's: blocks */
+	uint64_t forget_ns; /* network thread: when next */
+	uint32_t lent_count;
+	const void **lent;         /* blocks, in no order; the network thread's */
 	bool held;                 /* network thread: MEMBER_IN_HOLD was given */
 	enum wish fulfilled;       /* network thread */
 	uint64_t told_incarnation; /* by a refusal; read after `started` */
@@ -118,6 +121,15 @@ send_datagram(struct engine *e, const struct member_output *o)
 		      sizeof to);
 }
 
+static struct commit_transaction **
+waiting_place(struct engine *e, uint64_t sequence)
+{
+	if (!(sequence & SNAPSHOT_AHEAD))
+		return &e->waiting[sequence & (e->sequences - 1)];
+	return &e->waiting[e->sequences +
+			   snapshot_ahead_place(member_snapshots(e->member), sequence)];
+}
+
 static void
 take_verdict(struct engine *e, const struct member_output *o)
 {
@@ -127,7 +139,7 @@ take_verdict(struct engine *e, const struct member_output *o)
 		[MEMBER_GTID_REFUSED] = COMMIT_ROLLBACK, [MEMBER_ABANDONED] = COMMIT_REFUSED,
 		[MEMBER_NO_ROOM] = COMMIT_REFUSED,       [MEMBER_ENDED] = COMMIT_REFUSED,
 	};
-	struct commit_transaction **place = &e->waiting[o->sequence & (e->waiting_max - 1)];
+	struct commit_transaction **place = waiting_place(e, o->sequence);
 	struct commit_transaction *t = *place;
 
 	must(t);
@@ -170,7 +182,7 @@ emit(void *context, const struct member_output *o)
 	case MEMBER_OUT_EXPELLED:
 		commit_close(e->commits);
 		word_set(&e->stopped, 1);
-		call->on_ended(call->context);
+		call->on_ended(call->context, o->diverged);
 		break;
 	case MEMBER_OUT_LINK:
 		break; /* in-flight outcomes come by the next one; nobody here asks */
@@ -185,7 +197,13 @@ release(void *context, uint64_t sequence, const uint8_t *block)
 {
 	struct engine *e = context;
 
-	e->lent[sequence & (e->waiting_max - 1)] = NULL;
+	(void)sequence;
+	for (uint32_t i = 0; i < e->lent_count; i++) {
+		if (e->lent[i] != block)
+			continue;
+		e->lent[i] = e->lent[--e->lent_count];
+		break;
+	}
 	spool_free(block);
 }
 
@@ -216,12 +234,14 @@ submit(struct engine *e, struct commit_transaction *t)
 		.payload_bytes = t->payload_bytes,
 		.lent = t->lent,
 	};
-	struct commit_transaction **place = &e->waiting[s.sequence & (e->waiting_max - 1)];
+	struct commit_transaction **place = waiting_place(e, s.sequence);
 
 	must(!*place);
 	*place = t;
-	if (t->lent)
-		e->lent[s.sequence & (e->waiting_max - 1)] = t->hashes;
+	if (t->lent) {
+		must(e->lent_count < e->waiting_max);
+		e->lent[e->lent_count++] = t->hashes;
+	}
 	step(e, (struct member_input){.kind = MEMBER_IN_SUBMIT, .submission = &s});
 }
 
@@ -352,10 +372,8 @@ forget_some(struct engine *e)
 	if (now_ns < e->forget_ns)
 		return;
 	e->forget_ns = now_ns + FORGET_NS;
-	for (uint32_t i = 0; i < e->waiting_max; i++) {
-		if (e->lent[i])
-			spool_forget(e->lent[i]);
-	}
+	for (uint32_t i = 0; i < e->lent_count; i++)
+		spool_forget(e->lent[i]);
 }
 
 static void
@@ -419,7 +437,8 @@ applied(void *context)
 /* ---- client threads, under the server's commit lock ---- */
 
 static enum commit_take
-take_snapshot(void *context, const struct snapshot_executed *executed, struct snapshot_taken *taken)
+take_snapshot(void *context, bool ahead, const struct snapshot_executed *executed,
+	      struct snapshot_taken *taken)
 {
 	struct engine *e = context;
 
@@ -427,7 +446,9 @@ take_snapshot(void *context, const struct snapshot_executed *executed, struct sn
 	if (atomic_load(&e->incarnation) == 0)
 		return COMMIT_NO_MEMBER;
 	pthread_mutex_lock(&e->lock);
-	bool ok = snapshot_take(member_snapshots(e->member), executed, taken);
+	struct snapshot_table *table = member_snapshots(e->member);
+	bool ok = ahead ? snapshot_take_ahead(table, executed, taken)
+			: snapshot_take(table, executed, taken);
 	pthread_mutex_unlock(&e->lock);
 	return ok ? COMMIT_TAKEN : COMMIT_CROWDED;
 }
@@ -439,6 +460,16 @@ untake_snapshot(void *context, uint64_t sequence)
 
 	pthread_mutex_lock(&e->lock);
 	snapshot_close(member_snapshots(e->member), sequence);
+	pthread_mutex_unlock(&e->lock);
+}
+
+static void
+failing(void *context, uint64_t sequence)
+{
+	struct engine *e = context;
+
+	pthread_mutex_lock(&e->lock);
+	snapshot_failed(member_snapshots(e->member), sequence);
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -464,6 +495,7 @@ member_config_of(const struct engine_options *o, const struct crypto *crypto)
 
 	memcpy(c.endpoint, o->appliance.node, sizeof c.endpoint);
 	c.crypto = crypto;
+	c.certificates = o->certificates;
 	memcpy(c.secret, o->appliance.secret, sizeof c.secret);
 	memcpy(c.psk, o->appliance.psk, sizeof c.psk);
 	memcpy(c.node_key, o->appliance.key, sizeof c.node_key);
@@ -514,10 +546,12 @@ allocate(struct engine *e)
 	struct commit_engine hooks = {.context = e,
 				      .take = take_snapshot,
 				      .untake = untake_snapshot,
+				      .failing = failing,
 				      .wake = wake,
 				      .applied = applied};
 
-	e->waiting_max = 2 * GROUP_INFLIGHT_MAX;
+	e->sequences = 2 * GROUP_INFLIGHT_MAX;
+	e->waiting_max = e->sequences + GROUP_INFLIGHT_MAX;
 	e->waiting = calloc(e->waiting_max, sizeof *e->waiting);
 	e->lent = calloc(e->waiting_max, sizeof *e->lent);
 	e->commits = commit_open(&hooks, e->options.server, e->options.inflight_max);

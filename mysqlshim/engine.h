@@ -39,7 +39,8 @@ struct engine_callbacks {
 	void *context;
 	void (*on_queue)(void *context, const struct member_output *queue);
 	void (*on_view)(void *context, const struct member_view *view);
-	void (*on_ended)(void *context); /* expelled: this incarnation is over */
+	/* Expelled: this incarnation is over. diverged: for what it had committed. */
+	void (*on_ended)(void *context, bool diverged);
 	/* Has the server room for more to apply? After "no", engine_release(). */
 	bool (*has_room)(void *context);
 	/* The server has committed another's transaction. On the thread that did. */
@@ -48,6 +49,7 @@ struct engine_callbacks {
 
 struct engine_options {
 	struct appliance appliance;
+	const struct certificates *certificates; /* of group_replication_ssl_mode; or NULL */
 	uint8_t server_uuid[UUID_BYTES];
 	uint32_t inflight_max;
 	const struct commit_server *server;

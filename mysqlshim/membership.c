@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "hw/certificates.h"
 #include "mysqlshim/applier.h"
 #include "mysqlshim/engine.h"
 #include "mysqlshim/feeder.h"
@@ -209,10 +210,16 @@ on_view(void *context, const struct member_view *view)
 }
 
 static void
-on_ended(void *context)
+on_ended(void *context, bool diverged)
 {
 	struct membership *m = context;
 
+	if (diverged)
+		say(m, SHIM_LEVEL_ERROR,
+		    "The transactions that this server committed are not those that the group "
+		    "ordered, so it was expelled. Do not let it join again as it is: its data "
+		    "may differ from the other members'. Keep it for a comparison, and clone it "
+		    "anew from one of them.");
 	feeder_put_ended(m->feeder);
 }
 
@@ -249,6 +256,50 @@ explain(char *text, size_t capacity, const char *what, const char *remedy)
 {
 	snprintf(text, capacity, "%s %s", what, remedy);
 	return SHIM_START_FAILED;
+}
+
+/* What a node says of this server's certificate, or this server found of a node's. */
+static enum shim_start
+refused_certificate(const struct membership *m, enum member_refusal refusal, char *text,
+		    size_t capacity)
+{
+	char words[1024];
+
+	switch (refusal) {
+	case MEMBER_REFUSED_UNTRUSTED:
+		return explain(text, capacity,
+			       "The nodes do not trust the authority that signed this server's "
+			       "certificate.",
+			       "Have the certificate signed by one in the nodes' [certificates] "
+			       "ca, or add its authority there.");
+	case MEMBER_REFUSED_EXPIRED:
+		return explain(text, capacity,
+			       "This server's certificate has expired, or is not valid yet.",
+			       "Renew it, or set the clocks of this host and the nodes.");
+	case MEMBER_REFUSED_REVOKED:
+		return explain(text, capacity,
+			       "This server's certificate is revoked by a list of the nodes.",
+			       "Give this server another one.");
+	case MEMBER_REFUSED_FORGED:
+		return explain(text, capacity,
+			       "The nodes do not find that this server's certificate stands for "
+			       "its key.",
+			       "Bring both to the same release.");
+	case MEMBER_REFUSED_NOT_SHOWN:
+		return explain(text, capacity,
+			       "group_replication_ssl_mode asks for the nodes' certificates, and "
+			       "they have none.",
+			       "Give them some in [certificates] of their configurations, or set "
+			       "group_replication_ssl_mode=REQUIRED, which relies on the public "
+			       "keys in synod.appliance alone.");
+	default:
+		snprintf(words, sizeof words, "A node's certificate is not good: %s.",
+			 hw_certificates_why(m->options.certificates));
+		return explain(text, capacity, words,
+			       "The certificate must be signed by an authority in ssl_ca of this "
+			       "server, be valid now and, with VERIFY_IDENTITY, name the host that "
+			       "synod.appliance has.");
+	}
 }
 
 static enum shim_start
@@ -295,11 +346,19 @@ refused(const struct membership *m, enum member_refusal refusal, char *text, siz
 		return explain(text, capacity,
 			       "This server's key may not open the group that "
 			       "group_replication_group_name gives.",
-			       "On the nodes, list the key for that group: synodctl key add.");
+			       "On the nodes, list the key for that group: synodctl key add; or, "
+			       "with certificates, the group in [certificates] groups.");
 	case MEMBER_REFUSED_SEAL:
 		return explain(text, capacity, "The appliance's nodes take sealed links only.",
 			       "Write their public keys into synod.appliance: "
 			       "'host:port=PUBLICKEY, ...'.");
+	case MEMBER_REFUSED_UNTRUSTED:
+	case MEMBER_REFUSED_EXPIRED:
+	case MEMBER_REFUSED_REVOKED:
+	case MEMBER_REFUSED_FORGED:
+	case MEMBER_REFUSED_NOT_SHOWN:
+	case MEMBER_REFUSED_NOT_GOOD:
+		return refused_certificate(m, refusal, text, capacity);
 	case MEMBER_REFUSED_INCARNATION:
 	case MEMBER_REFUSED_NONE:
 		break;
@@ -312,7 +371,7 @@ static enum shim_start
 not_joined(const struct membership *m, int error, enum member_refusal refusal, char *text,
 	   size_t capacity)
 {
-	char words[2 * TEXT_CHARS];
+	char words[3 * TEXT_CHARS];
 	enum shim_start result = SHIM_START_ENGINE;
 
 	if (error == -ECONNREFUSED) {
@@ -326,7 +385,8 @@ not_joined(const struct membership *m, int error, enum member_refusal refusal, c
 			 "UDP to these addresses passes%s.",
 			 m->options.nodes, (unsigned)(JOIN_TIMEOUT_NS / 1000000000u),
 			 m->options.appliance.sealed
-				 ? ", and that their key files list this server's key"
+				 ? ", and that their key files list this server's key, or their "
+				   "[certificates] accept its certificate"
 				 : "");
 	} else {
 		snprintf(words, sizeof words, "The engine cannot start: %s.", strerror(-error));
@@ -421,6 +481,7 @@ open_parts(struct membership *m)
 {
 	struct engine_options o = {
 		.appliance = m->options.appliance,
+		.certificates = m->options.certificates,
 		.inflight_max = INFLIGHT_MAX,
 		.server = &server_commit,
 		.callbacks = {.context = m,
@@ -462,6 +523,7 @@ close_parts(struct membership *m)
 		    "The applier of group_replication could not be stopped in time.");
 	if (m->engine)
 		engine_free(m->engine);
+	hw_certificates_free(m->options.certificates);
 	applier_free(&m->applier);
 	server_modes_leave(&m->modes);
 	pthread_mutex_destroy(&m->lock);
@@ -496,8 +558,10 @@ membership_start(const struct membership_options *options, struct membership **m
 
 	*membership = NULL;
 	text[0] = '\0';
-	if (!m)
+	if (!m) {
+		hw_certificates_free(options->certificates);
 		return explain(text, capacity, "Out of memory.", "Give this server more.");
+	}
 	m->options = *options;
 	m->state = MEMBERSHIP_RECOVERING;
 	pthread_mutex_init(&m->lock, NULL);

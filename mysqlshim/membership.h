@@ -27,6 +27,7 @@
 
 #include "mysqlshim/appliance.h"
 #include "mysqlshim/shim.h"
+#include "mysqlshim/tls.h"
 #include "node/member.h"
 
 struct membership;
@@ -41,6 +42,8 @@ struct membership_options {
 	struct shim_words words;
 	struct shim_server server;
 	struct appliance appliance;
+	struct certificates *certificates; /* the membership's from its start on; NULL: none */
+	struct tls_choice tls;
 	char nodes[768]; /* synod.appliance, for messages */
 	uint8_t server_uuid[UUID_BYTES];
 	uint8_t group_uuid[UUID_BYTES];

@@ -317,9 +317,14 @@ before_dml(Trans_param *param, int &veto)
 	return 0;
 }
 
+/* The engines have not given back a lock yet. */
 static int
-before_rollback(Trans_param *)
+before_rollback(Trans_param *param)
 {
+	pthread_rwlock_rdlock(&entrance);
+	if (current)
+		commit_failing(current, param->thread_id);
+	pthread_rwlock_unlock(&entrance);
 	return 0;
 }
 

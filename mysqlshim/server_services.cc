@@ -10,6 +10,7 @@
 #include "mysql/components/my_service.h"
 #include "mysql/components/services/component_sys_var_service.h"
 #include "mysql/components/services/log_builtins.h"
+#include "mysql/components/services/mysql_system_variable.h"
 #include "mysql/group_replication_priv.h"
 #include "mysql/plugin.h"
 #include "mysql/service_plugin_registry.h"
@@ -166,6 +167,21 @@ server_describe(struct shim_server *server)
 	server->ready = channel_is_active("", CHANNEL_NO_THD);
 }
 
+/* A text of the server's, empty where it is NULL; the service takes the locks. */
+static void
+server_text(const char *name, char *out, size_t capacity)
+{
+	my_service<SERVICE_TYPE(mysql_system_variable_reader)> service(
+		"mysql_system_variable_reader", reg_srv);
+	size_t chars = capacity - 1;
+	void *value = out;
+
+	if (!service.is_valid() ||
+	    service->get(nullptr, "GLOBAL", "mysql_server", name, &value, &chars) || value != out)
+		chars = 0;
+	out[chars] = '\0';
+}
+
 void
 server_requirements(struct shim_server *server)
 {
@@ -178,6 +194,12 @@ server_requirements(struct shim_server *server)
 	server->log_replica_updates = info.log_replica_updates;
 	server->applier_workers = info.parallel_applier_workers;
 	server->preserve_commit_order = info.parallel_applier_preserve_commit_order;
+	server_text("ssl_ca", server->ssl.ca, sizeof server->ssl.ca);
+	server_text("ssl_capath", server->ssl.capath, sizeof server->ssl.capath);
+	server_text("ssl_crl", server->ssl.crl, sizeof server->ssl.crl);
+	server_text("ssl_crlpath", server->ssl.crlpath, sizeof server->ssl.crlpath);
+	server_text("ssl_cert", server->ssl.cert, sizeof server->ssl.cert);
+	server_text("ssl_key", server->ssl.key, sizeof server->ssl.key);
 	server_lock_variables();
 	server->group_name_anonymous = server_uuid_is_anonymous(shim_variables.group_name);
 	server->view_change_uuid_anonymous =

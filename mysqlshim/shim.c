@@ -94,6 +94,7 @@ collect(const struct shim *shim, const struct shim_server *server, struct member
 		.auto_increment_increment = v->auto_increment_increment,
 	};
 	snprintf(o->nodes, sizeof o->nodes, "%s", v->appliance);
+	tls_choose(&o->tls, server);
 	must(uuid_parse(o->group_uuid, v->group_name)); /* the checks saw to it */
 	return uuid_parse(o->server_uuid, server->uuid) ? SHIM_START_OK : SHIM_START_CONFIGURATION;
 }
@@ -116,8 +117,8 @@ begin(struct shim *shim, struct membership_options *o, const struct shim_start_r
 		shim->words.log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS, request->text);
 		return SHIM_START_FAILED;
 	}
-	if (o->appliance.sealed && !appliance_unlock(&o->appliance, shim_variables.key_file,
-						     request->text, request->capacity)) {
+	if (!tls_unlock(&o->tls, &o->appliance, &o->certificates,
+			(struct tls_text){request->text, request->capacity})) {
 		shim->words.log(SHIM_LEVEL_ERROR, SHIM_LOG_OWN_WORDS, request->text);
 		return SHIM_START_FAILED;
 	}

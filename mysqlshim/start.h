@@ -87,6 +87,16 @@ enum shim_log_code {
 	SHIM_CLIENT_ENDPOINTS_INVALID = 3975,
 };
 
+/* Files of TLS, as the server's ssl_* name them; empty: none. */
+struct shim_ssl {
+	char ca[SHIM_PATH_CHARS_MAX + 1];
+	char capath[SHIM_PATH_CHARS_MAX + 1];
+	char crl[SHIM_PATH_CHARS_MAX + 1];
+	char crlpath[SHIM_PATH_CHARS_MAX + 1];
+	char cert[SHIM_PATH_CHARS_MAX + 1];
+	char key[SHIM_PATH_CHARS_MAX + 1];
+};
+
 /* This server, as server_services.cc finds it at the moment of START. */
 struct shim_server {
 	char uuid[SHIM_UUID_CHARS + 1];
@@ -104,6 +114,7 @@ struct shim_server {
 	bool preserve_commit_order;
 	bool group_name_anonymous; /* as struct shim_text has it */
 	bool view_change_uuid_anonymous;
+	struct shim_ssl ssl;
 };
 
 /* One line of the error log, or one client error: by code and its arguments. */

@@ -50,24 +50,25 @@ set_stage(struct node *n, struct node_session *s, enum session_stage stage)
 }
 
 void
-node_attend_open(struct node *n, int session, const struct wire_identity *peer)
+node_attend_open(struct node *n, int session, const struct wire_event *opened)
 {
 	struct node_session *s = &n->session[session];
 
 	must(s->stage == SESSION_NONE);
 	*s = (struct node_session){.stage = SESSION_OPEN};
 	node_feed_open(n, session);
-	memcpy(s->server_uuid, peer->uuid, UUID_BYTES);
-	memcpy(s->key, peer->key, CRYPTO_KEY_BYTES);
+	s->vouched = opened->vouched;
+	memcpy(s->server_uuid, opened->peer.uuid, UUID_BYTES);
+	memcpy(s->key, opened->peer.key, CRYPTO_KEY_BYTES);
 }
 
 static bool
-key_opens(const struct node_key *k, const uint8_t *group)
+one_of(const uint8_t (*groups)[UUID_BYTES], uint32_t count, const uint8_t *group)
 {
-	for (uint32_t i = 0; i < k->group_count; i++)
-		if (memcmp(k->group[i], group, UUID_BYTES) == 0)
+	for (uint32_t i = 0; i < count; i++)
+		if (memcmp(groups[i], group, UUID_BYTES) == 0)
 			return true;
-	return k->group_count == 0;
+	return count == 0;
 }
 
 /* In clear nobody shows a key, and any group may be opened. */
@@ -75,32 +76,47 @@ static bool
 may_open(const struct node *n, const struct node_session *s, const uint8_t *group)
 {
 	static const uint8_t any[UUID_BYTES];
+	const struct node_config *c = &n->config;
 
+	if (s->vouched)
+		return one_of(c->certificate_group, c->certificate_group_count, group);
 	for (uint32_t i = 0; i < n->key_count; i++) {
 		const struct node_key *k = &n->key[i];
 		bool whose = memcmp(k->uuid, any, UUID_BYTES) == 0 ||
 			     memcmp(k->uuid, s->server_uuid, UUID_BYTES) == 0;
 		if (!k->node && whose && memcmp(k->key, s->key, CRYPTO_KEY_BYTES) == 0 &&
-		    key_opens(k, group))
+		    one_of(k->group, k->group_count, group))
 			return true;
 	}
-	return n->config.crypto == NULL;
+	return c->crypto == NULL;
 }
 
-/* A session whose key is gone, wire/ closes; this, one that lost its group, and one that
- * has none: it may have been turned away, and only OPEN asks again. */
 void
 node_attend_keys(struct node *n, const struct node_key *keys, uint32_t count)
 {
-	struct wire_key known[NODE_KEYS_MAX];
-
 	must(n->started && count <= NODE_KEYS_MAX);
+	memcpy(n->own_key, keys, count * sizeof *keys);
+	n->own_key_count = count;
+	node_attend_list(n);
+}
+
+/* The node's own list, or group 0's, is another one. A session whose key is gone, wire/
+ * closes; this, one that lost its group, and one that has none: it may have been turned away,
+ * and only OPEN asks again. */
+void
+node_attend_list(struct node *n)
+{
+	const struct node_directory *d = &n->directory;
+	uint32_t count = n->own_key_count + d->key_count;
+	struct wire_key known[NODE_LISTED_MAX];
+
+	memcpy(n->key, n->own_key, n->own_key_count * sizeof *n->key);
+	memcpy(n->key + n->own_key_count, d->key, d->key_count * sizeof *n->key);
 	n->key_count = count;
 	for (uint32_t i = 0; i < count; i++) {
-		n->key[i] = keys[i];
-		known[i] = (struct wire_key){.kind = keys[i].node ? WIRE_NODE : WIRE_MEMBER};
-		memcpy(known[i].key, keys[i].key, sizeof known[i].key);
-		memcpy(known[i].uuid, keys[i].uuid, sizeof known[i].uuid);
+		known[i] = (struct wire_key){.kind = n->key[i].node ? WIRE_NODE : WIRE_MEMBER};
+		memcpy(known[i].key, n->key[i].key, sizeof known[i].key);
+		memcpy(known[i].uuid, n->key[i].uuid, sizeof known[i].uuid);
 	}
 	wire_keys(n->wire, known, count);
 	for (uint32_t i = 0; i < n->session_count; i++) {
@@ -108,6 +124,20 @@ node_attend_keys(struct node *n, const struct node_key *keys, uint32_t count)
 		static const uint8_t none[UUID_BYTES];
 		bool named = memcmp(s->group_uuid, none, UUID_BYTES) != 0;
 		if (s->stage <= SESSION_NODE || (named && may_open(n, s, s->group_uuid)))
+			continue;
+		wire_close(n->wire, (int)i);
+		node_attend_close(n, (int)i);
+	}
+}
+
+/* Its members are no more; a server that had been one is told so when it asks. */
+void
+node_attend_group_ends(struct node *n, const struct node_group *g)
+{
+	for (uint32_t i = 0; i < n->session_count; i++) {
+		const struct node_session *s = &n->session[i];
+
+		if (s->stage < SESSION_GROUP || s->group != g->number)
 			continue;
 		wire_close(n->wire, (int)i);
 		node_attend_close(n, (int)i);
@@ -145,7 +175,8 @@ say_group(struct node *n, int session)
 	struct node_session *s = &n->session[session];
 	struct node_group *g = node_group_by_uuid(n, s->group_uuid);
 	const struct node_group *leads = g ? g : &n->group[0];
-	struct protocol_message m = {.kind = PROTOCOL_GROUP, .node = leads->leader};
+	struct protocol_message m = {
+		.kind = PROTOCOL_GROUP, .node = leads->leader, .index = leads->leader_ballot};
 
 	if (g) {
 		s->group = g->number;
@@ -154,6 +185,8 @@ say_group(struct node *n, int session)
 	}
 	if (node_group_leads(n, leads))
 		m.flags |= PROTOCOL_LEADER_HERE;
+	if (node_directory_gone(n, s->group_before))
+		m.flags |= PROTOCOL_GROUP_GONE;
 	say(n, session, WIRE_CONTROL, &m);
 }
 
@@ -249,10 +282,10 @@ join(struct node *n, int session, const struct protocol_message *m)
 		say_group(n, session);
 		return;
 	}
-	if (!g || !group_created(g->state)) {
+	if (!g || !group_created(g->state) || group_closed(g->state)) {
 		if (!(m->flags & PROTOCOL_BOOTSTRAP))
 			say_joined(n, session, MEMBER_REFUSED_NO_GROUP, 0, 0);
-		else
+		else if (!g || !group_closed(g->state)) /* else it asks again until that is gone */
 			propose_group(n, m, &e.join);
 		return;
 	}
@@ -358,7 +391,7 @@ say_verdict(struct node *n, struct node_group *g, int session, const struct grou
 }
 
 static void
-say_ended(struct node *n, struct node_group *g, int session, uint8_t change)
+say_ended(struct node *n, struct node_group *g, int session, uint8_t change, uint8_t reason)
 {
 	struct node_session *s = &n->session[session];
 
@@ -367,6 +400,7 @@ say_ended(struct node *n, struct node_group *g, int session, uint8_t change)
 	    &(struct protocol_message){.kind = PROTOCOL_ENDED,
 				       .group = g->number,
 				       .incarnation = s->incarnation,
+				       .flags = reason,
 				       .reason = change});
 }
 
@@ -464,13 +498,14 @@ joined(struct node *n, struct node_group *g, const struct group_effect *e)
 }
 
 void
-node_attend_ended(struct node *n, struct node_group *g, uint64_t incarnation, uint8_t change)
+node_attend_ended(struct node *n, struct node_group *g, uint64_t incarnation, uint8_t change,
+		  uint8_t reason)
 {
 	int session = node_attend_session_of(n, g, incarnation);
 
 	if (session == NODE_NO_SESSION)
 		return;
-	say_ended(n, g, session, change);
+	say_ended(n, g, session, change, reason);
 }
 
 void
@@ -489,7 +524,7 @@ node_attend_effect(struct node *n, struct node_group *g, const struct group_effe
 	switch (e->change) {
 	case GROUP_JOINED:
 		if (e->ended != 0)
-			node_attend_ended(n, g, e->ended, GROUP_EXPELLED);
+			node_attend_ended(n, g, e->ended, GROUP_EXPELLED, 0);
 		joined(n, g, e);
 		break;
 	case GROUP_JOIN_AGAIN:
@@ -498,7 +533,7 @@ node_attend_effect(struct node *n, struct node_group *g, const struct group_effe
 		break;
 	case GROUP_LEFT:
 	case GROUP_EXPELLED:
-		node_attend_ended(n, g, e->incarnation, e->change);
+		node_attend_ended(n, g, e->incarnation, e->change, e->reason);
 		break;
 	case GROUP_ATTACHED:
 		attached(n, g, e);
@@ -520,6 +555,11 @@ attach(struct node *n, int session, const struct protocol_message *m)
 		say_group(n, session);
 		return;
 	}
+	/* It was in another group of this name, and incarnations count from there. If this node
+	 * has yet to hear of it, the member asks again, here or at another node; one that was
+	 * dropped is told so when the session opens. */
+	if (m->group != g->number)
+		return;
 	const struct group_member *member = group_incarnation(g->state, m->incarnation);
 	if (member && memcmp(member->server_uuid, s->server_uuid, UUID_BYTES) != 0) {
 		n->dropped_undecodable++;
@@ -533,7 +573,7 @@ attach(struct node *n, int session, const struct protocol_message *m)
 		 * what was decided before: one that has not heard of the incarnation
 		 * yet waits for its log. */
 		if (m->incarnation <= group_applied(g->state) && say_outcomes(n, g, session))
-			say_ended(n, g, session, GROUP_EXPELLED);
+			say_ended(n, g, session, GROUP_EXPELLED, 0);
 		return;
 	}
 	set_stage(n, s, SESSION_ATTACHING);
@@ -560,6 +600,7 @@ progress(struct node *n, int session, const struct protocol_message *m)
 	s->mark_low = m->mark > s->mark_low ? m->mark : s->mark_low;
 	s->committed = m->index > s->committed ? m->index : s->committed;
 	s->ready = m->flags & PROTOCOL_READY;
+	node_compare_member(n, session, m->index, m->winner_hash);
 	if (s->ready && !was_ready && g->duty_ns > n->now_ns)
 		g->duty_ns = n->now_ns; /* to be ONLINE soon is worth an entry at once */
 	say_counts(n, g, session);
@@ -599,6 +640,7 @@ node_attend_message(struct node *n, int session, const struct frame *frame, cons
 		/* Of a group that its key does not open it does not learn whether there
 		 * is one: it hears who leads the appliance, and JOIN is refused. */
 		memset(s->group_uuid, 0, UUID_BYTES);
+		s->group_before = m.group;
 		if (may_open(n, s, m.uuid))
 			memcpy(s->group_uuid, m.uuid, UUID_BYTES);
 		if (s->stage == SESSION_OPEN)

@@ -27,6 +27,9 @@
  * it was dropped. It says so when it has delivered that in every group, so it answers
  * for all those slots with what was decided.
  *
+ * A process number alone tells no disk: where a log is made anew it comes from the clock,
+ * which may give the one of the process before.
+ *
  * A position counts without the records SHOWN at the log's end: else two idle nodes would
  * move each other on for ever. A disk of zeros is a log in memory, which always begins
  * in doubt.
@@ -46,7 +49,10 @@ position(const struct node *n)
 	return n->matter_lsn < n->lsn_durable ? n->matter_lsn : n->lsn_durable;
 }
 
-/* Does no vote that this node cast before it was dropped last count here any more? */
+/* Does no vote that this node cast before it was dropped last count here any more? The change
+ * that is not in force yet may be a later one, and wait for this very node: 1 alone votes, 0
+ * is to vote again, and 1 starts anew, with the change in its log. It can lead on only when 0
+ * promises too, and 0 has a new disk. */
 static bool
 is_behind(const struct node *n, uint8_t node)
 {
@@ -54,9 +60,12 @@ is_behind(const struct node *n, uint8_t node)
 		return false;
 	for (uint32_t i = 0; i < n->group_count; i++) {
 		const struct node_group *g = &n->group[i];
+		bool votes = paxos_voters(g->replica) >> node & 1;
 
-		if (paxos_configuration(g->replica)->first > paxos_delivered(g->replica) + 1 ||
-		    (i > 0 && g->voters_number < n->dropped[node]))
+		if (paxos_configuration(g->replica)->first > paxos_delivered(g->replica) + 1 &&
+		    votes)
+			return false;
+		if (i > 0 && g->voters_number < n->dropped[node])
 			return false;
 	}
 	return true;
@@ -99,6 +108,15 @@ log_shown(struct node *n, uint8_t node)
 	node_log(n, n->scratch, FRAME_HEADER_BYTES + SHOWN_BYTES, NODE_RECORD_SHOWN, 0);
 }
 
+/* For a log that begins here. */
+void
+node_disks_remember(struct node *n)
+{
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
+		if (n->shown[i].process != 0)
+			log_shown(n, i);
+}
+
 void
 node_disks_record(struct node *n, const struct frame *frame, const uint8_t *data)
 {
@@ -112,7 +130,7 @@ node_disks_record(struct node *n, const struct frame *frame, const uint8_t *data
 	shown.lsn = reader_u64(&r);
 	shown.number = reader_u64(&r);
 	must(reader_done(&r));
-	if (node < n->config.node_count)
+	if (node < NODE_NODES_MAX)
 		n->shown[node] = shown;
 }
 
@@ -136,10 +154,12 @@ is_right(const struct node *n, uint8_t node, const struct protocol_message *m)
 	if (m->own > shown->number || (n->dropped[node] > shown->number && is_behind(n, node)))
 		return true;
 	if (memcmp(m->uuid, in_memory, sizeof in_memory) == 0 || shown->process == 0 ||
-	    shown->process == m->incarnation || (m->flags & PROTOCOL_DISK_REPAIRS) != 0)
+	    (m->flags & PROTOCOL_DISK_REPAIRS) != 0)
 		return true;
-	return memcmp(m->uuid, shown->disk, sizeof shown->disk) == 0 &&
-	       m->previous >= shown->process && m->index >= shown->lsn;
+	if (memcmp(m->uuid, shown->disk, sizeof shown->disk) != 0)
+		return false;
+	return shown->process == m->incarnation ||
+	       (m->previous >= shown->process && m->index >= shown->lsn);
 }
 
 static void
@@ -153,7 +173,8 @@ take(struct node *n, int session, const struct protocol_message *m)
 	if (!(n->voters >> s->node & 1))
 		number = 0;
 	if (memcmp(m->uuid, in_memory, sizeof in_memory) != 0 &&
-	    (shown->process != m->incarnation || shown->lsn < m->sequence ||
+	    (shown->process != m->incarnation ||
+	     memcmp(m->uuid, shown->disk, sizeof shown->disk) != 0 || shown->lsn < m->sequence ||
 	     shown->number < number)) {
 		shown->number = number;
 		shown->process = m->incarnation;
@@ -220,6 +241,7 @@ node_disks_message(struct node *n, int session, const struct frame *frame, const
 		return;
 	n->outdated &= ~(1u << s->node);
 	s->stage = SESSION_NODE;
+	n->session_of[s->node] = session;
 	node_link_changed(n, s->node, true);
 }
 
@@ -232,7 +254,7 @@ node_disks_voters(struct node *n)
 
 	n->voters = c->voters;
 	n->voters_changed = true;
-	for (uint8_t i = 0; i < n->config.node_count; i++)
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		if (gone >> i & 1)
 			n->dropped[i] = c->number;
 }

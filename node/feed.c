@@ -259,6 +259,9 @@ feed_entry(struct node *n, struct node_group *g, int session, const struct node_
 	};
 
 	fetch_told(n, session, r->slot);
+	if (!value && !fetch_of(&n->session[session], r->slot) && r->place.lsn <= n->lsn_first &&
+	    r->place.lsn != 0)
+		return HISTORY_LOST;
 	if (!value) {
 		fetch_ahead(n, g, session);
 		return HISTORY_WAIT;
@@ -301,7 +304,7 @@ node_feed(struct node *n, int session)
 		enum history_answer answer = feed_next(n, g, session);
 
 		if (answer == HISTORY_LOST) /* it lags behind what the log holds */
-			node_attend_ended(n, g, s->incarnation, GROUP_EXPELLED);
+			node_attend_ended(n, g, s->incarnation, GROUP_EXPELLED, 0);
 		if (answer != HISTORY_HERE)
 			return;
 		s->feed_next++;

@@ -120,6 +120,8 @@ node_feed_payload(struct node *n, struct node_group *g, int session, const struc
 		s->list_count = 0;
 	}
 	enum history_answer answer = list_of(n, g, session, r->payload, &list);
+	if (answer == HISTORY_HERE && list.lsn <= n->lsn_first)
+		return HISTORY_LOST;
 	if (answer != HISTORY_HERE)
 		return answer;
 	for (uint32_t i = 0; i < NODE_FEED_BURST && s->piece_offset < r->spread.bytes; i++) {

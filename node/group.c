@@ -10,17 +10,22 @@
 #include "base/must.h"
 #include "node/arena.h"
 
+#define RESERVE_HORIZON (PAXOS_HORIZON_MAX / 8)
+
 static struct paxos_config
 paxos_config_of(const struct node_config *c, const struct node_founding *founding)
 {
 	return (struct paxos_config){
-		.replica_count = c->node_count,
+		.replica_count = NODE_NODES_MAX,
 		.self = c->self,
 		.leader = founding->leader,
 		.voters = founding->voters,
-		.horizon = c->horizon,
-		.reserve_slots = 16 * c->horizon,
+		.horizon = founding->horizon > 0 ? founding->horizon : c->horizon,
+		/* Of any horizon that may come. */
+		.reserve_slots = 16 * (c->horizon > RESERVE_HORIZON ? c->horizon : RESERVE_HORIZON),
 		.takeover_ns = c->takeover_ns,
+		.takeover_min_ns = c->takeover_min_ns,
+		.beat_ns = c->beat_ns,
 		.retry_ns = c->retry_ns,
 		.tail_trust_ns = c->tail_trust_ns,
 	};
@@ -61,14 +66,21 @@ node_group_memory_bytes(const struct node_config *c)
 	       line_up(places_max(c) * sizeof(struct node_place)) +
 	       line_up(c->results_max * sizeof(struct node_result)) +
 	       line_up(node_payloads_max(c) * sizeof(struct node_payload_place)) +
+	       2 * line_up(node_image_parts_max(c) * sizeof(struct history_link)) +
 	       line_up(write_set_bytes(c)) +
 	       HISTORY_SERIES * line_up(c->history_blocks * sizeof(struct history_head));
 }
 
 struct node_group *
-node_group_by_number(struct node *n, uint32_t number)
+node_group_by_number(const struct node *n, uint32_t number)
 {
-	return number < n->group_count ? &n->group[number] : NULL;
+	/* Most of the time none was ever dropped. */
+	if (number < n->group_count && n->group[number].number == number)
+		return &n->group[number];
+	for (uint32_t i = 0; i < n->group_count; i++)
+		if (n->group[i].number == number)
+			return &n->group[i];
+	return NULL;
 }
 
 struct node_group *
@@ -86,26 +98,45 @@ take_cleared(struct arena *a, size_t bytes)
 	return memset(arena_take(a, bytes), 0, bytes);
 }
 
-/* Numbers are dense: group 0's log says which is next, and every node reads it. */
-struct node_group *
-node_group_create(struct node *n, uint32_t number, const struct node_founding *founding)
+/* A part of the memory that is no group's. */
+static uint32_t
+free_room(const struct node *n)
 {
-	must(number == n->group_count);
-	must(number <= n->config.groups_max);
+	for (uint32_t room = 0; room <= n->config.groups_max; room++) {
+		uint32_t i = 0;
 
+		while (i < n->group_count && n->group[i].room != room)
+			i++;
+		if (i == n->group_count)
+			return room;
+	}
+	must(!"as many groups as there may be");
+	return 0;
+}
+
+/* Of the memory that is its own. Nothing but its number and that is known before. */
+static void
+lay_out(struct node *n, struct node_group *g, const struct node_founding *founding)
+{
 	struct paxos_config paxos = paxos_config_of(&n->config, founding);
+	paxos.there = n->there;
+	paxos.joins = g->number == 0 && n->config.joins;
 	struct group_config group = group_config_of(&n->config);
-	struct node_group *g = &n->group[number];
+	uint32_t number = g->number;
+	uint32_t room = g->room;
 
-	g->used = true;
+	memset(g, 0, sizeof *g);
 	g->number = number;
+	g->room = room;
+	g->used = true;
 	g->holed = n->holed;
+	g->founding = *founding;
 	memcpy(g->uuid, founding->uuid, UUID_BYTES);
 	g->voters_number = founding->number;
 	g->leader = PAXOS_NO_VOTER;
 	g->replica_timer_ns = UINT64_MAX;
 	g->duty_ns = UINT64_MAX;
-	struct arena a = {.memory = n->group_memory + number * n->group_memory_bytes};
+	struct arena a = {.memory = n->group_memory + g->room * n->group_memory_bytes};
 	void *replica = arena_take(&a, paxos_size(&paxos));
 	void *state = arena_take(&a, group_size(&group));
 	g->replica = paxos_init(replica, &paxos);
@@ -114,6 +145,8 @@ node_group_create(struct node *n, uint32_t number, const struct node_founding *f
 	g->place = take_cleared(&a, places_max(&n->config) * sizeof *g->place);
 	g->result = arena_take(&a, n->config.results_max * sizeof *g->result);
 	g->payload = take_cleared(&a, node_payloads_max(&n->config) * sizeof *g->payload);
+	g->whole.part = arena_take(&a, node_image_parts_max(&n->config) * sizeof *g->whole.part);
+	g->coming.part = arena_take(&a, node_image_parts_max(&n->config) * sizeof *g->coming.part);
 	g->write_set.chunk = arena_take(&a, write_set_bytes(&n->config));
 	for (uint32_t i = 0; i < HISTORY_SERIES; i++)
 		g->history[i].head =
@@ -127,23 +160,153 @@ node_group_create(struct node *n, uint32_t number, const struct node_founding *f
 						       .purpose = READ_ROW_FOR_VOTER,
 						       .voter = i,
 						       .group = number});
+}
+
+/* Which group 0 founds now: may it have been here before, in what is missing of the log? Not
+ * all that follow a hole: two nodes that had one each, years ago, would wait for each other in
+ * every later group, since one that lacks records tells another nothing (seed 751911). */
+static bool
+was_here(const struct node *n)
+{
+	const struct node_group *g = &n->group[0];
+
+	return g->holed || paxos_may_have_forgotten(g->replica, g->applied_slot + 1);
+}
+
+/* Group 0's log says which number is next, and every node reads it. */
+struct node_group *
+node_group_create(struct node *n, uint32_t number, const struct node_founding *founding)
+{
+	must(number == 0 || number > n->directory.founded);
+
+	struct node_group *g = &n->group[n->group_count];
+
+	g->number = number;
+	g->room = free_room(n);
+	n->directory.founded = number;
+	lay_out(n, g, founding);
+	if (number > 0)
+		g->holed = was_here(n);
 	n->group_count++;
+	node_force_group(n, g, founding->number);
 	return g;
+}
+
+void
+node_group_load(struct node *n, struct node_group *g, const struct node_founding *founding)
+{
+	must(!n->started);
+	lay_out(n, g, founding);
+	g->load = LOAD_PIECES;
+}
+
+/* What served the state that goes. */
+static void
+close_sessions(struct node *n, const struct node_group *g)
+{
+	for (uint32_t i = 0; i < n->session_count; i++) {
+		const struct node_session *s = &n->session[i];
+
+		if (s->stage < SESSION_JOINING || s->group != g->number)
+			continue;
+		wire_close(n->wire, (int)i);
+		node_attend_close(n, (int)i);
+	}
+}
+
+static void drop_batches(struct node *n, struct node_group *g);
+static void value_release(struct node *n, struct paxos_value *value);
+
+void
+node_group_reload(struct node *n, struct node_group *g)
+{
+	struct paxos_config paxos = paxos_config_of(&n->config, &g->founding);
+	struct group_config group = group_config_of(&n->config);
+	struct arena a = {.memory = n->group_memory + g->room * n->group_memory_bytes};
+	uint8_t *chunk = g->write_set.chunk;
+
+	g->load = LOAD_TAKEN;
+	if (n->started)
+		close_sessions(n, g);
+	drop_batches(n, g);
+	g->applying = false;
+	g->apply_offset = 0;
+	g->write_set = (struct node_write_set){.chunk = chunk};
+	for (uint32_t i = 0; i < NODE_READS_MAX; i++) {
+		struct node_read *r = &n->read[i];
+		bool applies =
+			r->purpose == READ_LIST_FOR_APPLY || r->purpose == READ_CHUNK_FOR_APPLY;
+
+		if (r->lsn != 0 && r->group == g->number && applies)
+			r->purpose = READ_FOR_NOBODY;
+	}
+	(void)arena_take(&a, paxos_size(&paxos));
+	if (g->state)
+		g->state = group_init(arena_take(&a, group_size(&group)), &group);
+}
+
+/* What lies in the log of slots that the image passes over was accepted, and nobody has told
+ * this node whether it was decided: another value may have been, in a higher ballot. To who is
+ * behind this node has nothing to say of them. */
+static void
+forget_places(const struct node *n, struct node_group *g, uint64_t slot)
+{
+	for (uint32_t i = 0; i < places_max(&n->config); i++)
+		if (g->place[i].slot > g->delivered_slot && g->place[i].slot <= slot)
+			g->place[i] = (struct node_place){0};
+}
+
+void
+node_group_loaded(struct node *n, struct node_group *g, uint64_t slot)
+{
+	forget_places(n, g, slot);
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++) {
+		struct node_recent *r = &g->recent[i];
+
+		if (r->slot == 0 || r->slot > slot)
+			continue;
+		value_release(n, &r->value);
+		r->slot = 0;
+	}
+	g->load = LOAD_NONE;
+	g->applied_slot = slot;
+	g->recent_low = slot + 1;
+	g->dropped_slot = slot;
+	g->dropped_payload = g->payload_count;
+	g->dropped_index = g->state ? group_applied(g->state) : 0;
+	if (g->delivered_slot < slot)
+		g->delivered_slot = slot;
+	g->payload_through = g->payload_count;
+	memset(g->absent_ns, 0, sizeof g->absent_ns);
+	node_history_skip(n, g);
+	if (g->state)
+		node_payload_dropped(n, g);
+	node_emit(n, &(struct node_output){.kind = NODE_OUT_IMAGE,
+					   .group = g->number,
+					   .slot = slot,
+					   .index = g->dropped_index,
+					   .digest = g->state ? group_digest(g->state) : 0});
 }
 
 void
 node_group_start(struct node *n, struct node_group *g)
 {
+	/* Where records are missing, it is `holed` that says of which groups. */
+	enum paxos_tail tail = n->tail == PAXOS_TAIL_MISSING ? PAXOS_TAIL_CLEAN : n->tail;
+
 	must(n->started);
+	if (g->holed)
+		tail = PAXOS_TAIL_MISSING;
+	g->holed = false; /* START says so */
 	g->duty_ns = n->now_ns + n->config.retry_ns;
 	node_group_paxos(n, g,
 			 &(struct paxos_input){
 				 .kind = PAXOS_IN_START,
 				 .process = n->process,
 				 .nonce = hash_fold(n->nonce, g->number),
-				 .tail = g->holed ? PAXOS_TAIL_MISSING : n->tail,
+				 .tail = tail,
 			 });
-	for (uint8_t i = 0; i < n->config.node_count; i++)
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		if (n->link_up >> i & 1)
 			node_group_paxos(n, g,
 					 &(struct paxos_input){
@@ -160,7 +323,7 @@ node_group_quorum(const struct node_group *g, uint32_t nodes)
 bool
 node_group_leads(const struct node *n, const struct node_group *g)
 {
-	return n->started && !n->log_failed && paxos_is_leader(g->replica);
+	return n->started && !n->log_failed && !node_group_loads(g) && paxos_is_leader(g->replica);
 }
 
 /* One of those who lead: what one is enough for. */
@@ -230,6 +393,8 @@ frame_around(struct node *n, const struct paxos_message *m)
 static void
 note_place(struct node *n, struct node_group *g, uint64_t slot, uint32_t bytes)
 {
+	if (slot <= g->dropped_slot)
+		return; /* accepted while the image was read back; see forget_places() */
 	g->place[slot & (places_max(&n->config) - 1)] =
 		(struct node_place){.slot = slot, .link = {.lsn = n->lsn_next, .bytes = bytes}};
 }
@@ -258,10 +423,12 @@ out_log(struct node *n, struct node_group *g, const struct paxos_output_item *it
 int
 node_session_of_node(const struct node *n, uint8_t node)
 {
-	for (uint32_t i = 0; i < n->session_count; i++)
-		if (n->session[i].stage == SESSION_NODE && n->session[i].node == node)
-			return (int)i;
-	return NODE_NO_SESSION;
+	int session = n->session_of[node];
+
+	if (session != NODE_NO_SESSION &&
+	    (n->session[session].stage != SESSION_NODE || n->session[session].node != node))
+		return NODE_NO_SESSION;
+	return session;
 }
 
 static void
@@ -281,13 +448,14 @@ out_send(struct node *n, struct node_group *g, const struct paxos_output_item *i
 		return; /* as if lost: the replica's timers send it again */
 	memcpy(header.epoch, n->config.epoch, EPOCH_BYTES);
 	frame_encode(&header, frame);
+	struct wire_slice slice = {.data = frame, .bytes = header.frame_bytes};
+	if (item->once && wire_send_once(n->wire, session, &slice, 1))
+		return; /* where many groups speak at once, the last go the other way */
 	/* No room is a loss too; the consensus stream holds a whole horizon. What comes behind
 	 * in the same step is lost with it: who asks for reports asks next for those behind
 	 * the last that came, and small ones that found room behind large ones that did not
 	 * would hide these for ever (seed 7077). */
-	if (!wire_send(n->wire, session, WIRE_CONSENSUS,
-		       &(struct wire_slice){.data = frame, .bytes = header.frame_bytes}, 1,
-		       item->after_lsn))
+	if (!wire_send(n->wire, session, WIRE_CONSENSUS, &slice, 1, item->after_lsn))
 		n->full_to |= 1u << item->to;
 }
 
@@ -304,7 +472,7 @@ out_deliver(struct node *n, struct node_group *g, const struct paxos_output_item
 	if (r->value.handle != PAXOS_NO_VALUE)
 		pool_retain(n->pool, r->value.handle);
 	g->delivered_slot = item->slot;
-	if (item->value.change != 0) {
+	if (paxos_is_change(&item->value)) {
 		g->change_ns = n->now_ns;
 		node_directory_delivered(n, g, item);
 	}
@@ -330,6 +498,7 @@ static void
 out_leader(struct node *n, struct node_group *g, const struct paxos_output_item *item)
 {
 	g->leader = item->to;
+	g->leader_ballot = item->message.ballot;
 	if (g->leader != n->config.self)
 		drop_batches(n, g); /* nobody has logged them: their members submit again */
 	if (n->started)
@@ -381,7 +550,8 @@ bool
 node_group_holds(const struct node *n, const struct node_group *g)
 {
 	return n->started &&
-	       (g->write_set.waiting || g->delivered_slot - g->applied_slot >= NODE_UNAPPLIED_MAX);
+	       (g->write_set.waiting || node_group_loads(g) || node_image_holds(n, g) ||
+		g->delivered_slot - g->applied_slot >= NODE_UNAPPLIED_MAX);
 }
 
 /* Steps the replica and does what it says. The outputs are finished before the
@@ -555,7 +725,10 @@ uint64_t
 node_group_first_result(const struct node *n, const struct node_group *g)
 {
 	uint64_t last = group_applied(g->state);
-	return last > n->config.results_max ? last - n->config.results_max + 1 : 1;
+	uint64_t first = last > n->config.results_max ? last - n->config.results_max + 1 : 1;
+
+	/* What an image covers that was loaded is nowhere. */
+	return first <= g->dropped_index ? g->dropped_index + 1 : first;
 }
 
 const struct node_result *
@@ -572,7 +745,6 @@ note_spread(struct node *n, struct node_group *g, struct node_result *result)
 {
 	const struct entry_submit *s = &g->entry.submit;
 
-	result->sequence = s->sequence;
 	result->payload = ++g->payload_count;
 	must(entry_spread_decode(&result->spread, s->payload, s->payload_bytes));
 	node_payload_accepted(n, g, result, group_effect(g->state)->index);
@@ -640,6 +812,8 @@ entry_done(struct node *n, struct node_group *g, struct node_recent *r)
 	note_result(n, g, r);
 	node_payload_applied(n, g, e);
 	node_compare_effect(n, g, e);
+	if (e->kind == GROUP_CLOSED)
+		n->group[0].duty_ns = n->now_ns; /* of who leads it: to drop this one */
 	node_emit(n, &(struct node_output){
 			     .kind = NODE_OUT_RESULT,
 			     .group = g->number,
@@ -681,8 +855,10 @@ apply_value(struct node *n, struct node_group *g, struct node_recent *r, uint32_
 {
 	const uint8_t *data = r->value.bytes > 0 ? value_data(n, r->value.handle) : NULL;
 
+	node_force_fork(n, g, paxos_value_epoch(&r->value));
 	/* A change of the voters is the replica's own, and holds no entries. */
-	while (r->value.change == 0 && g->apply_offset + NODE_ENTRY_HEAD_BYTES <= r->value.bytes) {
+	while (!paxos_is_change(&r->value) &&
+	       g->apply_offset + NODE_ENTRY_HEAD_BYTES <= r->value.bytes) {
 		uint32_t bytes = bytes_get_u32(data + g->apply_offset);
 		const uint8_t *at = data + g->apply_offset + NODE_ENTRY_HEAD_BYTES;
 
@@ -704,14 +880,15 @@ bool
 node_group_apply(struct node *n, struct node_group *g, uint32_t budget)
 {
 	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++) {
-		if (g->applied_slot == g->delivered_slot)
+		if (g->applied_slot == g->delivered_slot || node_group_loads(g) ||
+		    node_image_holds(n, g))
 			return false;
 		struct node_recent *r =
 			&g->recent[(g->applied_slot + 1) & (PAXOS_WINDOW_SLOTS - 1)];
 
 		must(r->slot == g->applied_slot + 1);
 		if (apply_value(n, g, r, budget))
-			return !g->write_set.waiting;
+			return !g->write_set.waiting && (g->applying || !node_history_full(n, g));
 		g->apply_offset = 0;
 		g->applied_slot = r->slot;
 	}
@@ -791,16 +968,32 @@ move_horizon(struct node *n, struct node_group *g)
 			n, g, &(struct entry){.kind = ENTRY_HORIZON, .horizon = {.index = wanted}});
 }
 
+/* Whoever only follows need not wake up for it: when it leads, it does so in some step. */
+bool
+node_group_has_duty(const struct node *n, const struct node_group *g)
+{
+	return node_group_leads(n, g) ||
+	       (g->state && !node_group_loads(g) && group_sweep_due(g->state));
+}
+
 void
 node_group_duties(struct node *n, struct node_group *g)
 {
-	g->duty_ns = n->now_ns + n->config.gc_ns;
-	if (!g->state)
+	/* At multiples, so that a node wakes once for all its groups. */
+	g->duty_ns = (n->now_ns / n->config.gc_ns + 1) * n->config.gc_ns;
+	if (node_group_loads(g))
 		return;
-	if (!g->applying)
+	if (!g->state) {
+		node_peers_connect(n);
+		node_directory_duties(n);
+		return;
+	}
+	if (!g->applying && group_sweep_due(g->state))
 		group_sweep(g->state, 4096);
-	if (node_group_leads_first(n, g))
+	if (node_group_leads_first(n, g)) {
 		node_directory_copy(n, g);
+		node_force_duty(n, g);
+	}
 	if (!node_group_leads(n, g) || !group_created(g->state)) {
 		memset(g->absent_ns, 0, sizeof g->absent_ns);
 		return;
@@ -812,12 +1005,55 @@ node_group_duties(struct node *n, struct node_group *g)
 			g->absent_ns[i] = 0;
 			continue;
 		}
-		if (watches(n, g, m))
+		if (watches(n, g, m)) {
 			watch_member(n, g, i, m);
-		else
+			node_compare_expel(n, g, i);
+		} else {
 			g->absent_ns[i] = 0;
+		}
 		log_progress(n, g, m);
 	}
 	if (node_group_leads_first(n, g))
 		move_horizon(n, g);
+}
+
+/* ---- the end ---- */
+
+/* What is on its way from the log for this group alone. */
+static void
+reads_forget(struct node *n, const struct node_group *g)
+{
+	for (uint32_t i = 0; i < NODE_READS_MAX; i++) {
+		struct node_read *read = &n->read[i];
+		bool of_node = read->purpose == READ_LIST_FOR_NODE ||
+			       read->purpose == READ_CHUNK_FOR_NODE ||
+			       read->purpose == READ_ROW_FOR_NODE ||
+			       read->purpose == READ_PART_FOR_NODE;
+
+		/* Those a node waits for: it is answered that there is nothing. */
+		if (read->lsn != 0 && read->group == g->number && !of_node)
+			read->purpose = READ_FOR_NOBODY;
+	}
+}
+
+void
+node_group_end(struct node *n, struct node_group *g)
+{
+	struct node_group *last = &n->group[n->group_count - 1];
+
+	must(g->number > 0);
+	if (n->started)
+		node_attend_group_ends(n, g);
+	node_payload_group_ends(n, g);
+	node_image_group_ends(n, g);
+	for (uint32_t i = 0; i < NODE_NODES_MAX; i++)
+		node_cursor_forget(n, &g->behind[i].cursor);
+	reads_forget(n, g);
+	drop_batches(n, g);
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++)
+		value_release(n, &g->recent[i].value);
+	node_group_paxos(n, g, &(struct paxos_input){.kind = PAXOS_IN_END});
+	*g = *last;
+	memset(last, 0, sizeof *last);
+	n->group_count--;
 }

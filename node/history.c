@@ -60,6 +60,10 @@ node_history_record(struct node *n, const struct frame *frame, const uint8_t *da
 static bool
 result_item(const struct node *n, const struct node_group *g, uint64_t index, struct writer *w)
 {
+	if (index <= g->dropped_index) {
+		history_result_encode(&(struct node_result){0}, w); /* nobody asks for it */
+		return true;
+	}
 	if (index < node_group_first_result(n, g))
 		return false;
 	history_result_encode(node_group_result(n, g, index), w);
@@ -127,6 +131,25 @@ write_row(struct node *n, struct node_group *g, uint8_t series)
 	row_written(n, h, row.row, (struct history_link){.lsn = n->lsn_next, .bytes = bytes});
 }
 
+/* What a state image covers is in no row. */
+void
+node_history_skip(const struct node *n, struct node_group *g)
+{
+	const uint64_t known[HISTORY_SERIES] = {
+		[HISTORY_RESULTS] = g->dropped_index,
+		[HISTORY_PAYLOADS] = g->payload_count,
+		[HISTORY_PLACES] = g->dropped_slot,
+	};
+
+	g->history_known = 0;
+	for (uint32_t i = 0; n->config.history_row > 0 && i < HISTORY_SERIES; i++) {
+		uint64_t rows = known[i] / n->config.history_row;
+
+		if (rows > g->history[i].row_next)
+			row_written(n, &g->history[i], rows - 1, (struct history_link){0});
+	}
+}
+
 /* How far a series goes in memory: the last item that will not change any more. */
 static uint64_t
 known_through(const struct node_group *g, uint8_t series)
@@ -138,27 +161,49 @@ known_through(const struct node_group *g, uint8_t series)
 	return series == HISTORY_RESULTS ? group_applied(g->state) : g->payload_through;
 }
 
-void
+/* None of them ever falls: an equal sum is three equal numbers. */
+static uint64_t
+make_sure(struct node_group *g)
+{
+	uint64_t sum = 0;
+
+	/* Twice: the second takes what is delivered by now, if a record says so already. */
+	for (int k = 0; k < 2 && paxos_delivered_logged(g->replica) >= g->sure_next.slot; k++) {
+		g->sure = g->sure_next;
+		g->sure_next.slot = g->delivered_slot;
+		for (uint8_t i = 0; i < HISTORY_SERIES; i++)
+			g->sure_next.known[i] = known_through(g, i);
+	}
+	for (uint8_t i = 0; i < HISTORY_SERIES; i++)
+		sum += g->sure.known[i];
+	return sum;
+}
+
+bool
 node_history_write(struct node *n, struct node_group *g)
 {
 	uint32_t items = n->config.history_row;
-	uint64_t known = known_through(g, HISTORY_RESULTS) + known_through(g, HISTORY_PAYLOADS) +
-			 known_through(g, HISTORY_PLACES);
-	bool more = false;
+	bool more = false, wrote = false;
 
-	/* None of them ever falls: an equal sum is three equal numbers. */
-	if (items == 0 || n->log_failed || known == g->history_known)
-		return;
+	if (items == 0 || n->log_failed || node_group_loads(g))
+		return false;
+	uint64_t known = make_sure(g);
+	if (known == g->history_known)
+		return false;
 	for (uint8_t series = 0; series < HISTORY_SERIES; series++) {
 		const struct node_history *h = &g->history[series];
-		uint64_t through = known_through(g, series);
+		uint64_t through = g->sure.known[series];
 
-		for (uint32_t i = 0; i < ROWS_PER_STEP && through >= (h->row_next + 1) * items; i++)
+		for (uint32_t i = 0; i < ROWS_PER_STEP && through >= (h->row_next + 1) * items;
+		     i++) {
 			write_row(n, g, series);
+			wrote = true;
+		}
 		more = more || through >= (h->row_next + 1) * items;
 	}
 	if (!more)
 		g->history_known = known;
+	return wrote;
 }
 
 /* Would the next result overwrite one that is not in the log yet? */
@@ -244,7 +289,7 @@ read_begin(struct node *n, struct node_cursor *c, uint64_t row, struct history_l
 				 .session = c->session,
 				 .voter = c->voter};
 
-	if (link.lsn == 0 || c->unreadable == row + 1)
+	if (link.lsn <= n->lsn_first || c->unreadable == row + 1)
 		return HISTORY_LOST;
 	if (link.lsn > n->lsn_durable || n->reads_open == NODE_READS_MAX)
 		return HISTORY_WAIT;
@@ -266,6 +311,20 @@ node_cursor_has(const struct node *n, const struct node_group *g, const struct n
 	return c->group == g->number && c->have == (item - 1) / n->config.history_row + 1;
 }
 
+/* An image came instead of it: what is not in a row by then never will be, and who waited for
+ * that row would wait until so many more have come. */
+static bool
+is_skipped(const struct node_group *g, uint8_t series, uint64_t item)
+{
+	const uint64_t skipped[HISTORY_SERIES] = {
+		[HISTORY_RESULTS] = g->dropped_index,
+		[HISTORY_PAYLOADS] = g->dropped_payload,
+		[HISTORY_PLACES] = g->dropped_slot,
+	};
+
+	return item <= skipped[series];
+}
+
 /* Item `item` of the cursor's series, counted from 1, to be decoded by the caller. */
 static enum history_answer
 cursor_item(struct node *n, struct node_group *g, struct node_cursor *c, uint64_t item,
@@ -284,7 +343,8 @@ cursor_item(struct node *n, struct node_group *g, struct node_cursor *c, uint64_
 	if (c->reading)
 		return HISTORY_WAIT;
 	if (row >= h->row_next)
-		return n->log_failed ? HISTORY_LOST : HISTORY_WAIT;
+		return n->log_failed || is_skipped(g, c->series, item) ? HISTORY_LOST
+								       : HISTORY_WAIT;
 	if (c->have != row + 1)
 		return read_begin(n, c, row, way_to(n, h, c, row));
 
@@ -306,6 +366,8 @@ node_cursor_result(struct node *n, struct node_group *g, struct node_cursor *c, 
 		*result = *node_group_result(n, g, index);
 		return HISTORY_HERE;
 	}
+	if (index <= g->dropped_index)
+		return HISTORY_LOST;
 	enum history_answer answer = cursor_item(n, g, c, index, &r);
 	if (answer != HISTORY_HERE)
 		return answer;
@@ -397,12 +459,18 @@ serve_voter(struct node *n, struct node_group *g, uint8_t voter, uint64_t slot)
 	struct history_link link = node_group_place(n, g, slot);
 	struct node_read read = {
 		.purpose = READ_VALUE_FOR_VOTER, .group = g->number, .slot = slot, .voter = voter};
-	enum history_answer answer =
-		link.lsn != 0 ? HISTORY_HERE
-			      : node_cursor_link(n, g, &g->behind[voter].cursor, slot, &link);
+	enum history_answer answer = HISTORY_HERE;
 
-	if (answer == HISTORY_LOST)
+	if (link.lsn == 0 && slot <= g->dropped_slot)
+		answer = HISTORY_LOST;
+	else if (link.lsn == 0)
+		answer = node_cursor_link(n, g, &g->behind[voter].cursor, slot, &link);
+	if (answer == HISTORY_HERE && link.lsn <= n->lsn_first)
+		answer = HISTORY_LOST;
+	if (answer == HISTORY_LOST) {
 		not_found(n, g, voter, slot);
+		node_image_offer(n, g, voter);
+	}
 	if (answer != HISTORY_HERE)
 		return answer == HISTORY_LOST;
 	read.lsn = link.lsn;

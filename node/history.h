@@ -23,6 +23,10 @@
  * log_bytes_max / (the least bytes of so many entries) heads reach as far as the log.
  * An older one is lost: who needs it is refused as by a log that was trimmed.
  *
+ * Behind   what a row says stands behind the record by which a replay comes that far. Schedule:
+ *          a node delivers slot 60, writes the row of 57 to 60, and crashes; no record says
+ *          yet that 60 was delivered. A force takes it for open, and it is accepted once
+ *          more, in another epoch and at another place: the row names a value that is void.
  * Restart  finds rows in the log as it replays it, and writes those that were not on
  *          disk yet: memory must hold more than what may be in flight at a crash.
  * Lost     a row that was never written, as of a log that was written in memory or by

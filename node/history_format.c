@@ -99,7 +99,7 @@ history_result_encode(const struct node_result *result, struct writer *w)
 		writer_u32(w, result->bytes);
 		return;
 	}
-	writer_u64(w, result->sequence);
+	writer_u64(w, result->spread.offer);
 	writer_u64(w, result->payload);
 	writer_u64(w, result->spread.bytes);
 	writer_u64(w, result->spread.digest);
@@ -132,7 +132,7 @@ history_result_decode(struct node_result *result, struct reader *r)
 		result->bytes = reader_u32(r);
 		return !r->bad;
 	}
-	result->sequence = reader_u64(r);
+	result->spread.offer = reader_u64(r);
 	result->payload = reader_u64(r);
 	result->spread.bytes = reader_u64(r);
 	result->spread.digest = reader_u64(r);

@@ -26,7 +26,7 @@ static struct wire_config
 wire_config_of(const struct member_config *c)
 {
 	struct wire_config w = {
-		.sessions_max = 2,
+		.sessions_max = MEMBER_SESSIONS_MAX,
 		.datagram_bytes_max = c->datagram_bytes_max,
 		.message_bytes_max = c->stream_bytes / 2 < WIRE_MESSAGE_BYTES_MAX
 					     ? c->stream_bytes / 2
@@ -42,6 +42,7 @@ wire_config_of(const struct member_config *c)
 	}
 	w.crypto = c->crypto;
 	w.rekey_ns = c->rekey_ns;
+	w.certificates = c->certificates;
 	memcpy(w.secret, c->secret, sizeof w.secret);
 	memcpy(w.psk, c->psk, sizeof w.psk);
 	memcpy(w.self.uuid, c->server_uuid, WIRE_UUID_BYTES);
@@ -76,6 +77,7 @@ member_lay_out(struct arena *a, const struct member_config *c)
 	void *pool = arena_take(a, pool_size(&p));
 	void *gtids = arena_take(a, gtid_set_size(g));
 	void *open = arena_take(a, open_max * sizeof(struct member_open));
+	void *ahead = arena_take(a, undecided_max_of(c) * sizeof(struct member_open));
 	void *table =
 		arena_take(a, snapshot_table_size(c->snapshot_entries_max, undecided_max_of(c)));
 	void *scratch = arena_take(a, FRAME_BYTES_MAX);
@@ -87,11 +89,13 @@ member_lay_out(struct arena *a, const struct member_config *c)
 	/* The rest is written before it is read, or cleared by whose it is. */
 	memset(m, 0, sizeof *m);
 	memset(open, 0, open_max * sizeof(struct member_open));
+	memset(ahead, 0, undecided_max_of(c) * sizeof(struct member_open));
 	m->config = *c;
 	m->wire = wire;
 	m->pool = pool_init(pool, &p);
 	m->executed = gtid_set_init(gtids, g);
 	m->open = open;
+	m->ahead = ahead;
 	m->open_max = open_max;
 	snapshot_table_init(&m->snapshots, table, c->snapshot_entries_max, undecided_max_of(c));
 	m->scratch = scratch;
@@ -121,8 +125,14 @@ member_init(void *memory, const struct member_config *config)
 	struct member *m = member_lay_out(&a, config);
 	for (uint32_t i = 0; i < m->open_max; i++)
 		m->open[i].handle = MEMBER_NO_HANDLE;
+	for (uint32_t i = 0; i < m->snapshots.open_max; i++)
+		m->ahead[i].handle = MEMBER_NO_HANDLE;
 	m->open_low = 1;
 	m->session = MEMBER_NO_SESSION;
+	for (uint32_t i = 0; i < NODE_NODES_MAX; i++)
+		m->watch[i].session = MEMBER_NO_SESSION;
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
+		m->number[i] = i;
 	return m;
 }
 
@@ -145,17 +155,24 @@ member_emit(struct member *m, const struct member_output *output)
 	m->sink->emit(m->sink->context, output);
 }
 
-bool
-member_say(struct member *m, enum wire_stream stream, const struct protocol_message *message)
+static bool
+say_by(struct member *m, int session, const uint8_t *epoch, enum wire_stream stream,
+       const struct protocol_message *message)
 {
 	struct writer w = writer_over(m->scratch, FRAME_BYTES_MAX);
-	uint32_t bytes = protocol_encode(message, m->epoch, &w);
+	uint32_t bytes = protocol_encode(message, epoch, &w);
 	struct wire_slice slice = {.data = m->scratch, .bytes = bytes};
 
 	must(bytes > 0);
+	return wire_send(m->wire, session, stream, &slice, 1, 0);
+}
+
+bool
+member_say(struct member *m, enum wire_stream stream, const struct protocol_message *message)
+{
 	if (m->session == MEMBER_NO_SESSION || !m->opened)
 		return false;
-	return wire_send(m->wire, m->session, stream, &slice, 1, 0);
+	return say_by(m, m->session, m->epoch, stream, message);
 }
 
 /* ---- the session ---- */
@@ -171,37 +188,77 @@ detached(struct member *m)
 	member_feed_detached(m);
 }
 
+int
+member_connect(struct member *m, uint8_t node)
+{
+	struct wire_identity who = {.kind = WIRE_ANY};
+
+	memcpy(who.key, m->config.node_key[node], sizeof who.key);
+	int session = wire_connect(m->wire, &m->config.endpoint[node], &who, m->now_ns);
+	must(session >= 0);
+	return session;
+}
+
+/* Asks this node who leads, by whichever session it is reached. */
+void
+member_say_open(struct member *m, int session, const uint8_t *epoch)
+{
+	struct protocol_message open = {.kind = PROTOCOL_OPEN, .group = m->group};
+
+	memcpy(open.uuid, m->group_uuid, UUID_BYTES);
+	say_by(m, session, epoch, WIRE_CONTROL, &open);
+}
+
 void
 member_reconnect(struct member *m, uint8_t node)
 {
 	if (m->session != MEMBER_NO_SESSION)
 		wire_close(m->wire, m->session);
 	m->session = MEMBER_NO_SESSION;
-	m->opened = false;
 	m->stats.failovers += m->stage >= MEMBER_ATTACHED;
 	detached(m);
 	m->target = node;
 	m->hint = node;
-	struct wire_identity who = {.kind = WIRE_ANY};
-	memcpy(who.key, m->config.node_key[node], sizeof who.key);
-	m->session = wire_connect(m->wire, &m->config.endpoint[node], &who, m->now_ns);
-	must(m->session >= 0);
+	m->ballot = 0;
+	memcpy(m->epoch, m->watch[node].epoch, EPOCH_BYTES);
+	m->session = member_watch_take(m, node, &m->opened);
+	if (m->session == MEMBER_NO_SESSION)
+		m->session = member_connect(m, node);
+	if (m->opened)
+		member_say_open(m, m->session, m->epoch);
+	member_watch(m);
 	m->retry_ns = m->now_ns + 4 * m->config.retry_ns;
+}
+
+/* A node of the list says its number, which places in the list need not be: who leads is
+ * named by number. */
+void
+member_numbered(struct member *m, uint8_t place, uint32_t number)
+{
+	must(place < m->config.node_count);
+	if (number >= NODE_NODES_MAX)
+		return;
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
+		if (m->number[i] == number)
+			m->number[i] = m->number[place];
+	m->number[place] = (uint8_t)number;
+}
+
+/* Its place in the list; node_count: the list lacks it. */
+static uint8_t
+place_of(const struct member *m, uint8_t number)
+{
+	uint8_t place = 0;
+
+	while (place < m->config.node_count && m->number[place] != number)
+		place++;
+	return place;
 }
 
 static uint8_t
 next_node(const struct member *m)
 {
 	return (uint8_t)((m->target + 1) % m->config.node_count);
-}
-
-static void
-say_open(struct member *m)
-{
-	struct protocol_message open = {.kind = PROTOCOL_OPEN};
-
-	memcpy(open.uuid, m->group_uuid, UUID_BYTES);
-	member_say(m, WIRE_CONTROL, &open);
 }
 
 static void
@@ -254,6 +311,7 @@ end(struct member *m)
 	m->session = MEMBER_NO_SESSION;
 	m->stage = MEMBER_IDLE;
 	m->opened = false;
+	member_watch(m);
 	m->held_bytes = 0;
 	m->piece_index = 0;
 	member_open_forget(m); /* and what was lent goes back */
@@ -268,10 +326,11 @@ end(struct member *m)
 static void
 go_to_leader(struct member *m, uint8_t named)
 {
-	bool known = named < m->config.node_count;
+	uint8_t place = place_of(m, named);
+	bool known = place < m->config.node_count;
 	bool attached = m->stage > MEMBER_CONNECTING;
 
-	m->hint = known ? named : next_node(m);
+	m->hint = known ? place : next_node(m);
 	if (m->hint == m->target) {
 		/* It will lead soon, and is asked again by the clock. What it was sent
 		 * meanwhile it has dropped: behind a new attachment that is sent again. */
@@ -285,15 +344,45 @@ go_to_leader(struct member *m, uint8_t named)
 	member_reconnect(m, m->hint);
 }
 
+/* Somebody had this incarnation expelled, and the group dropped behind it. What was open
+ * may have been accepted: no verdict is told, and the server says that it is unknown. */
+static void
+on_gone(struct member *m)
+{
+	bool left = m->stopping;
+
+	end(m);
+	member_emit(m, &(struct member_output){
+			       .kind = left ? MEMBER_OUT_STOPPED : MEMBER_OUT_EXPELLED,
+			       .incarnation = m->incarnation,
+		       });
+}
+
+/* This node is of another epoch than the incarnation. One that leads there was forced on
+ * without a majority: an index may be another transaction there than the one that this server
+ * executed, so its next START compares what it has. What was open may have been decided
+ * before. One that does not lead may be a node that was given up, and is back as it was. */
+static bool
+is_elsewhere(const struct member *m)
+{
+	return m->incarnation != 0 && memcmp(m->epoch, m->joined_epoch, EPOCH_BYTES) != 0;
+}
+
 static void
 on_group(struct member *m, const struct protocol_message *message)
 {
-	if (!(message->flags & PROTOCOL_LEADER_HERE)) {
+	bool leads = message->flags & PROTOCOL_LEADER_HERE;
+	bool gone = (message->flags & PROTOCOL_GROUP_GONE) && !is_elsewhere(m);
+
+	if (m->incarnation != 0 && (gone || (leads && is_elsewhere(m)))) {
+		on_gone(m);
+		return;
+	}
+	if (!leads) {
 		go_to_leader(m, message->node);
 		return;
 	}
-	if (message->flags & PROTOCOL_GROUP_EXISTS)
-		m->group = message->group;
+	m->ballot = message->index;
 	if (m->stage >= MEMBER_ATTACHING)
 		return;
 	m->retry_ns = m->now_ns + m->config.retry_ns;
@@ -317,12 +406,14 @@ on_joined(struct member *m, const struct protocol_message *message)
 	}
 	must(message->index > 0);
 	m->incarnation = message->incarnation;
+	memcpy(m->joined_epoch, m->epoch, EPOCH_BYTES);
 	m->group = message->group;
 	m->attach_session = 0;
 	m->feed_through = message->index - 1;
 	m->feed_previous = m->feed_through;
 	m->own_through = 0;
 	snapshot_table_reset(&m->snapshots, m->feed_through);
+	snapshot_table_joined(&m->snapshots, m->incarnation);
 	m->retry_ns = m->now_ns + m->config.retry_ns;
 	say_attach(m);
 }
@@ -365,6 +456,7 @@ on_ended(struct member *m, const struct protocol_message *message)
 	member_emit(m, &(struct member_output){
 			       .kind = left ? MEMBER_OUT_STOPPED : MEMBER_OUT_EXPELLED,
 			       .incarnation = m->incarnation,
+			       .diverged = message->flags == EXPEL_DIVERGED,
 		       });
 }
 
@@ -450,6 +542,13 @@ on_refused(struct member *m, enum wire_reason reason)
 		[WIRE_REASON_VERSION] = MEMBER_REFUSED_VERSION,
 		[WIRE_REASON_EPOCH] = MEMBER_REFUSED_EPOCH,
 		[WIRE_REASON_SEAL] = MEMBER_REFUSED_SEAL,
+		[WIRE_REASON_UNTRUSTED] = MEMBER_REFUSED_UNTRUSTED,
+		[WIRE_REASON_EXPIRED] = MEMBER_REFUSED_EXPIRED,
+		[WIRE_REASON_REVOKED] = MEMBER_REFUSED_REVOKED,
+		[WIRE_REASON_NAME] = MEMBER_REFUSED_UNTRUSTED,
+		[WIRE_REASON_FORGED] = MEMBER_REFUSED_FORGED,
+		[WIRE_REASON_NOT_SHOWN] = MEMBER_REFUSED_NOT_SHOWN,
+		[WIRE_REASON_NOT_GOOD] = MEMBER_REFUSED_NOT_GOOD,
 	};
 	uint32_t bit = 1u << m->target;
 	bool again = m->refused_by & bit;
@@ -472,14 +571,17 @@ member_take_events(struct member *m)
 	struct wire_event event;
 
 	while (m->stage != MEMBER_IDLE && wire_next_event(m->wire, &event)) {
-		if (event.session != m->session)
+		if (event.session != m->session) {
+			member_watch_event(m, &event);
 			continue;
+		}
 		switch (event.kind) {
 		case WIRE_OPENED:
 			m->opened = true;
 			memcpy(m->epoch, event.peer.epoch, EPOCH_BYTES);
+			member_numbered(m, m->target, event.peer.node);
 			m->retry_ns = m->now_ns + m->config.retry_ns;
-			say_open(m);
+			member_say_open(m, m->session, m->epoch);
 			break;
 		case WIRE_MESSAGE:
 			on_message(m, &event);
@@ -490,6 +592,8 @@ member_take_events(struct member *m)
 		case WIRE_ROOM:
 			member_spread_room(m);
 			member_send_open(m);
+			break;
+		case WIRE_HEARD:
 			break;
 		case WIRE_REFUSED:
 			on_refused(m, event.reason);
@@ -507,7 +611,7 @@ retry(struct member *m)
 	switch (m->stage) {
 	case MEMBER_CONNECTING:
 		if (m->opened && m->hint == m->target)
-			say_open(m);
+			member_say_open(m, m->session, m->epoch);
 		else
 			member_reconnect(m, m->opened ? m->hint : next_node(m));
 		break;
@@ -542,6 +646,7 @@ report(struct member *m)
 		.sequence = m->snapshots.floor,
 		.index = m->snapshots.mark,
 		.mark = low,
+		.winner_hash = m->snapshots.sum,
 	};
 
 	if (m->stage != MEMBER_ATTACHED || !m->progress_due)

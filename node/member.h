@@ -11,7 +11,8 @@
  * Exactly once  a submission is (incarnation, sequence). It is sent again after a
  *               failover with the bytes of the first time, and the log decides
  *               once. MEMBER_OUT_VERDICT comes exactly once for each submission
- *               that was taken in, unless the member ends without a quorum.
+ *               that was taken in, unless the member ends without a quorum. A large one
+ *               is called by its name, here and wherever a `sequence` stands, to its end.
  * Order         an own verdict is told as soon as it is known. A remote
  *               transaction (MEMBER_OUT_QUEUE) or a view at index i is told only
  *               when every own verdict and every transaction below i was, and a
@@ -55,7 +56,9 @@
 #include "node/snapshot.h"
 #include "wire/wire.h"
 
-#define MEMBER_CRYPTO_SLOTS WIRE_SLOTS(2)
+#define MEMBER_WATCHES_MAX  2 /* sessions besides the one that it is attached by */
+#define MEMBER_SESSIONS_MAX (2 + MEMBER_WATCHES_MAX)
+#define MEMBER_CRYPTO_SLOTS WIRE_SLOTS(MEMBER_SESSIONS_MAX)
 
 struct member;
 
@@ -81,7 +84,8 @@ struct member_config {
 	uint8_t secret[CRYPTO_KEY_BYTES];
 	uint8_t psk[CRYPTO_KEY_BYTES];
 	uint8_t node_key[NODE_NODES_MAX][CRYPTO_KEY_BYTES];
-	uint64_t rekey_ns;    /* how long keys of a session live; 0: as wire/ has it */
+	uint64_t rekey_ns; /* how long keys of a session live; 0: as wire/ has it */
+	const struct certificates *certificates; /* to show, and to demand; NULL: none */
 	uint64_t progress_ns; /* how often progress is reported while it changes */
 };
 
@@ -101,7 +105,7 @@ struct member_start {
 
 /* One transaction, cut to what certification needs. */
 struct member_submission {
-	uint64_t sequence; /* from snapshot_take() */
+	uint64_t sequence; /* from snapshot_take(); lent: the name, from snapshot_take_ahead() */
 	const struct snapshot *snapshot;
 	uint8_t gtid_spec;    /* enum gtid_spec */
 	struct gtid assigned; /* by gtid_spec: nothing, the tag, or all of it */
@@ -122,7 +126,8 @@ enum member_input_kind {
 	MEMBER_IN_ABANDON = 6,      /* sequence: KILL or STOP; the verdict still comes */
 	MEMBER_IN_COMMITTED = 7,    /* gtid: in gtid_executed now, with a synced binlog */
 	MEMBER_IN_LOCAL_FAILED = 8, /* sequence: accepted, but the server could not commit it:
-				     * its transaction comes back as MEMBER_OUT_QUEUE */
+				     * its transaction comes back as MEMBER_OUT_QUEUE. Before its
+				     * locks went snapshot_failed() was said */
 	MEMBER_IN_TICK = 9,
 	MEMBER_IN_QUIT = 10,    /* no quorum at the stop timeout: forget everything */
 	MEMBER_IN_HOLD = 11,    /* the server has no room: remote transactions wait at the node;
@@ -166,6 +171,13 @@ enum member_refusal {
 	MEMBER_REFUSED_INCARNATION = 9, /* another START of the same server_uuid came first */
 	MEMBER_REFUSED_KEY = 10,        /* its key may not open this group */
 	MEMBER_REFUSED_SEAL = 11,       /* the nodes want sealed sessions */
+	/* Of certificates: what a node said of ours, and we of a node's. */
+	MEMBER_REFUSED_UNTRUSTED = 12,
+	MEMBER_REFUSED_EXPIRED = 13,
+	MEMBER_REFUSED_REVOKED = 14,
+	MEMBER_REFUSED_FORGED = 15,
+	MEMBER_REFUSED_NOT_SHOWN = 16, /* it has none */
+	MEMBER_REFUSED_NOT_GOOD = 17,
 };
 
 enum member_output_kind {
@@ -177,7 +189,8 @@ enum member_output_kind {
 	MEMBER_OUT_QUEUE = 5,    /* index, gtid, dependency, flags, data, bytes, and of which
 				  * piece: offset, total, last */
 	MEMBER_OUT_VIEW = 6,     /* view */
-	MEMBER_OUT_EXPELLED = 7, /* this incarnation ended; START makes a new one */
+	MEMBER_OUT_EXPELLED = 7, /* this incarnation ended; START makes a new one. diverged: for
+				  * what it had committed, which START does not mend */
 	MEMBER_OUT_TIMER = 8,    /* at_ns */
 	MEMBER_OUT_LINK = 9,     /* connected: whether a session to the leader is attached */
 };
@@ -220,6 +233,7 @@ struct member_output {
 	bool last;       /* QUEUE: its last piece */
 	const struct member_view *view;
 	bool connected;
+	bool diverged;
 	uint64_t at_ns;
 };
 

@@ -32,12 +32,27 @@ must_wait(struct member *m, const struct protocol_message *message)
 	return transaction && m->snapshots.count + m->open_max >= m->snapshots.capacity;
 }
 
+/* Also of one that the server had before: it counts where it stands. */
+static void
+know(struct member *m, const struct protocol_message *message, bool wanted, uint64_t content)
+{
+	must(snapshot_table_add(
+		&m->snapshots,
+		&(struct snapshot_entry){
+			.index = message->index,
+			.gtid = message->gtid,
+			.term = group_sum_term(message->index, &message->gtid, content),
+			.committed = !wanted}));
+}
+
 static void
 tell_entry(struct member *m, const struct protocol_message *message)
 {
-	if (gtid_set_contains(m->executed, &message->gtid))
+	bool wanted = !gtid_set_contains(m->executed, &message->gtid);
+
+	know(m, message, wanted, group_content(message->data, message->bytes));
+	if (!wanted)
 		return;
-	must(snapshot_table_add(&m->snapshots, message->index, &message->gtid));
 	m->stats.remote_queued++;
 	member_newest(m, message->index, &message->gtid);
 	member_emit(m, &(struct member_output){
@@ -88,8 +103,8 @@ tell_piece(struct member *m, const struct protocol_message *message)
 		return false;
 	m->piece_index = 0;
 	m->piece_told = 0;
+	know(m, message, wanted, 0);
 	if (wanted) {
-		must(snapshot_table_add(&m->snapshots, message->index, &message->gtid));
 		m->stats.remote_queued++;
 		member_newest(m, message->index, &message->gtid);
 	}

@@ -1,23 +1,14 @@
 /*
  * Large payloads, the member's side of node/spread.h. A payload is offered to the
  * leader's node, which fetches it chunk by chunk from where the caller has it; when
- * a majority has it on disk the submission follows, and names it. Each attachment
- * begins with the offer anew: what the node has already it will not fetch.
+ * a majority has it on disk the submission gets its sequence, follows, and names it. Each
+ * attachment begins with the offer anew: what the node has already it will not fetch. An
+ * offer has its lane until the log has ended it.
  */
 #include "base/hash.h"
 #include "base/must.h"
 #include "node/member_state.h"
 #include "node/spread.h"
-
-static uint32_t
-offered_count(const struct member *m)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < m->open_max; i++)
-		n += m->open[i].stage == OPEN_UNDECIDED && m->open[i].offered;
-	return n;
-}
 
 static bool
 node_takes(const struct member *m, const struct member_open *o)
@@ -29,25 +20,40 @@ node_takes(const struct member *m, const struct member_open *o)
 	       m->chunk_bytes + FRAME_HEADER_BYTES + 64 <= message_bytes;
 }
 
+/* A name for it, if one may be offered now. Its chunks stay as they were for the first
+ * offer: the digest counts by them. */
+static void
+take_lane(struct member *m, struct member_open *o)
+{
+	uint32_t lane = 0;
+
+	while (lane < ENTRY_OFFER_LANES && m->lane[lane].offer != 0)
+		lane++;
+	if (lane == ENTRY_OFFER_LANES)
+		return;
+	o->chunk_bytes = m->chunk_bytes;
+	o->offer = ++m->offers * ENTRY_OFFER_LANES + lane;
+	m->lane[lane] = (struct member_lane){.offer = o->offer, .open = o};
+}
+
 /* False: the stream has no room. */
 static bool
 offer(struct member *m, struct member_open *o)
 {
-	if (o->chunk_bytes == 0 && !node_takes(m, o)) {
+	if (o->offer == 0 && !node_takes(m, o)) {
 		member_refuse(m, o, MEMBER_NO_ROOM);
 		return true;
 	}
-	if (o->offered || offered_count(m) >= SPREAD_OPEN_MAX)
+	if (o->offer == 0)
+		take_lane(m, o);
+	if (o->offer == 0 || o->offered)
 		return true;
-	/* The first offer's: the digest counts by chunks. */
-	if (o->chunk_bytes == 0)
-		o->chunk_bytes = m->chunk_bytes;
 	o->offered = member_say(m, WIRE_SUBMIT,
 				&(struct protocol_message){
 					.kind = PROTOCOL_OFFER,
 					.group = m->group,
 					.incarnation = m->incarnation,
-					.sequence = o->sequence,
+					.sequence = o->offer,
 					.flags = o->chunk_bytes,
 					.index = o->spread_bytes,
 					.mark = o->spread_bytes,
@@ -62,12 +68,14 @@ member_spread_send(struct member *m, struct member_open *o)
 	must(o->payload_bytes == ENTRY_SPREAD_BYTES);
 	if (o->holders == 0)
 		return offer(m, o);
+	must(o->sequence != 0);
 	struct entry_spread spread = {
 		.bytes = o->spread_bytes,
 		.digest = o->digest,
 		.chunk_bytes = o->chunk_bytes,
 		.holders = o->holders,
 		.hash_count = o->hash_count,
+		.offer = o->offer,
 	};
 	entry_spread_encode(&spread, (uint8_t *)pool_at(m->pool, o->handle) + o->payload_offset);
 	return member_send_one(m, o);
@@ -75,11 +83,11 @@ member_spread_send(struct member *m, struct member_open *o)
 
 /* An open one whose payload goes, or went, to the nodes. */
 static struct member_open *
-spreading(struct member *m, uint64_t sequence)
+spreading(struct member *m, uint64_t offer)
 {
-	struct member_open *o = member_open_find(m, sequence);
+	const struct member_lane *lane = &m->lane[offer % ENTRY_OFFER_LANES];
 
-	return o && o->stage == OPEN_UNDECIDED && o->chunk_bytes != 0 ? o : NULL;
+	return offer != 0 && lane->offer == offer ? lane->open : NULL;
 }
 
 static bool
@@ -102,7 +110,7 @@ hash_next(struct member_open *o)
 static bool
 send_chunk(struct member *m, const struct member_fetch *fetch)
 {
-	struct member_open *o = spreading(m, fetch->sequence);
+	struct member_open *o = spreading(m, fetch->offer);
 
 	if (!o || fetch->offset >= o->spread_bytes || fetch->offset % o->chunk_bytes != 0)
 		return true;
@@ -114,7 +122,7 @@ send_chunk(struct member *m, const struct member_fetch *fetch)
 			.kind = PROTOCOL_CHUNK,
 			.group = m->group,
 			.incarnation = m->incarnation,
-			.sequence = o->sequence,
+			.sequence = o->offer,
 			.flags = o->chunk_bytes,
 			.index = fetch->offset,
 			.mark = o->spread_bytes,
@@ -141,7 +149,7 @@ member_spread_fetch(struct member *m, const struct protocol_message *message)
 	if (!from_own_node(m, message) || m->fetch_count == MEMBER_FETCHES_MAX)
 		return;
 	m->fetch[(m->fetch_first + m->fetch_count) % MEMBER_FETCHES_MAX] =
-		(struct member_fetch){.sequence = message->sequence, .offset = message->index};
+		(struct member_fetch){.offer = message->sequence, .offset = message->index};
 	m->fetch_count++;
 	member_spread_room(m);
 }
@@ -167,7 +175,7 @@ member_spread_held(struct member *m, const struct protocol_message *message)
 void
 member_spread_again(struct member *m)
 {
-	for (uint32_t i = 0; i < m->open_max; i++)
-		if (m->open[i].stage == OPEN_UNDECIDED && m->open[i].holders == 0)
-			m->open[i].offered = false;
+	for (uint32_t i = 0; i < ENTRY_OFFER_LANES; i++)
+		if (m->lane[i].offer != 0 && m->lane[i].open->holders == 0)
+			m->lane[i].open->offered = false;
 }

@@ -2,6 +2,7 @@
  * node/member_state.h - what the files of the member's side share behind member.h.
  *
  * member.c         memory, the switch over inputs, the session and its stages
+ * member_watch.c   sessions to the nodes that may lead next
  * member_submit.c  open submissions: taken, sent, sent again, decided
  * member_spread.c  payloads that go ahead of their submission, in chunks
  * member_feed.c    the order in which remote transactions and views are told
@@ -45,8 +46,9 @@ struct member_open {
 	bool ever_sent; /* the log may hold it */
 	bool abandon;
 	bool abandon_sent;
-	uint64_t sequence;
-	uint64_t index; /* accepted: of the deciding entry */
+	uint64_t name;     /* that the caller has for it: the sequence, but of large ones */
+	uint64_t sequence; /* 0: it has none so far */
+	uint64_t index;    /* accepted: of the deciding entry */
 	uint64_t dependency;
 	struct gtid gtid;
 	uint32_t flags;
@@ -61,6 +63,8 @@ struct member_open {
 	uint64_t lent_payload_bytes;
 	uint32_t hash_count;  /* in front of the payload in what is spread */
 	uint32_t chunk_bytes; /* of the first offer; 0: there was none */
+	uint64_t offer;       /* what the nodes know it by; 0: nothing so far */
+	uint64_t arrived;     /* in which order they came */
 	bool offered;         /* in this attachment */
 	uint32_t holders;     /* as said in this attachment; 0: no majority yet */
 	uint64_t requeued;    /* bytes of the payload, from the start, that were told */
@@ -75,8 +79,21 @@ struct member_counts {
 };
 
 struct member_fetch {
-	uint64_t sequence;
+	uint64_t offer;
 	uint64_t offset;
+};
+
+/* A payload that is offered, or was, and whose end the log has not said. */
+struct member_lane {
+	uint64_t offer; /* 0: it is free */
+	struct member_open *open;
+};
+
+/* A session to a node that may lead next. */
+struct member_watch {
+	int session;
+	bool opened;
+	uint8_t epoch[EPOCH_BYTES];
 };
 
 struct member {
@@ -88,6 +105,12 @@ struct member {
 	struct member_open *open;  /* ring over sequence */
 	uint32_t open_max;         /* power of two */
 	uint64_t open_low;         /* every one below it is free, and has its outcome */
+	struct member_open *ahead; /* large ones without a sequence: snapshots.open_max */
+	uint32_t ahead_count;
+	uint32_t ahead_end; /* none from this place on */
+	struct member_lane lane[ENTRY_OFFER_LANES];
+	uint64_t offers;   /* of this incarnation */
+	uint64_t arrivals; /* large ones and others */
 	struct member_view view;
 	struct member_stats stats;
 	uint8_t *scratch; /* FRAME_BYTES_MAX */
@@ -104,7 +127,8 @@ struct member {
 	bool random_given;
 	uint8_t random[64];
 	uint32_t random_bytes;
-	uint8_t epoch[EPOCH_BYTES];
+	uint8_t epoch[EPOCH_BYTES];        /* of the node that the session goes to */
+	uint8_t joined_epoch[EPOCH_BYTES]; /* of the incarnation */
 	uint8_t group_uuid[UUID_BYTES];
 	uint8_t nonce[NONCE_BYTES];
 	uint64_t block_size;
@@ -115,6 +139,10 @@ struct member {
 	struct member_counts counts_base;
 	bool server_full; /* between HOLD and RELEASE */
 	int session;
+	struct member_watch watch[NODE_NODES_MAX];
+	/* Of the nodes, by their places in the list: by the place, until one says another. */
+	uint8_t number[NODE_NODES_MAX];
+	uint64_t ballot;     /* that the target leads in; 0 while it said nothing */
 	uint8_t target;      /* node that the session goes to */
 	uint8_t hint;        /* who leads, as that one said, or who is to be asked next */
 	uint64_t hop_ns;     /* not before then to another that is named */
@@ -144,7 +172,15 @@ struct member {
 void member_emit(struct member *m, const struct member_output *output);
 bool member_say(struct member *m, enum wire_stream stream, const struct protocol_message *message);
 void member_reconnect(struct member *m, uint8_t node);
+void member_numbered(struct member *m, uint8_t place, uint32_t number);
+int member_connect(struct member *m, uint8_t node);
+void member_say_open(struct member *m, int session, const uint8_t *epoch);
 void member_take_events(struct member *m);
+
+/* member_watch.c */
+void member_watch(struct member *m);
+int member_watch_take(struct member *m, uint8_t node, bool *opened);
+void member_watch_event(struct member *m, const struct wire_event *event);
 
 /* member_submit.c */
 void member_submit(struct member *m, const struct member_submission *s);

@@ -8,8 +8,11 @@
 #include "base/must.h"
 
 /* Where the session's number stands in an encoded SUBMIT: behind the kind and the
- * incarnation. A resubmission carries the first one's bytes but for this. */
-#define SUBMIT_SESSION_OFFSET 9
+ * incarnation. A resubmission carries the first one's bytes but for this. Sequence and
+ * floor follow, which a large one has later than the rest. */
+#define SUBMIT_SESSION_OFFSET  9
+#define SUBMIT_SEQUENCE_OFFSET 17
+#define SUBMIT_FLOOR_OFFSET    25
 
 #define OWN_PIECE_BYTES (64u * 1024) /* no more than a value: the caller takes it in one piece */
 #define OWN_PIECES      16           /* of one step; it returns, and sees whether to go on */
@@ -27,23 +30,78 @@ member_open_find(struct member *m, uint64_t sequence)
 	return o->stage != OPEN_FREE && o->sequence == sequence ? o : NULL;
 }
 
+static struct member_open *
+ahead_at(const struct member *m, uint64_t name)
+{
+	return &m->ahead[snapshot_ahead_place(&m->snapshots, name)];
+}
+
+static void
+ahead_took(struct member *m, const struct member_open *o)
+{
+	uint32_t place = (uint32_t)(o - m->ahead);
+
+	m->ahead_count++;
+	if (m->ahead_end <= place)
+		m->ahead_end = place + 1;
+}
+
+static void
+ahead_left(struct member *m)
+{
+	must(m->ahead_count > 0);
+	m->ahead_count--;
+	if (m->ahead_count == 0)
+		m->ahead_end = 0;
+}
+
+/* By what the caller calls it. Large ones are few, and seldom asked for. */
+static struct member_open *
+open_named(struct member *m, uint64_t name)
+{
+	if (!(name & SNAPSHOT_AHEAD))
+		return member_open_find(m, name);
+	struct member_open *o = ahead_at(m, name);
+	if (o->stage != OPEN_FREE && o->name == name)
+		return o;
+	for (uint32_t i = 0; i < m->open_max; i++)
+		if (m->open[i].stage != OPEN_FREE && m->open[i].name == name)
+			return &m->open[i];
+	return NULL;
+}
+
+/* It is in no log, or decided: its sequence, if it has one, is not open any more, and
+ * what it had offered not either. */
+static void
+open_close(struct member *m, struct member_open *o)
+{
+	must(o->stage == OPEN_UNDECIDED);
+	m->stats.undecided--;
+	if (o->sequence != 0)
+		snapshot_close(&m->snapshots, o->sequence);
+	if (o->offer != 0)
+		m->lane[o->offer % ENTRY_OFFER_LANES] = (struct member_lane){0};
+}
+
 static void
 open_free(struct member *m, struct member_open *o)
 {
 	const uint8_t *lent = o->lent;
-	uint64_t sequence = o->sequence;
+	uint64_t name = o->name;
 
 	if (o->handle != MEMBER_NO_HANDLE)
 		pool_release(m->pool, o->handle);
-	if (o->stage == OPEN_UNDECIDED)
-		m->stats.undecided--;
-	if (m->requeueing == sequence)
+	if (o->sequence != 0 && m->requeueing == o->sequence)
 		m->requeueing = 0;
+	if (o->stage != OPEN_FREE && o->sequence == 0)
+		ahead_left(m);
 	*o = (struct member_open){.handle = MEMBER_NO_HANDLE};
 	while (m->open_low < m->snapshots.floor && !member_open_find(m, m->open_low))
 		m->open_low++;
+	if (name & SNAPSHOT_AHEAD)
+		snapshot_close(&m->snapshots, name);
 	if (lent)
-		m->sink->release(m->sink->context, sequence, lent);
+		m->sink->release(m->sink->context, name, lent);
 }
 
 /* The i-th of those that may be open, NULL beyond the last. */
@@ -56,12 +114,11 @@ open_walk(const struct member *m, uint32_t i)
 }
 
 static void
-tell(struct member *m, uint64_t sequence, enum member_verdict verdict)
+tell(struct member *m, uint64_t name, enum member_verdict verdict)
 {
-	snapshot_close(&m->snapshots, sequence);
 	member_emit(m, &(struct member_output){
 			       .kind = MEMBER_OUT_VERDICT,
-			       .sequence = sequence,
+			       .sequence = name,
 			       .verdict = verdict,
 		       });
 }
@@ -70,9 +127,8 @@ tell(struct member *m, uint64_t sequence, enum member_verdict verdict)
 void
 member_refuse(struct member *m, struct member_open *o, enum member_verdict verdict)
 {
-	uint64_t sequence = o->sequence;
-
-	tell(m, sequence, verdict);
+	open_close(m, o);
+	tell(m, o->name, verdict);
 	open_free(m, o);
 }
 
@@ -93,14 +149,19 @@ encode(struct member *m, const struct member_submission *s, struct member_open *
 	bool spread = holds != ENTRY_HOLDS_ALL;
 	uint32_t hash_count = holds == ENTRY_HOLDS_NEITHER ? 0 : s->hash_count;
 	uint64_t payload_bytes = spread ? sizeof later : s->payload_bytes;
+	/* What it was when the snapshot was taken: those below had their outcome then. A large
+	 * one has no sequence yet, and vouches for nobody. */
+	struct snapshot_open open = s->lent ? (struct snapshot_open){.floor = m->snapshots.floor}
+					    : *snapshot_open(&m->snapshots, s->sequence);
 	struct writer w = writer_over(pool_at(m->pool, o->handle), m->config.transaction_bytes_max);
 	struct entry e = {
 		.kind = ENTRY_SUBMIT,
 		.submit = {.incarnation = m->incarnation,
 			   .session = m->attach_session,
-			   .sequence = s->sequence,
-			   .floor = m->snapshots.floor,
-			   .flags = s->flags | (spread ? SUBMIT_SPREAD : 0),
+			   .sequence = s->lent ? m->snapshots.floor : s->sequence,
+			   .floor = open.floor,
+			   .flags = s->flags | (spread ? SUBMIT_SPREAD : 0) |
+				    (open.trusts_own ? SUBMIT_TRUSTS_OWN : 0),
 			   .gtid_spec = s->gtid_spec,
 			   .assigned = s->assigned,
 			   .snapshot = *s->snapshot,
@@ -172,20 +233,26 @@ encode_what_fits(struct member *m, const struct member_submission *s, struct mem
 static bool
 take_in(struct member *m, const struct member_submission *s)
 {
-	struct member_open *o = open_at(m, s->sequence);
+	struct member_open *o = s->lent ? ahead_at(m, s->sequence) : open_at(m, s->sequence);
 	uint32_t handle = MEMBER_NO_HANDLE;
 
 	if (o->stage != OPEN_FREE || !pool_take(m->pool, &handle))
 		return false;
 	*o = (struct member_open){.stage = OPEN_UNDECIDED,
-				  .sequence = s->sequence,
+				  .name = s->sequence,
+				  .sequence = s->lent ? 0 : s->sequence,
 				  .flags = s->flags,
 				  .handle = handle};
+	if (!encode_what_fits(m, s, o)) {
+		pool_release(m->pool, handle);
+		*o = (struct member_open){.handle = MEMBER_NO_HANDLE};
+		return false;
+	}
 	m->stats.undecided++;
-	if (encode_what_fits(m, s, o))
-		return true;
-	open_free(m, o);
-	return false;
+	o->arrived = ++m->arrivals;
+	if (s->lent)
+		ahead_took(m, o);
+	return true;
 }
 
 void
@@ -194,15 +261,18 @@ member_submit(struct member *m, const struct member_submission *s)
 	bool ended = m->stage == MEMBER_IDLE || m->incarnation == 0 || m->stopping;
 	bool taken = false;
 
-	must(s->sequence < m->snapshots.sequence_next);
+	must(s->lent == ((s->sequence & SNAPSHOT_AHEAD) != 0));
+	must(s->lent || s->sequence < m->snapshots.sequence_next);
 	must(!s->lent || m->sink->release);
 	must(!s->lent || s->hash_count == 0 ||
 	     s->payload == (const uint8_t *)(s->hashes + s->hash_count));
-	if (ended)
-		tell(m, s->sequence, MEMBER_ENDED);
-	else if (!(taken = take_in(m, s)))
-		tell(m, s->sequence, MEMBER_NO_ROOM);
-	if (s->lent && !(taken && open_at(m, s->sequence)->lent))
+	if (!ended)
+		taken = take_in(m, s);
+	if (!taken) {
+		snapshot_close(&m->snapshots, s->sequence);
+		tell(m, s->sequence, ended ? MEMBER_ENDED : MEMBER_NO_ROOM);
+	}
+	if (s->lent && !(taken && ahead_at(m, s->sequence)->lent))
 		m->sink->release(m->sink->context, s->sequence,
 				 s->payload - (size_t)s->hash_count * ENTRY_HASH_BYTES);
 	if (!taken)
@@ -242,7 +312,8 @@ send_abandon(struct member *m, struct member_open *o)
 			  .abandon = {.incarnation = m->incarnation,
 				      .session = m->attach_session,
 				      .sequence = o->sequence,
-				      .floor = m->snapshots.floor}};
+				      .floor = m->snapshots.floor,
+				      .offer = o->offer}};
 	struct protocol_message message = {.kind = PROTOCOL_ABANDON,
 					   .group = m->group,
 					   .incarnation = m->incarnation,
@@ -268,6 +339,63 @@ send_submission(struct member *m, struct member_open *o)
 	return member_send_one(m, o);
 }
 
+/* It gets its sequence, and is like any other from here on. False: not now. */
+static bool
+number(struct member *m, struct member_open *from)
+{
+	struct member_open *o = open_at(m, m->snapshots.sequence_next);
+
+	if (o->stage != OPEN_FREE)
+		return false;
+	uint64_t sequence = snapshot_number(&m->snapshots, from->name);
+	if (sequence == 0)
+		return false;
+	uint8_t *bytes = pool_at(m->pool, from->handle);
+	*o = *from;
+	o->sequence = sequence;
+	bytes_put_u64(bytes + SUBMIT_SEQUENCE_OFFSET, sequence);
+	bytes_put_u64(bytes + SUBMIT_FLOOR_OFFSET, m->snapshots.floor);
+	if (o->offer != 0)
+		m->lane[o->offer % ENTRY_OFFER_LANES].open = o;
+	*from = (struct member_open){.handle = MEMBER_NO_HANDLE};
+	ahead_left(m);
+	return true;
+}
+
+static struct member_open *
+ahead_next(const struct member *m, uint64_t behind)
+{
+	struct member_open *next = NULL;
+
+	for (uint32_t i = 0; i < m->ahead_end; i++) {
+		struct member_open *o = &m->ahead[i];
+
+		if (o->stage != OPEN_FREE && o->arrived > behind &&
+		    (!next || o->arrived < next->arrived))
+			next = o;
+	}
+	return next;
+}
+
+/* Those without a sequence, in the order in which they came: what need not be spread, or
+ * is, or is given up, gets one; of the others as many as may be are offered. */
+static void
+move_ahead(struct member *m)
+{
+	uint64_t behind = 0;
+
+	for (uint32_t i = m->ahead_count; i > 0; i--) {
+		struct member_open *o = ahead_next(m, behind);
+
+		must(o);
+		behind = o->arrived;
+		if (!o->lent || o->holders != 0 || o->abandon)
+			number(m, o);
+		else if (!member_spread_send(m, o))
+			return;
+	}
+}
+
 /* Sends what this attachment has not carried yet, lowest sequence first, as far as
  * the stream has room. */
 void
@@ -275,6 +403,7 @@ member_send_open(struct member *m)
 {
 	if (m->stage != MEMBER_ATTACHED)
 		return;
+	move_ahead(m);
 	for (uint64_t s = m->snapshots.floor; s < m->snapshots.sequence_next; s++) {
 		struct member_open *o = member_open_find(m, s);
 
@@ -297,18 +426,22 @@ member_open_detached(struct member *m)
 		m->open[i].offered = false;
 		m->open[i].holders = 0;
 	}
+	for (uint32_t i = 0; i < m->snapshots.open_max; i++) {
+		m->ahead[i].offered = false;
+		m->ahead[i].holders = 0;
+	}
 }
 
 void
 member_abandon(struct member *m, uint64_t sequence)
 {
-	struct member_open *o = member_open_find(m, sequence);
+	struct member_open *o = open_named(m, sequence);
 
 	if (!o || o->stage != OPEN_UNDECIDED)
 		return; /* its verdict was told */
 	/* One whose payload was offered is in the nodes' logs: only an entry tells all
 	 * of them to forget it. */
-	if (!o->ever_sent && o->chunk_bytes == 0) {
+	if (!o->ever_sent && o->offer == 0) {
 		member_refuse(m, o, MEMBER_ABANDONED);
 		return;
 	}
@@ -336,6 +469,14 @@ verdict_of(uint8_t verdict)
 	}
 }
 
+static uint64_t
+content_of(const struct member *m, const struct member_open *o)
+{
+	const uint8_t *copy = (const uint8_t *)pool_at(m->pool, o->handle) + o->payload_offset;
+
+	return o->lent ? 0 : group_content(copy, o->payload_bytes);
+}
+
 /* The server commits an own transaction as soon as it is told: the table must know
  * it before, so that no later snapshot takes it for refused. */
 void
@@ -354,7 +495,7 @@ member_verdict(struct member *m, const struct protocol_message *message)
 		return; /* told again behind a new attachment */
 	struct member_output out = {
 		.kind = MEMBER_OUT_VERDICT,
-		.sequence = o->sequence,
+		.sequence = o->name,
 		.verdict = verdict_of(message->verdict),
 		.index = message->index,
 		.dependency = message->dependency,
@@ -362,22 +503,30 @@ member_verdict(struct member *m, const struct protocol_message *message)
 		.winner = message->winner.gno != 0 ? &message->winner : NULL,
 		.winner_hash = message->winner_hash,
 	};
+	open_close(m, o);
 	if (accepted) {
 		member_newest(m, message->index, &message->gtid);
-		must(snapshot_table_add(&m->snapshots, message->index, &message->gtid));
+		must(snapshot_table_add(
+			&m->snapshots,
+			&(struct snapshot_entry){.index = message->index,
+						 .name = o->name,
+						 .gtid = message->gtid,
+						 .term = group_sum_term(message->index,
+									&message->gtid,
+									content_of(m, o))}));
 		o->stage = OPEN_ACCEPTED;
-		m->stats.undecided--;
 		o->index = message->index;
 		o->dependency = message->dependency;
 		o->gtid = message->gtid;
 	} else {
 		m->stats.local_rolled_back++;
 	}
-	snapshot_close(&m->snapshots, message->sequence);
 	m->progress_due = true;
 	member_emit(m, &out);
 	if (!accepted)
 		open_free(m, o);
+	if (m->ahead_count > 0)
+		member_send_open(m); /* the window, or a lane, may be free */
 }
 
 void
@@ -408,10 +557,12 @@ member_committed(struct member *m, const struct gtid *gtid)
 void
 member_local_failed(struct member *m, uint64_t sequence)
 {
-	struct member_open *o = member_open_find(m, sequence);
+	struct member_open *o = open_named(m, sequence);
 
-	if (o && o->stage == OPEN_ACCEPTED)
-		o->stage = OPEN_REQUEUE;
+	if (!o || o->stage != OPEN_ACCEPTED)
+		return;
+	o->stage = OPEN_REQUEUE;
+	snapshot_failed(&m->snapshots, sequence);
 }
 
 /* What the applier would have to wait for: an own transaction up to `index` that is
@@ -515,6 +666,9 @@ member_open_ended(struct member *m)
 		if (o && o->stage == OPEN_UNDECIDED)
 			member_refuse(m, o, MEMBER_ENDED);
 	}
+	for (uint32_t i = 0; i < m->snapshots.open_max; i++)
+		if (m->ahead[i].stage != OPEN_FREE)
+			member_refuse(m, &m->ahead[i], MEMBER_ENDED);
 }
 
 void
@@ -522,6 +676,11 @@ member_open_forget(struct member *m)
 {
 	for (uint32_t i = 0; i < m->open_max; i++)
 		open_free(m, &m->open[i]);
+	for (uint32_t i = 0; i < m->snapshots.open_max; i++)
+		open_free(m, &m->ahead[i]);
+	memset(m->lane, 0, sizeof m->lane);
+	m->offers = 0;
+	m->stats.undecided = 0;
 	m->open_low = 1;
 	m->requeueing = 0;
 }

@@ -6,7 +6,7 @@
 static uint32_t
 sessions_max(const struct node_config *c)
 {
-	return c->members_max * c->groups_max + c->node_count;
+	return c->members_max * c->groups_max + NODE_NODES_MAX;
 }
 
 static struct wire_config
@@ -28,13 +28,22 @@ wire_config_of(const struct node_config *c)
 		w.stream_receive_bytes[i] = c->stream_bytes;
 	}
 	w.crypto = c->crypto;
-	w.keys_max = NODE_KEYS_MAX;
+	w.keys_max = NODE_LISTED_MAX;
 	w.rekey_ns = c->rekey_ns;
+	w.certificates = c->certificates;
 	memcpy(w.secret, c->secret, sizeof w.secret);
 	memcpy(w.psk, c->psk, sizeof w.psk);
 	memcpy(w.self.uuid, c->uuid[c->self], WIRE_UUID_BYTES);
 	memcpy(w.self.epoch, c->epoch, EPOCH_BYTES);
 	return w;
+}
+
+uint32_t
+node_horizon_max(const struct node_config *config)
+{
+	uint32_t fit = config->values_max / (2 * (config->groups_max + 1));
+
+	return fit < PAXOS_HORIZON_MAX ? fit : PAXOS_HORIZON_MAX;
 }
 
 uint32_t
@@ -121,6 +130,18 @@ check_history(const struct node_config *c)
 	     c->value_bytes_max);
 }
 
+static void
+create_group_0(struct node *n)
+{
+	struct node_founding f = {.voters = n->config.voters,
+				  .leader = n->config.leader,
+				  .horizon = (uint8_t)n->config.horizon};
+
+	if (f.voters == 0)
+		f.voters = n->config.joins ? n->there & ~(1u << n->config.self) : n->there;
+	node_group_create(n, 0, &f);
+}
+
 struct node *
 node_init(void *memory, const struct node_config *config)
 {
@@ -140,8 +161,11 @@ node_init(void *memory, const struct node_config *config)
 
 	struct arena a = {.memory = memory};
 	struct node *n = node_lay_out(&a, config);
+	node_peers_init(n);
 	for (uint32_t i = 0; i < n->session_count; i++)
 		node_feed_open(n, (int)i);
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
+		n->session_of[i] = NODE_NO_SESSION;
 	n->search.session = NODE_NO_SESSION;
 	node_cursor_open(&n->search.cursor, &(struct node_cursor){.series = HISTORY_RESULTS,
 								  .purpose = READ_ROW_FOR_SEARCH});
@@ -150,9 +174,7 @@ node_init(void *memory, const struct node_config *config)
 				 &(struct node_cursor){.series = HISTORY_PAYLOADS,
 						       .purpose = READ_ROW_FOR_NODE,
 						       .voter = i});
-	node_group_create(
-		n, 0,
-		&(struct node_founding){.voters = n->config.voters, .leader = n->config.leader});
+	create_group_0(n);
 	n->voters = paxos_configuration(n->group[0].replica)->voters;
 	return n;
 }
@@ -249,7 +271,7 @@ value_read(struct node *n, const struct node_read *read, const struct frame *fra
 static void
 read_done(struct node *n, const struct node_input *in)
 {
-	struct frame frame;
+	struct frame frame = {0};
 	bool found = frame_decode(&frame, in->data, in->bytes);
 
 	for (uint32_t i = 0; i < NODE_READS_MAX; i++) {
@@ -284,6 +306,10 @@ read_done(struct node *n, const struct node_input *in)
 		case READ_LIST_FOR_APPLY:
 		case READ_CHUNK_FOR_APPLY:
 			node_write_set_read(n, &read, body, bytes);
+			break;
+		case READ_PART_FOR_NODE:
+		case READ_PART_FOR_LOAD:
+			node_image_read(n, &read, body, bytes);
 			break;
 		case READ_FOR_NOBODY:
 			break;
@@ -325,6 +351,7 @@ hole_known(struct node *n, uint64_t end_lsn)
 	n->lost_bytes += end_lsn - n->hole_lsn;
 	n->hole_open = false;
 	n->holed = true;
+	n->taking.active = false;
 	for (uint32_t i = 0; i < n->group_count; i++)
 		n->group[i].holed = true;
 }
@@ -347,6 +374,8 @@ static void
 hole_at_start(struct node *n, const struct node_input *in)
 {
 	must(in->lsn >= n->lsn_next);
+	if (node_image_is_lost(n))
+		hole_begins(n);
 	if (in->lsn > n->lsn_next || (in->tail == PAXOS_TAIL_MISSING && !n->hole_open))
 		hole_begins(n);
 	n->lsn_next = in->lsn;
@@ -355,37 +384,39 @@ hole_at_start(struct node *n, const struct node_input *in)
 	n->matter_lsn = in->lsn;
 	if (!n->hole_open)
 		return;
-	must(n->config.node_count > 1);
+	if (n->there == 1u << n->config.self) {
+		n->ended = true;
+		node_emit(n, &(struct node_output){.kind = NODE_OUT_LOST, .lsn = n->hole_lsn});
+		return;
+	}
 	bytes_put_u64(n->scratch + FRAME_HEADER_BYTES, n->hole_lsn);
 	hole_known(n, n->lsn_next);
 	n->repairs = true;
 	node_log(n, n->scratch, FRAME_HEADER_BYTES + 8, NODE_RECORD_HOLE, 0);
+	if (node_image_is_lost(n))
+		node_image_lose(n);
 }
 
 static void
 start(struct node *n, const struct node_input *in)
 {
-	struct wire_config w = wire_config_of(&n->config);
-
 	must(!n->started);
 	must(in->bytes >= 64);
-	n->started = true;
 	n->process = in->process;
 	n->tail = in->tail;
 	n->nonce = bytes_get_u64(in->data);
 	hole_at_start(n, in);
+	n->started = true;
+	if (n->ended)
+		return;
+	node_force_start(n);
+	n->images.from_lsn = n->lsn_first;
+	struct wire_config w = wire_config_of(&n->config);
 	w.self.process = n->process;
 	n->wire = wire_init(n->wire, &w);
 	wire_random(n->wire, in->data + 8, in->bytes - 8);
 	wire_durable(n->wire, n->lsn_durable);
-	for (uint8_t i = 0; i < n->config.node_count; i++) {
-		struct wire_identity peer = {.kind = WIRE_NODE, .node = i};
-
-		if (i <= n->config.self)
-			continue; /* that node connects to this one */
-		memcpy(peer.uuid, n->config.uuid[i], WIRE_UUID_BYTES);
-		must(wire_connect(n->wire, &n->config.endpoint[i], &peer, in->now_ns) >= 0);
-	}
+	node_peers_connect(n);
 	for (uint32_t i = 0; i < n->group_count; i++)
 		node_group_start(n, &n->group[i]);
 	n->start_lsn = n->lsn_next;
@@ -399,6 +430,52 @@ apply_all(struct node *n)
 	must(!n->started);
 	for (uint32_t i = 0; i < n->group_count; i++)
 		node_group_apply(n, &n->group[i], UINT32_MAX);
+}
+
+/* Not what an image covers that the log begins with. */
+static bool
+is_replayed(struct node *n, const struct frame *frame)
+{
+	const struct node_group *g = node_group_by_number(n, frame->group);
+	bool own = frame->kind < NODE_RECORD_GROUP;
+
+	if (frame->kind == NODE_RECORD_SHOWN || frame->kind == NODE_RECORD_FORCED)
+		return true;
+	if (frame->kind == NODE_RECORD_GROUP || frame->kind == NODE_RECORD_DROPPED)
+		return n->group[0].load == LOAD_NONE || n->group[0].load == LOAD_TAKEN;
+	return g &&
+	       (g->load == LOAD_NONE || g->load == LOAD_TAKEN || (g->load == LOAD_TAIL && own));
+}
+
+static void
+trimmed(struct node *n, uint64_t lsn)
+{
+	must(n->lsn_next == 0);
+	n->lsn_first = lsn;
+	n->lsn_next = lsn;
+	n->lsn_durable = lsn;
+	n->group[0].load = LOAD_WANTED;
+}
+
+/* As node_init() leaves it, but for how far the log is read. */
+void
+node_reset(struct node *n)
+{
+	struct pool_config p = pool_config_of(&n->config);
+
+	must(!n->started);
+	for (uint32_t i = 0; i < n->group_count; i++)
+		node_emit(n, &(struct node_output){.kind = NODE_OUT_IMAGE,
+						   .group = n->group[i].number});
+	memset(n->group, 0, (n->config.groups_max + 1) * sizeof(struct node_group));
+	for (uint32_t i = 0; i < n->payload_count; i++)
+		n->payload[i].used = false;
+	n->payloads_used = 0;
+	n->group_count = 0;
+	n->directory = (struct node_directory){0};
+	node_peers_init(n);
+	n->pool = pool_init(n->pool, &p);
+	create_group_0(n);
 }
 
 static void
@@ -422,9 +499,21 @@ record(struct node *n, const struct node_input *in)
 		hole_record(n, &frame, in->data);
 	if (n->hole_open || frame.kind == NODE_RECORD_HOLE)
 		return;
+	if (frame.kind == NODE_RECORD_IMAGE) {
+		node_image_record(n, &frame, in->data);
+		return;
+	}
+	/* Replay may meet the end of a group in the record that says how far group 0 is,
+	 * and in the same step the group has logged something. */
+	if (node_directory_gone(n, frame.group) || !is_replayed(n, &frame))
+		return;
 	if (frame.kind == NODE_RECORD_CHUNK || frame.kind == NODE_RECORD_SETTLED) {
 		node_payload_record(n, &frame, in->data);
 		apply_all(n);
+		return;
+	}
+	if (frame.kind == NODE_RECORD_FORCED) {
+		node_force_record(n, &frame, in->data);
 		return;
 	}
 	if (frame.kind == NODE_RECORD_SHOWN) {
@@ -435,7 +524,7 @@ record(struct node *n, const struct node_input *in)
 		node_history_record(n, &frame, in->data);
 		return;
 	}
-	if (frame.kind != NODE_RECORD_GROUP) {
+	if (frame.kind != NODE_RECORD_GROUP && frame.kind != NODE_RECORD_DROPPED) {
 		node_group_record(n, &frame, in->data);
 		return;
 	}
@@ -460,12 +549,10 @@ opened(struct node *n, const struct wire_event *event)
 	uint32_t peer = event->peer.node;
 
 	if (event->peer.kind != WIRE_NODE) {
-		node_attend_open(n, event->session, &event->peer);
+		node_attend_open(n, event->session, event);
 		return;
 	}
-	bool known = peer < n->config.node_count && peer != n->config.self &&
-		     memcmp(event->peer.uuid, n->config.uuid[peer], UUID_BYTES) == 0;
-	if (!known) {
+	if (!node_peers_right(n, peer, event->peer.uuid)) {
 		wire_close(n->wire, event->session);
 		return;
 	}
@@ -505,10 +592,16 @@ message(struct node *n, const struct wire_event *event)
 	bool of_node = s->stage == SESSION_NODE || (s->stage == SESSION_DISK && s->disk_right);
 	if (s->stage <= SESSION_NODE && frame.kind == PROTOCOL_DISK)
 		node_disks_message(n, event->session, &frame, event->data, event->bytes);
+	else if (of_node && frame.kind == PROTOCOL_FORCE)
+		node_force_message(n, &frame, event->data, event->bytes);
 	else if (of_node && (frame.kind == PROTOCOL_VOTERS || frame.kind == PROTOCOL_LEAD))
 		node_directory_message(n, &frame, event->data, event->bytes);
-	else if (of_node && frame.kind == PROTOCOL_RESULTS)
+	else if (of_node && frame.kind == PROTOCOL_ORDER)
+		node_order_message(n, &frame, event->data, event->bytes);
+	else if (of_node && (frame.kind == PROTOCOL_RESULTS || frame.kind == PROTOCOL_COMPARE))
 		node_compare_message(n, s->node, &frame, event->data, event->bytes);
+	else if (of_node && frame.kind >= PROTOCOL_IMAGE && frame.kind <= PROTOCOL_PART)
+		node_image_message(n, s->node, &frame, event->data, event->bytes);
 	else if (of_node && frame.kind >= PROTOCOL_OPEN)
 		node_move_message(n, event->session, &frame, event->data, event->bytes);
 	else if (of_node)
@@ -531,6 +624,7 @@ take_events(struct node *n)
 			closed(n, event.session);
 			break;
 		case WIRE_MESSAGE:
+		case WIRE_HEARD:
 			message(n, &event);
 			break;
 		case WIRE_ROOM:
@@ -590,15 +684,24 @@ finish(struct node *n)
 	}
 	node_payload_end(n);
 	for (uint32_t i = 0; i < n->group_count; i++) {
-		node_history_write(n, &n->group[i]);
+		const struct node_group *g = &n->group[i];
+
+		if (node_history_write(n, &n->group[i]) && g->applied_slot < g->delivered_slot)
+			timer_ns = n->now_ns;
 		node_history_serve(n, &n->group[i]);
 	}
 	if (node_search(n))
 		timer_ns = n->now_ns;
+	if (node_image(n))
+		timer_ns = n->now_ns;
 	node_move(n);
-	for (uint32_t i = 0; n->attached_count > 0 && i < n->session_count; i++)
-		if (n->session[i].stage == SESSION_ATTACHED)
-			node_feed(n, (int)i);
+	uint32_t unfed = n->attached_count;
+	for (uint32_t i = 0; unfed > 0 && i < n->session_count; i++) {
+		if (n->session[i].stage != SESSION_ATTACHED)
+			continue;
+		unfed--;
+		node_feed(n, (int)i);
+	}
 	take_events(n);
 	if (n->ended)
 		return;
@@ -606,16 +709,22 @@ finish(struct node *n)
 	for (uint32_t i = 0; i < n->group_count; i++) {
 		if (n->group[i].replica_timer_ns < timer_ns)
 			timer_ns = n->group[i].replica_timer_ns;
-		if (n->group[i].duty_ns < timer_ns)
+		if (n->group[i].duty_ns < timer_ns && node_group_has_duty(n, &n->group[i]))
 			timer_ns = n->group[i].duty_ns;
 	}
 	uint64_t disk_ns = node_disks_say(n);
+	uint64_t force_ns = node_force_run(n);
 	if (disk_ns < timer_ns)
 		timer_ns = disk_ns;
+	if (force_ns < timer_ns)
+		timer_ns = force_ns;
 	uint64_t move_ns = node_move_timer_ns(n);
 	uint64_t wire_ns = wire_timer_ns(n->wire);
+	uint64_t image_ns = node_image_timer_ns(n);
 	if (move_ns < timer_ns)
 		timer_ns = move_ns;
+	if (image_ns < timer_ns)
+		timer_ns = image_ns;
 	if (wire_ns < timer_ns)
 		timer_ns = wire_ns;
 	node_emit(n, &(struct node_output){.kind = NODE_OUT_TIMER, .at_ns = timer_ns});
@@ -642,34 +751,55 @@ log_failed(struct node *n)
 				 &(struct paxos_input){.kind = PAXOS_IN_LOG_FAILED});
 }
 
-void
-node_step(struct node *n, const struct node_input *in, const struct node_sink *sink)
+static void
+take_secrets(struct node *n, const struct node_secrets *secrets)
 {
-	must(n && in && sink);
-	must(in->now_ns >= n->now_ns);
-	must(n->started || in->kind == NODE_IN_RECORD || in->kind == NODE_IN_READ_DONE ||
-	     in->kind == NODE_IN_START);
-	must(!n->ended);
-	n->sink = sink;
-	n->now_ns = in->now_ns;
-	n->hold_proposals = in->more;
+	static const uint8_t none[CRYPTO_KEY_BYTES];
+	bool before = memcmp(secrets->before, none, sizeof none) != 0;
 
+	memcpy(n->config.secret, secrets->now, sizeof n->config.secret);
+	wire_secrets(n->wire, secrets->now, before ? secrets->before : NULL);
+}
+
+/* False: the step ends with it. Of a replay nothing follows. */
+static bool
+take_input(struct node *n, const struct node_input *in)
+{
 	switch (in->kind) {
 	case NODE_IN_RECORD:
 		record(n, in);
-		n->sink = NULL;
-		return;
+		return false;
+	case NODE_IN_TRIMMED:
+		trimmed(n, in->lsn);
+		return false;
 	case NODE_IN_START:
 		start(n, in);
+		if (n->ended)
+			return false;
+		break;
+	case NODE_IN_FORCE:
+		node_force(n, &in->force, in->here_only);
 		break;
 	case NODE_IN_VOTERS:
-		node_directory_voters(n, in->voters, in->number);
+		node_directory_change(n, &(struct node_change){.voters = in->voters,
+							       .horizon = in->horizon,
+							       .number = in->number});
 		break;
 	case NODE_IN_LEAD:
 		node_directory_lead(n, in->number, in->all_lead);
 		break;
+	case NODE_IN_ORDER:
+		node_order(n, in->order);
+		break;
 	case NODE_IN_KEYS:
 		node_attend_keys(n, in->keys, in->key_count);
+		break;
+	case NODE_IN_SECRETS:
+		take_secrets(n, in->secrets);
+		break;
+	case NODE_IN_CERTIFICATES:
+		n->config.certificates = in->certificates;
+		wire_certificates(n->wire, in->certificates);
 		break;
 	case NODE_IN_PACKET:
 		wire_receive(n->wire, &in->from, in->data, in->bytes, in->now_ns);
@@ -686,8 +816,7 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 		if (n->started)
 			break;
 		apply_all(n);
-		n->sink = NULL;
-		return;
+		return false;
 	case NODE_IN_RANDOM:
 		wire_random(n->wire, in->data, in->bytes);
 		break;
@@ -696,6 +825,23 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 		take_events(n);
 		break;
 	}
-	finish(n);
+	return true;
+}
+
+void
+node_step(struct node *n, const struct node_input *in, const struct node_sink *sink)
+{
+	must(n && in && sink);
+	must(in->now_ns >= n->now_ns);
+	must(n->started || in->kind == NODE_IN_RECORD || in->kind == NODE_IN_TRIMMED ||
+	     in->kind == NODE_IN_READ_DONE || in->kind == NODE_IN_START);
+	must(!n->ended);
+	n->sink = sink;
+	n->now_ns = in->now_ns;
+	n->hold_proposals = in->more;
+	if (n->force_lsn != 0)
+		node_force_wait(n, in);
+	else if (take_input(n, in))
+		finish(n);
 	n->sink = NULL;
 }

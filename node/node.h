@@ -39,9 +39,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/certificates.h"
 #include "base/crypto.h"
 #include "base/endpoint.h"
 #include "base/frame.h"
+#include "base/must.h"
+#include "certify/entry.h"
 #include "paxos/paxos.h"
 
 #define NODE_NODES_MAX      7
@@ -62,17 +65,33 @@ struct node_key {
 	uint8_t group[NODE_KEY_GROUPS_MAX][16];
 };
 
+/* A node's own static key, and the one before while that is good; zeros: none is. */
+struct node_secrets {
+	uint8_t now[CRYPTO_KEY_BYTES];
+	uint8_t before[CRYPTO_KEY_BYTES];
+};
+
+/* An epoch that survivors were forced into; see node/force.c. */
+struct node_forced {
+	uint32_t number; /* 0: the first epoch, which nobody was forced into */
+	uint32_t voters; /* a bit each; 0: not known here */
+	uint8_t epoch[EPOCH_BYTES];
+};
+
 struct node_config {
 	uint8_t self;       /* 0..node_count-1 */
-	uint8_t node_count; /* 1..NODE_NODES_MAX */
+	uint8_t node_count; /* 1..NODE_NODES_MAX: numbers that are known at first */
+	uint32_t absent;    /* a bit for each of them that is nobody's */
 	uint8_t leader;     /* owner of ballot 0 of group 0, a voter */
 	uint32_t voters;    /* a bit per node: who votes in group 0 at first; 0: all */
+	bool joins;         /* it comes to an appliance that runs: who votes there it learns */
 	uint8_t epoch[EPOCH_BYTES];
+	struct node_forced forced;     /* of an empty log, whose node comes back into this epoch */
 	uint8_t disk[NODE_DISK_BYTES]; /* the log's random id; zeros: it is in memory */
 	uint8_t uuid[NODE_NODES_MAX][16];
 	struct endpoint endpoint[NODE_NODES_MAX];
 	uint32_t groups_max;
-	uint32_t members_max;      /* of one group; sessions are members_max + node_count */
+	uint32_t members_max;      /* of one group; sessions are members_max + NODE_NODES_MAX */
 	uint32_t inflight_max;     /* open submissions of one incarnation */
 	uint32_t index_hashes_max; /* of a new group */
 	uint32_t results_max;      /* entries of a group whose results memory holds; power of two,
@@ -91,10 +110,12 @@ struct node_config {
 	uint64_t payload_bytes_max;
 	uint32_t chunk_bytes;
 	uint32_t values_max; /* in the pool, >= groups_max * horizon * 2 */
-	uint32_t horizon;
+	uint32_t horizon;    /* of group 0 at first; node_horizon_max() of a change */
 	uint32_t datagram_bytes_max;
 	uint32_t stream_bytes; /* send buffer and credit window of a stream */
 	uint64_t takeover_ns;
+	uint64_t takeover_min_ns; /* and beat_ns: as paxos/ has them */
+	uint64_t beat_ns;
 	uint64_t retry_ns;
 	uint64_t tail_trust_ns;
 	uint64_t session_dead_ns; /* silence after which a session is closed */
@@ -105,7 +126,36 @@ struct node_config {
 	uint8_t secret[CRYPTO_KEY_BYTES];
 	uint8_t psk[CRYPTO_KEY_BYTES];
 	uint64_t rekey_ns; /* how long keys of a session live; 0: as wire/ has it */
+	/* The log is trimmed: it grows by so many bytes between two state images; 0: never. */
+	uint64_t image_bytes;
+	/* Sealed: what servers may show in place of a listed key, and which groups it opens
+	 * for them, as in a struct node_key. NULL: nothing. */
+	const struct certificates *certificates;
+	uint32_t certificate_group_count;
+	uint8_t certificate_group[NODE_KEY_GROUPS_MAX][16];
 	uint64_t expel_ns; /* a member without a session for so long is expelled */
+};
+
+/* What an administrator wants of a group. Lost where nobody leads it: whoever wants it asks
+ * again, and sees in the status what came of it. */
+enum node_order_kind {
+	NODE_ORDER_DROP = 1,  /* group: with nobody in it, it goes for good; see node/directory.c */
+	NODE_ORDER_EXPEL = 2, /* group, incarnation: of one that is a member */
+	NODE_ORDER_LIST = 3,  /* group 0, key: all nodes list it, besides those of NODE_IN_KEYS */
+	NODE_ORDER_UNLIST = 4, /* group 0, key.key: not any more, whosesoever it is */
+	/* Group 0, node, endpoint, key (its uuid; zeros for a key: in clear): that is somebody's
+	 * number from now on, on all nodes. Void where another has the number, uuid or address. */
+	NODE_ORDER_ADD = 5,
+	NODE_ORDER_FORGET = 6, /* group 0, node: it is nobody's; not while it votes */
+};
+
+struct node_order {
+	enum node_order_kind kind;
+	uint32_t group; /* its number */
+	uint64_t incarnation;
+	struct node_key key;
+	uint8_t node; /* a number */
+	struct endpoint endpoint;
 };
 
 enum node_input_kind {
@@ -119,14 +169,27 @@ enum node_input_kind {
 	NODE_IN_RANDOM =
 		7, /* data, bytes: entropy; at start 64 bytes at least, then now and then */
 	NODE_IN_TICK = 8,
-	NODE_IN_KEYS = 9, /* keys, key_count: all that are listed now, and no others */
+	NODE_IN_KEYS = 9, /* keys, key_count: all that this node lists besides group 0's */
 	NODE_IN_VOTERS = 10,
-	/* voters, number: these nodes are to vote, if the configuration of group 0 still has
-	 * that number; node_status() shows what came of it. Lost where nobody leads, or where a
-	 * change is not in force yet. */
+	/* voters, horizon (0: as it is), number: these nodes are to vote with so many slots in
+	 * flight in every group, if the configuration of group 0 still has that number;
+	 * node_status() shows what came of it. Lost where nobody leads, or where a change is not in
+	 * force yet. */
 	NODE_IN_LEAD = 11,
 	/* number, all_lead: whether all voters of this group are to lead, or one; see
 	 * node/directory.c. Lost where nobody leads group 0. */
+	NODE_IN_ORDER = 12, /* order */
+	/* force, here_only: a majority is lost for good, these vote from now on, in this epoch.
+	 * Said to all that this node has a link with, unless here_only. Void unless its number
+	 * is node_force_number() and this node is named. */
+	NODE_IN_FORCE = 13,
+	/* lsn: the log begins there, since what lay before was dropped. Before the first record. */
+	NODE_IN_TRIMMED = 14,
+	/* certificates: others in their place, where there were some; what they had opened is
+	 * to be shown anew. The old ones are the caller's again. */
+	NODE_IN_CERTIFICATES = 15,
+	/* secrets: the node's own from now on, where it had some; see wire_secrets() */
+	NODE_IN_SECRETS = 16,
 };
 
 struct node_input {
@@ -141,8 +204,14 @@ struct node_input {
 	const struct node_key *keys;
 	uint32_t key_count; /* at most NODE_KEYS_MAX */
 	uint32_t voters;    /* a bit per node */
+	uint32_t horizon;
 	uint64_t number;
 	bool all_lead;
+	const struct node_order *order;
+	const struct certificates *certificates;
+	const struct node_secrets *secrets;
+	struct node_forced force;
+	bool here_only;
 	bool more; /* another input of the same burst follows: proposals may still be batched */
 };
 
@@ -158,6 +227,17 @@ enum node_output_kind {
 	/* index: a node that has seen this disk further, up to lsn; last output of all. This
 	 * process may have nothing to say; the next may start with PAXOS_TAIL_MISSING. */
 	NODE_OUT_OUTDATED = 8,
+	/* index: the epoch's number. It is on disk, and the next process begins in it; last
+	 * output of all. */
+	NODE_OUT_FORCED = 9,
+	NODE_OUT_DROP = 10, /* lsn: no record below is asked for any more */
+	/* group, slot, index, digest: its state is a state image's, and what it delivers next
+	 * comes behind that slot, 0 where it begins anew; for those who watch */
+	NODE_OUT_IMAGE = 11,
+	/* lsn: the log of a node that is alone lacks records from there on; last output of all */
+	NODE_OUT_LOST = 12,
+	/* group, index: a member had committed something else up to there; for those who watch */
+	NODE_OUT_MEMBER_DIVERGED = 13,
 };
 
 struct node_output {
@@ -182,11 +262,34 @@ struct node_sink {
 
 size_t node_size(const struct node_config *config);
 
+/* The largest event horizon for which there are values enough. */
+uint32_t node_horizon_max(const struct node_config *config);
+
 /* How many slots `crypto` needs: no more than sessions there can be. */
 uint32_t node_crypto_slots(const struct node_config *config);
 
 /* `memory` is node_size() bytes, 64-byte aligned; what is in it does not matter. */
 struct node *node_init(void *memory, const struct node_config *config);
+
+/*
+ * The number of the epoch that follows `epoch` where these nodes go on. A node goes over to one
+ * epoch only, so of two sides of a split that were both forced on, by mistake, no node is in
+ * both: as the number says who is the lowest of them, each side counts in numbers of its own,
+ * and so do the GTIDs. A server of one side is then refused by the other for what it has.
+ */
+static inline uint32_t
+node_force_number(uint32_t epoch, uint32_t voters)
+{
+	uint32_t number = epoch + 1;
+
+	must(voters != 0 && voters >> NODE_NODES_MAX == 0);
+	while (number % NODE_NODES_MAX != (uint32_t)__builtin_ctz(voters))
+		number++;
+	return number;
+}
+
+/* As replay left it: what the log writes from now on is of this epoch. */
+const uint8_t *node_epoch(const struct node *node);
 
 void node_step(struct node *node, const struct node_input *in, const struct node_sink *sink);
 
@@ -198,6 +301,8 @@ struct node_turned_away {
 	uint8_t group[16];
 	struct endpoint from;
 };
+
+#define NODE_LOST_MAX 16
 
 /* What `synodctl status` shows; counters only ever rise. */
 struct node_group_status {
@@ -214,14 +319,28 @@ struct node_group_status {
 	uint64_t conflicts;
 	uint64_t index_hashes;
 	uint32_t member_count;
+	uint32_t epoch; /* of the last transaction; a node that leads takes it to the node's */
+	/* After a force: GTIDs that only the lost may have given, see group_lost_next(). */
+	uint32_t lost_count;
+	struct gtid_interval lost[NODE_LOST_MAX];
 };
+
+/* The `at`-th run of GTIDs that this group has executed, in the order of certify/gtid.h. False:
+ * there are not so many. */
+bool node_group_executed(const struct node *node, uint32_t position, uint32_t at,
+			 struct gtid_interval *run);
 
 struct node_status {
 	uint8_t self;
 	uint64_t process;
-	bool may_leave;      /* it votes nowhere any more, and nobody needs its votes */
-	bool voting;         /* false after a write error, or while a cut tail is settled */
-	uint32_t differing;  /* a bit per node that computed another result than this one */
+	bool may_leave;           /* it votes nowhere any more, and nobody needs its votes */
+	struct node_forced epoch; /* of this process */
+	bool voting;              /* false after a write error, or while a cut tail is settled */
+	uint32_t differing;       /* a bit per node that computed another result than this one */
+	/* Members found here to have committed something else than was ordered; the last one */
+	uint64_t members_diverged;
+	uint32_t diverged_group;
+	uint8_t diverged_uuid[16];
 	uint32_t outdated;   /* a bit per node refused for a log that ends before it had */
 	bool repairing;      /* the log lacks what it had; the other nodes are asked for it */
 	uint64_t lost_lsn;   /* where the last hole begins */
@@ -252,6 +371,9 @@ struct node_status {
 	uint64_t rekeys;
 	uint8_t unlisted[CRYPTO_KEY_BYTES]; /* the last of dropped_key, and where it was */
 	struct endpoint unlisted_from;
+	uint64_t certificates_refused; /* shown by servers; of the last, why, and where it was */
+	enum certificates_verdict certificate_verdict;
+	struct endpoint certificate_from;
 	uint64_t other_versions; /* handshakes with ends of another protocol version */
 	uint32_t other_version;  /* of the last of them, and where it was */
 	struct endpoint other_version_from;
@@ -270,6 +392,22 @@ struct node_member_status {
 	uint64_t committed_index;
 	uint64_t mark_low;
 };
+
+/* Of the keys that group 0 lists; `position` counts from 0, false past the last. */
+bool node_listed_key(const struct node *node, uint32_t position, struct node_key *key);
+
+/* Of a number, below NODE_NODES_MAX. */
+struct node_peer_status {
+	uint8_t uuid[16];
+	struct endpoint endpoint;
+	bool listed;    /* by group 0, whatever the configuration names */
+	bool forgotten; /* by group 0 */
+	bool differs;   /* what group 0 says of it is not in the configuration, or not so */
+	bool stranger;  /* another node came with that number, and was refused */
+};
+
+/* False: it is nobody's. */
+bool node_peer_status(const struct node *node, uint8_t number, struct node_peer_status *status);
 
 void node_status(const struct node *node, struct node_status *status);
 /* `position` counts from 0; false past the last. */

@@ -30,13 +30,12 @@ node_payload_count(const struct node_config *c)
 }
 
 struct node_payload *
-node_payload_find(struct node *n, const struct node_group *g, uint64_t incarnation,
-		  uint64_t sequence)
+node_payload_find(struct node *n, const struct node_group *g, uint64_t incarnation, uint64_t offer)
 {
 	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
 		struct node_payload *p = &n->payload[i];
 
-		if (p->used && p->sequence == sequence && p->incarnation == incarnation &&
+		if (p->used && p->offer == offer && p->incarnation == incarnation &&
 		    p->group == g->number)
 			return p;
 	}
@@ -98,7 +97,7 @@ node_payload_accepted(struct node *n, struct node_group *g, const struct node_re
 		return;
 	place->index = index;
 	place->incarnation = r->incarnation;
-	place->sequence = r->sequence;
+	place->offer = r->spread.offer;
 	place->spread = r->spread;
 }
 
@@ -135,7 +134,7 @@ settle(struct node *n, struct node_payload *p, uint64_t index)
 	for (uint32_t i = 0; i < count; i++)
 		bytes_put_u64((uint8_t *)&p->lsn[i], p->lsn[i]);
 	spread_settled_encode(&(struct spread_settled){.incarnation = p->incarnation,
-						       .sequence = p->sequence,
+						       .offer = p->offer,
 						       .index = index,
 						       .number = index == 0 ? 0 : p->number,
 						       .total = p->total,
@@ -200,15 +199,12 @@ node_payload_new(struct node *n, const struct node_payload *like)
 /* May the log, as far as it is applied here, still decide for this one? What it has
  * not come to yet it may. */
 bool
-node_payload_may_come(const struct node_group *g, uint64_t incarnation, uint64_t sequence)
+node_payload_may_come(const struct node_group *g, uint64_t incarnation, uint64_t offer)
 {
 	const struct group_member *m = group_incarnation(g->state, incarnation);
-	struct group_outcome outcome;
 
-	if (!m)
-		return incarnation > group_applied(g->state);
-	return group_member_alive(m) &&
-	       group_outcome(g->state, incarnation, sequence, &outcome) == GROUP_OPEN;
+	return m ? group_offer_open(g->state, incarnation, offer)
+		 : incarnation > group_applied(g->state);
 }
 
 /* ---- chunks ---- */
@@ -243,13 +239,13 @@ node_payload_chunk(struct node *n, struct node_payload *p, const struct spread_c
 static void
 replay_chunk(struct node *n, struct node_group *g, const struct spread_chunk *c)
 {
-	struct node_payload *p = node_payload_find(n, g, c->incarnation, c->sequence);
+	struct node_payload *p = node_payload_find(n, g, c->incarnation, c->offer);
 
 	if (!p)
 		p = node_payload_new(n, &(struct node_payload){
 						.group = g->number,
 						.incarnation = c->incarnation,
-						.sequence = c->sequence,
+						.offer = c->offer,
 						.total = c->total,
 						.chunk_bytes = c->chunk_bytes,
 						.source = NODE_FROM_MEMBER,
@@ -280,7 +276,7 @@ node_payload_record(struct node *n, const struct frame *frame, const uint8_t *da
 		return;
 	}
 	must(spread_settled_decode(&s, data + FRAME_HEADER_BYTES, bytes));
-	struct node_payload *p = node_payload_find(n, g, s.incarnation, s.sequence);
+	struct node_payload *p = node_payload_find(n, g, s.incarnation, s.offer);
 	if (p)
 		slot_free(n, p);
 	if (s.index != 0)
@@ -290,10 +286,8 @@ node_payload_record(struct node *n, const struct frame *frame, const uint8_t *da
 /* ---- the end ---- */
 
 static bool
-concerns(const struct node_group *g, const struct group_effect *e, const struct node_payload *p)
+concerns(const struct group_effect *e, const struct node_payload *p)
 {
-	if (g->entry.kind == ENTRY_PROGRESS && g->entry.progress.incarnation == p->incarnation)
-		return true; /* its floor may have passed */
 	return p->incarnation == e->incarnation || p->incarnation == e->index ||
 	       (e->ended != 0 && p->incarnation == e->ended);
 }
@@ -306,7 +300,7 @@ node_payload_applied(struct node *n, struct node_group *g, const struct group_ef
 	const struct node_result *r = node_group_result(n, g, e->index);
 
 	if (r->spread.bytes > 0) {
-		struct node_payload *p = node_payload_find(n, g, r->incarnation, r->sequence);
+		struct node_payload *p = node_payload_find(n, g, r->incarnation, r->spread.offer);
 		if (p) {
 			p->index = e->index;
 			p->number = r->payload;
@@ -317,8 +311,21 @@ node_payload_applied(struct node *n, struct node_group *g, const struct group_ef
 	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
 		struct node_payload *p = &n->payload[i];
 
-		if (p->used && p->group == g->number && p->index == 0 && concerns(g, e, p) &&
-		    !node_payload_may_come(g, p->incarnation, p->sequence))
+		if (p->used && p->group == g->number && p->index == 0 && concerns(e, p) &&
+		    !node_payload_may_come(g, p->incarnation, p->offer))
+			p->gone = true;
+	}
+}
+
+/* A force has ended every incarnation. */
+void
+node_payload_forked(struct node *n, struct node_group *g)
+{
+	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
+		struct node_payload *p = &n->payload[i];
+
+		if (p->used && p->group == g->number && p->index == 0 &&
+		    !node_payload_may_come(g, p->incarnation, p->offer))
 			p->gone = true;
 	}
 }
@@ -334,6 +341,32 @@ number_of(const struct node *n, const struct node_group *g, uint64_t index)
 	return 0;
 }
 
+/* Nobody wants its payloads any more, and no record is due. */
+void
+node_payload_group_ends(struct node *n, const struct node_group *g)
+{
+	for (uint32_t i = 0; i < n->payload_count; i++)
+		if (n->payload[i].used && n->payload[i].group == g->number)
+			slot_free(n, &n->payload[i]);
+}
+
+/* The group has the state of an image, or has dropped what one covers: what that has decided
+ * needs no slot. */
+void
+node_payload_dropped(struct node *n, const struct node_group *g)
+{
+	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
+		struct node_payload *p = &n->payload[i];
+
+		if (!p->used || p->group != g->number)
+			continue;
+		if (p->index == 0)
+			p->gone |= !node_payload_may_come(g, p->incarnation, p->offer);
+		else if (p->index <= g->dropped_index)
+			p->gone = true;
+	}
+}
+
 /* Replay is over: an end that was noted and not logged is noted again. */
 void
 node_payload_start(struct node *n)
@@ -346,7 +379,7 @@ node_payload_start(struct node *n)
 			continue;
 		g = node_group_by_number(n, p->group);
 		if (p->index == 0) {
-			p->gone |= !node_payload_may_come(g, p->incarnation, p->sequence);
+			p->gone |= !node_payload_may_come(g, p->incarnation, p->offer);
 		} else if (p->number == 0 && !node_payload_needed(n, p)) {
 			p->number = number_of(n, g, p->index);
 			p->gone = p->number == 0;
@@ -363,12 +396,12 @@ node_payload_want(struct node *n, struct node_group *g, uint64_t number)
 	if (!place || place->link.lsn != 0)
 		return true;
 	must(place->index != 0);
-	p = node_payload_find(n, g, place->incarnation, place->sequence);
+	p = node_payload_find(n, g, place->incarnation, place->offer);
 	if (!p && !n->log_failed)
 		p = node_payload_new(n, &(struct node_payload){
 						.group = g->number,
 						.incarnation = place->incarnation,
-						.sequence = place->sequence,
+						.offer = place->offer,
 						.total = place->spread.bytes,
 						.chunk_bytes = place->spread.chunk_bytes,
 						.source = n->config.self,
@@ -404,10 +437,10 @@ fetch_needed(struct node *n, struct node_group *g, struct node_payload *p,
 const struct node_payload *
 node_payload_need(struct node *n, struct node_group *g, const struct entry_submit *s)
 {
-	struct node_payload *p = node_payload_find(n, g, s->incarnation, s->sequence);
 	struct entry_spread spread;
 
 	must(entry_spread_decode(&spread, s->payload, s->payload_bytes));
+	struct node_payload *p = node_payload_find(n, g, s->incarnation, spread.offer);
 	bool whole = p && !p->gone && p->durable == p->total;
 	bool right = p && p->total == spread.bytes && p->chunk_bytes == spread.chunk_bytes &&
 		     (p->held < p->total || p->digest == spread.digest);
@@ -421,7 +454,7 @@ node_payload_need(struct node *n, struct node_group *g, const struct entry_submi
 		p = node_payload_new(n, &(struct node_payload){
 						.group = g->number,
 						.incarnation = s->incarnation,
-						.sequence = s->sequence,
+						.offer = spread.offer,
 						.index = group_applied(g->state) + 1,
 						.number = g->payload_count + 1,
 						.total = spread.bytes,
@@ -445,6 +478,13 @@ look_for_missing(struct node *n, struct node_group *g)
 	if (g->payload_through + kept < g->payload_count)
 		g->payload_through = g->payload_count - kept;
 	for (uint32_t i = 0; i < LOOK_BURST && g->payload_through < g->payload_count; i++) {
+		const struct node_payload_place *place =
+			node_payload_place(n, g, g->payload_through + 1);
+
+		if (place && place->index != 0 && place->index <= g->dropped_index) {
+			g->payload_through++; /* every member has it, and no node is asked */
+			continue;
+		}
 		if (!node_payload_want(n, g, g->payload_through + 1))
 			return;
 		g->payload_through++;
@@ -467,12 +507,55 @@ end_accepted(struct node *n, struct node_payload *p)
 	}
 	must(place->index == p->index);
 	bool right = place->spread.bytes == p->total && place->incarnation == p->incarnation &&
-		     place->sequence == p->sequence && place->spread.chunk_bytes == p->chunk_bytes;
+		     place->offer == p->offer && place->spread.chunk_bytes == p->chunk_bytes;
 	bool known = place->link.lsn != 0; /* it was offered before its entry was known again */
 	if (!right || known || (p->held == p->total && place->spread.digest != p->digest))
 		settle(n, p, 0);
 	else if (p->held == p->total)
 		settle(n, p, p->index);
+}
+
+bool
+node_payload_open(struct node *n, const struct node_payload *p)
+{
+	return p->used && !p->gone && (p->index == 0 || node_payload_needed(n, p));
+}
+
+void
+node_payload_write(const struct node_payload *p, struct writer *w)
+{
+	writer_u64(w, p->incarnation);
+	writer_u64(w, p->offer);
+	writer_u64(w, p->index);
+	writer_u64(w, p->total);
+	writer_u32(w, p->chunk_bytes);
+	writer_u64(w, p->digest);
+	writer_u64(w, p->held);
+	for (uint64_t at = 0; at < p->held; at += p->chunk_bytes)
+		writer_u64(w, p->lsn[at / p->chunk_bytes]);
+}
+
+bool
+node_payload_read(struct node *n, struct node_group *g, struct reader *r)
+{
+	struct node_payload like = {.group = g->number, .source = NODE_FROM_MEMBER};
+
+	like.incarnation = reader_u64(r);
+	like.offer = reader_u64(r);
+	like.index = reader_u64(r);
+	like.total = reader_u64(r);
+	like.chunk_bytes = reader_u32(r);
+	like.digest = reader_u64(r);
+	like.held = reader_u64(r);
+	if (r->bad || like.held > like.total)
+		return false;
+	like.durable = like.asked = like.available = like.held;
+	struct node_payload *p = node_payload_new(n, &like);
+	if (!p)
+		return false;
+	for (uint64_t at = 0; at < p->held; at += p->chunk_bytes)
+		p->lsn[at / p->chunk_bytes] = reader_u64(r);
+	return !r->bad;
 }
 
 /* What every step ends with. */
@@ -482,7 +565,8 @@ node_payload_end(struct node *n)
 	if (n->payload_count == 0 || n->log_failed)
 		return;
 	for (uint32_t i = 1; i < n->group_count; i++)
-		look_for_missing(n, &n->group[i]);
+		if (!node_group_loads(&n->group[i]))
+			look_for_missing(n, &n->group[i]);
 	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
 		struct node_payload *p = &n->payload[i];
 
@@ -502,11 +586,13 @@ node_payload_end(struct node *n)
 bool
 node_payload_may_propose(struct node *n, struct node_group *g, const struct entry_submit *s)
 {
-	struct node_payload *p = node_payload_find(n, g, s->incarnation, s->sequence);
 	struct entry_spread spread;
 
-	return entry_spread_decode(&spread, s->payload, s->payload_bytes) && p && !p->gone &&
-	       p->index == 0 && p->durable == p->total && spread.bytes == p->total &&
-	       spread.chunk_bytes == p->chunk_bytes && spread.digest == p->digest &&
-	       (spread.holders & ~p->holders) == 0 && node_group_quorum(g, spread.holders);
+	if (!entry_spread_decode(&spread, s->payload, s->payload_bytes))
+		return false;
+	struct node_payload *p = node_payload_find(n, g, s->incarnation, spread.offer);
+	return p && !p->gone && p->index == 0 && p->durable == p->total &&
+	       spread.bytes == p->total && spread.chunk_bytes == p->chunk_bytes &&
+	       spread.digest == p->digest && (spread.holders & ~p->holders) == 0 &&
+	       node_group_quorum(g, spread.holders);
 }

@@ -37,7 +37,7 @@ offered(struct node *n, struct node_group *g, const struct protocol_message *m)
 		p = node_payload_new(n, &(struct node_payload){
 						.group = g->number,
 						.incarnation = m->incarnation,
-						.sequence = m->sequence,
+						.offer = m->sequence,
 						.total = m->mark,
 						.chunk_bytes = m->flags,
 						.source = NODE_FROM_MEMBER,
@@ -74,10 +74,11 @@ chunk(struct node *n, struct node_group *g, const struct protocol_message *m)
 		return;
 	}
 	p->asked_ns = n->now_ns;
+	p->tried = 0;
 	node_payload_chunk(n, p,
 			   &(struct spread_chunk){
 				   .incarnation = p->incarnation,
-				   .sequence = p->sequence,
+				   .offer = p->offer,
 				   .index = p->index,
 				   .total = p->total,
 				   .offset = p->held,
@@ -122,7 +123,7 @@ want(struct node *n, uint8_t node, const struct protocol_message *m)
 	q->want[(q->first + q->count) % NODE_ASKS_MAX] = (struct node_want){
 		.group = m->group,
 		.incarnation = m->incarnation,
-		.sequence = m->sequence,
+		.offer = m->sequence,
 		.number = m->dependency,
 		.offset = m->index,
 	};
@@ -145,15 +146,37 @@ list_of(struct node *n, struct node_group *g, struct node_cursor *cursor, uint64
 	return HISTORY_HERE;
 }
 
+/* The chunk's own place, where the list at hand has it. */
+static bool
+serve_listed(struct node *n, const struct node_serving *q, const struct node_want *want,
+	     struct node_read read)
+{
+	if (q->list_number == 0 || q->list_number != want->number || q->list_group != want->group ||
+	    want->offset >= q->list_total || want->offset % q->list_chunk_bytes != 0)
+		return false;
+	uint64_t chunk = want->offset / q->list_chunk_bytes;
+	if (chunk < q->list_first || chunk - q->list_first >= q->list_count)
+		return false;
+	read.purpose = READ_CHUNK_FOR_NODE;
+	read.lsn = q->list[chunk - q->list_first];
+	return read.lsn > n->lsn_first &&
+	       node_read_begin(n, &read,
+			       spread_chunk_record_bytes(spread_chunk_at(
+				       q->list_total, q->list_chunk_bytes, want->offset)));
+}
+
 /* Begins to read what is wanted: a chunk of what is being received here, or of what
  * was accepted, whose record says where it is. False: it is not here, or not now. */
 static bool
 serve(struct node *n, uint8_t node, const struct node_want *want)
 {
 	struct node_group *g = node_group_by_number(n, want->group);
-	const struct node_payload *p = node_payload_find(n, g, want->incarnation, want->sequence);
 	struct node_cursor *cursor = &n->serving[node].cursor;
 	struct history_link link;
+
+	if (!g)
+		return false;
+	const struct node_payload *p = node_payload_find(n, g, want->incarnation, want->offer);
 	struct node_read read = {.purpose = READ_LIST_FOR_NODE,
 				 .group = g->number,
 				 .number = want->number,
@@ -167,7 +190,12 @@ serve(struct node *n, uint8_t node, const struct node_want *want)
 		read.lsn = p->lsn[want->offset / p->chunk_bytes];
 		return node_read_begin(n, &read, spread_chunk_record_bytes(bytes));
 	}
-	if (list_of(n, g, cursor, want->number, &link) != HISTORY_HERE || link.lsn > n->lsn_durable)
+	if (serve_listed(n, &n->serving[node], want, read))
+		return true;
+	enum history_answer answer = list_of(n, g, cursor, want->number, &link);
+	if (answer == HISTORY_LOST || (answer == HISTORY_HERE && link.lsn <= n->lsn_first))
+		node_image_offer(n, g, node);
+	if (answer != HISTORY_HERE || link.lsn > n->lsn_durable || link.lsn <= n->lsn_first)
 		return false;
 	read.lsn = link.lsn;
 	return node_read_begin(n, &read, link.bytes);
@@ -205,6 +233,8 @@ node_move_forget(struct node *n, uint8_t node)
 {
 	n->serving[node].count = 0;
 	n->serving[node].blocked = false;
+	n->giving[node].wanted = false;
+	n->giving[node].blocked = false;
 }
 
 /* Its stream has room again. */
@@ -212,6 +242,7 @@ void
 node_move_room(struct node *n, uint8_t node)
 {
 	n->serving[node].blocked = false;
+	n->giving[node].blocked = false;
 }
 
 static bool
@@ -222,7 +253,7 @@ send_chunk(struct node *n, const struct node_read *read, const struct spread_chu
 				     .kind = PROTOCOL_CHUNK,
 				     .group = read->group,
 				     .incarnation = c->incarnation,
-				     .sequence = c->sequence,
+				     .sequence = c->offer,
 				     .flags = c->chunk_bytes,
 				     .index = c->offset,
 				     .dependency = read->number,
@@ -230,6 +261,21 @@ send_chunk(struct node *n, const struct node_read *read, const struct spread_chu
 				     .data = c->data,
 				     .bytes = c->bytes,
 			     });
+}
+
+static void
+take_list(struct node_serving *q, const struct node_read *read, const struct spread_settled *s)
+{
+	q->list_group = read->group;
+	q->list_number = s->number;
+	q->list_total = s->total;
+	q->list_chunk_bytes = s->chunk_bytes;
+	q->list_first = (uint32_t)(read->offset / s->chunk_bytes);
+	q->list_count = 0;
+	while (q->list_count < NODE_LIST_WINDOW && q->list_first + q->list_count < s->count) {
+		q->list[q->list_count] = spread_settled_lsn(s, q->list_first + q->list_count);
+		q->list_count++;
+	}
 }
 
 /* Goes on from the record that says where the chunks are to the chunk itself. */
@@ -242,6 +288,7 @@ read_listed(struct node *n, const struct node_read *read, const uint8_t *body, u
 	if (!spread_settled_decode(&s, body, bytes) || s.number != read->number ||
 	    read->offset >= s.total || read->offset % s.chunk_bytes != 0)
 		return false;
+	take_list(&n->serving[read->voter], read, &s);
 	next.purpose = READ_CHUNK_FOR_NODE;
 	next.lsn = spread_settled_lsn(&s, (uint32_t)(read->offset / s.chunk_bytes));
 	return node_read_begin(
@@ -258,6 +305,8 @@ node_move_read(struct node *n, const struct node_read *read, const uint8_t *body
 
 	must(q->reading);
 	q->reading = false;
+	if (!body)
+		q->list_number = 0;
 	if (body && read->purpose == READ_LIST_FOR_NODE)
 		q->reading = read_listed(n, read, body, bytes);
 	else if (body && spread_chunk_decode(&c, body, bytes) && c.offset == read->offset)
@@ -325,15 +374,15 @@ offer(struct node *n, struct node_payload *p)
 		return;
 	p->offered = p->durable;
 	p->offered_ns = n->now_ns;
-	for (uint8_t i = 0; i < n->config.node_count; i++) {
-		if (i == n->config.self || (p->holders >> i & 1))
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++) {
+		if (i == n->config.self || ((p->holders | ~n->there) >> i & 1))
 			continue;
 		node_move_say(n, i, WIRE_CONTROL,
 			      &(struct protocol_message){
 				      .kind = PROTOCOL_OFFER,
 				      .group = p->group,
 				      .incarnation = p->incarnation,
-				      .sequence = p->sequence,
+				      .sequence = p->offer,
 				      .flags = p->chunk_bytes,
 				      .index = p->durable,
 				      .mark = p->total,
@@ -354,7 +403,7 @@ tell_held(struct node *n, const struct node_group *g, struct node_payload *p)
 				.kind = PROTOCOL_HELD,
 				.group = p->group,
 				.incarnation = p->incarnation,
-				.sequence = p->sequence,
+				.sequence = p->offer,
 				.flags = p->holders,
 				.winner_hash = p->digest,
 			});
@@ -388,7 +437,7 @@ tell(struct node *n, struct node_payload *p)
 				      .kind = PROTOCOL_HELD,
 				      .group = p->group,
 				      .incarnation = p->incarnation,
-				      .sequence = p->sequence,
+				      .sequence = p->offer,
 				      .flags = 1u << n->config.self,
 				      .winner_hash = p->digest,
 			      });
@@ -406,8 +455,24 @@ reachable(struct node *n, const struct node_payload *p)
 	return p->source != n->config.self && (n->link_up >> p->source & 1);
 }
 
+/* One of these that is there, behind the last one. */
+static bool
+next_source(struct node *n, struct node_payload *p, uint32_t nodes)
+{
+	for (uint32_t i = 0; i < NODE_NODES_MAX; i++) {
+		uint32_t from = p->source < NODE_NODES_MAX ? p->source : n->config.self;
+
+		p->source = (uint8_t)((from + 1) % NODE_NODES_MAX);
+		if ((nodes >> p->source & 1) && reachable(n, p))
+			return true;
+	}
+	return false;
+}
+
 /* Whose answer does not come is asked again, or another one: of an accepted payload
- * it is known who holds it; of any other, who has it will offer it. A session loses
+ * it is known who held it; of any other, who has it will offer it. Those who held it may have
+ * been lost since, or have come back with another disk, and others have fetched it: in the end
+ * everybody is asked. A session loses
  * nothing while it lives, so an answer is late only when its session should be gone:
  * to ask again sooner, on a host that is merely slow, doubles what makes it slow. */
 static void
@@ -424,12 +489,12 @@ settle_source(struct node *n, struct node_payload *p)
 		return;
 	}
 	p->available = p->total;
-	for (uint32_t i = 0; i < n->config.node_count; i++) {
-		uint32_t from = p->source == NODE_FROM_MEMBER ? n->config.self : p->source;
-		p->source = (uint8_t)((from + 1) % n->config.node_count);
-		if ((p->holders >> p->source & 1) && reachable(n, p))
-			return;
-	}
+	if (late && p->source < NODE_NODES_MAX)
+		p->tried |= 1u << p->source;
+	if (next_source(n, p, p->holders & ~p->tried) || next_source(n, p, ~p->tried))
+		return;
+	p->tried = 0;
+	(void)next_source(n, p, p->holders);
 }
 
 /* As many as keep line and disk busy; but one at a time while small transactions come:
@@ -447,11 +512,12 @@ window_chunks(const struct node *n)
 	return fit > 0 ? fit : 1;
 }
 
-/* Not further ahead of the own disk than of the source. */
+/* Not much further ahead of the own disk than of the source: the next one comes while the
+ * last is written. */
 static bool
 wants(struct node *n, const struct node_payload *p)
 {
-	uint64_t ahead = (uint64_t)window_chunks(n) * p->chunk_bytes;
+	uint64_t ahead = (uint64_t)(window_chunks(n) + 1) * p->chunk_bytes;
 
 	return p->used && !p->gone && p->asked < p->available && p->held - p->durable < ahead &&
 	       reachable(n, p);
@@ -464,7 +530,7 @@ ask(struct node *n, struct node_payload *p)
 		.kind = PROTOCOL_FETCH,
 		.group = p->group,
 		.incarnation = p->incarnation,
-		.sequence = p->sequence,
+		.sequence = p->offer,
 		.index = p->asked,
 		.dependency = p->number,
 	};

@@ -25,9 +25,10 @@
  *                                   <-      ENDED
  *
  * Nodes say OFFER, FETCH, CHUNK and HELD to each other too; RESULTS: what they computed
- * up to an index, see node/compare.c; and VOTERS and LEAD, to who leads group 0: what an
- * administrator wants, see node/directory.c. Before all this they say DISK: how far their
- * logs go; see node/disks.c.
+ * up to an index, and COMPARE, which asks for that too, see node/compare.c; and VOTERS, LEAD and
+ * ORDER, to who leads: what an administrator wants, see node/directory.c and node/order.c. IMAGE,
+ * ASK and PART move a state image, see node/image_move.c. Before all this they say DISK: how far
+ * their logs go; see node/disks.c. FORCE names another epoch; see node/force.c.
  *
  * Ownership  `data` of a decoded message points into the bytes given.
  * Errors     protocol_decode() answers false for what is short, long, of another
@@ -43,7 +44,7 @@
 #include "base/frame.h"
 #include "certify/entry.h"
 
-#define PROTOCOL_VERSION 2
+#define PROTOCOL_VERSION 11
 
 enum protocol_kind {
 	PROTOCOL_OPEN = 64,
@@ -71,13 +72,20 @@ enum protocol_kind {
 	PROTOCOL_VOTERS = 86,
 	PROTOCOL_DISK = 87,
 	PROTOCOL_LEAD = 88,
-	PROTOCOL_END = 89,
+	PROTOCOL_ORDER = 89,
+	PROTOCOL_FORCE = 90,
+	PROTOCOL_COMPARE = 91,
+	PROTOCOL_IMAGE = 92,
+	PROTOCOL_ASK = 93,
+	PROTOCOL_PART = 94,
+	PROTOCOL_END = 95,
 };
 
 enum protocol_flag {
 	PROTOCOL_BOOTSTRAP = 1,    /* JOIN */
 	PROTOCOL_GROUP_EXISTS = 1, /* GROUP */
 	PROTOCOL_LEADER_HERE = 2,  /* GROUP */
+	PROTOCOL_GROUP_GONE = 4,   /* GROUP: the one of OPEN's number was dropped */
 	PROTOCOL_READY = 1,        /* PROGRESS */
 	PROTOCOL_DISK_TAKEN = 1,   /* DISK: the receiver's was taken, or refused */
 	PROTOCOL_DISK_REFUSED = 2,
@@ -86,20 +94,24 @@ enum protocol_flag {
 
 struct protocol_message {
 	uint8_t kind;
-	uint32_t group;       /* every kind: the frame's */
+	uint32_t group;       /* every kind: the frame's; OPEN: of the incarnation, or 0 */
 	uint64_t incarnation; /* every kind: the frame's; 0 where there is none yet */
 	uint8_t node;         /* GROUP: the leader's, or PAXOS_NO_VOTER */
 	uint8_t reason;       /* JOINED: enum member_refusal; ENDED: enum group_view_change */
 	uint8_t verdict;      /* VERDICT: enum group_verdict */
-	uint32_t flags;       /* enum protocol_flag; ENTRY, PIECE: enum submit_flag; ATTACHED,
-			       * OFFER, CHUNK: bytes of a chunk; HELD, VOTERS: a bit per node;
+	uint32_t flags;       /* enum protocol_flag; ENTRY, PIECE: enum submit_flag; ENDED:
+			       * enum expel_reason, or 0; ATTACHED,
+			       * OFFER, CHUNK: bytes of a chunk; HELD, VOTERS: a bit per node, and
+			       * of VOTERS the event horizon above 8 bits;
 			       * LEAD: 1, all are to lead */
 	uint64_t session;     /* ATTACH, ATTACHED */
-	uint64_t sequence;    /* VERDICT, OFFER, FETCH, CHUNK, HELD; ATTACH, PROGRESS: floor;
-			       * VIEW: the view's counter; PIECE: offset; DISK: durable LSN */
+	uint64_t sequence;    /* VERDICT; OFFER, FETCH, CHUNK, HELD: offer; ATTACH, PROGRESS: floor;
+			       * VIEW: the view's counter; PIECE: offset; DISK: durable LSN;
+			       * IMAGE, ASK, PART: which image of its node */
 	uint64_t index; /* of the entry; VOTERS: number of the configuration; JOINED: first missing;
 			 * ATTACH: feed from here; OFFER: bytes to be had; FETCH, CHUNK: offset;
-			 * DISK: LSN at start, or (REFUSED) that it had shown */
+			 * GROUP: the leader's ballot; DISK: LSN at start, or (REFUSED) that it
+			 * had shown; IMAGE: slot; ASK, PART: which part */
 	uint64_t previous;        /* ENTRY, PIECE, THROUGH, VIEW: index of the message before it;
 				   * DISK: the last process that the log knew */
 	uint64_t own;             /* ENTRY, PIECE, THROUGH, VIEW: highest own outcome below it;
@@ -107,8 +119,10 @@ struct protocol_message {
 				   * that dropped its sender */
 	uint64_t dependency;      /* VERDICT, ENTRY, PIECE; FETCH, CHUNK: payload's number, or 0 */
 	uint64_t mark;            /* PROGRESS: lowest; JOIN: GTID block size; OFFER, CHUNK, PIECE:
-				   * bytes of the payload; ATTACHED: of a payload at most */
-	uint64_t winner_hash;     /* VERDICT; HELD, RESULTS: digest */
+				   * bytes of the payload; ATTACHED: of a payload at most;
+				   * IMAGE: how many parts */
+	uint64_t winner_hash;     /* VERDICT; HELD, RESULTS, COMPARE: digest; PROGRESS: sum of
+				   * what it has, up to `index`, by certify/group.h */
 	uint8_t uuid[UUID_BYTES]; /* OPEN, JOIN: the group's; DISK: its id */
 	uint8_t nonce[NONCE_BYTES]; /* JOINED */
 	struct gtid gtid;           /* VERDICT, ENTRY, PIECE */
@@ -116,7 +130,8 @@ struct protocol_message {
 	uint64_t checked;           /* COUNTS: transactions certified in the group so far */
 	uint64_t conflicts;         /* COUNTS: of these, refused for a conflict */
 	uint64_t rows;              /* COUNTS: hashes in the certification index */
-	const uint8_t *data;        /* JOIN, SUBMIT, ABANDON, ENTRY, VIEW, CHUNK, PIECE: the rest */
+	/* JOIN, SUBMIT, ABANDON, ENTRY, VIEW, CHUNK, PIECE, ORDER, PART: the rest */
+	const uint8_t *data;
 	uint32_t bytes;
 };
 

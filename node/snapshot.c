@@ -29,16 +29,18 @@ open_ring(uint32_t open_max)
 	return n;
 }
 
-static uint64_t *
+static struct snapshot_open *
 open_at(const struct snapshot_table *t, uint64_t sequence)
 {
-	return &t->open_mark[sequence & (t->open_ring - 1)];
+	return &t->open[sequence & (t->open_ring - 1)];
 }
 
 size_t
 snapshot_table_size(uint32_t capacity, uint32_t open_max)
 {
-	return capacity * sizeof(struct snapshot_entry) + open_ring(open_max) * sizeof(uint64_t);
+	return capacity * sizeof(struct snapshot_entry) +
+	       open_ring(open_max) * sizeof(struct snapshot_open) +
+	       open_max * sizeof(struct snapshot_ahead);
 }
 
 void
@@ -48,9 +50,10 @@ snapshot_table_init(struct snapshot_table *t, void *memory, uint32_t capacity, u
 	memset(t, 0, sizeof *t);
 	t->entry = memory;
 	t->capacity = capacity;
-	t->open_mark = (uint64_t *)(void *)(t->entry + capacity);
+	t->open = (struct snapshot_open *)(void *)(t->entry + capacity);
 	t->open_max = open_max;
 	t->open_ring = open_ring(open_max);
+	t->ahead = (struct snapshot_ahead *)(void *)(t->open + t->open_ring);
 	snapshot_table_reset(t, 0);
 }
 
@@ -61,10 +64,20 @@ snapshot_table_reset(struct snapshot_table *t, uint64_t mark)
 	t->count = 0;
 	t->mark = mark;
 	t->through = mark;
+	t->sum = 0;
+	t->joined = 0;
 	t->sequence_next = 1;
 	t->floor = 1;
 	for (uint32_t i = 0; i < t->open_ring; i++)
-		t->open_mark[i] = NO_MARK;
+		t->open[i] = (struct snapshot_open){.mark = NO_MARK};
+	t->ahead_count = 0;
+	memset(t->ahead, 0, t->open_max * sizeof *t->ahead);
+}
+
+void
+snapshot_table_joined(struct snapshot_table *t, uint64_t incarnation)
+{
+	t->joined = incarnation;
 }
 
 /* The mark moves over committed entries, and then to `through` when nothing
@@ -75,6 +88,7 @@ advance_mark(struct snapshot_table *t)
 	while (t->count > 0 && entry_at(t, 0)->committed && entry_at(t, 0)->index <= t->through) {
 		must(entry_at(t, 0)->index > t->mark);
 		t->mark = entry_at(t, 0)->index;
+		t->sum += entry_at(t, 0)->term;
 		t->first = (t->first + 1) & (t->capacity - 1);
 		t->count--;
 	}
@@ -86,21 +100,21 @@ advance_mark(struct snapshot_table *t)
 }
 
 bool
-snapshot_table_add(struct snapshot_table *t, uint64_t index, const struct gtid *gtid)
+snapshot_table_add(struct snapshot_table *t, const struct snapshot_entry *e)
 {
-	if (index <= t->mark)
+	if (e->index <= t->mark)
 		return true;
 	uint32_t position = t->count;
-	while (position > 0 && entry_at(t, position - 1)->index >= index)
+	while (position > 0 && entry_at(t, position - 1)->index >= e->index)
 		position--;
-	if (position < t->count && entry_at(t, position)->index == index)
+	if (position < t->count && entry_at(t, position)->index == e->index)
 		return true;
 	if (t->count == t->capacity)
 		return false;
 	t->count++;
 	for (uint32_t i = t->count - 1; i > position; i--)
 		*entry_at(t, i) = *entry_at(t, i - 1);
-	*entry_at(t, position) = (struct snapshot_entry){.index = index, .gtid = *gtid};
+	*entry_at(t, position) = *e;
 	return true;
 }
 
@@ -125,6 +139,14 @@ snapshot_table_committed(struct snapshot_table *t, const struct gtid *gtid)
 		return true;
 	}
 	return false;
+}
+
+void
+snapshot_failed(struct snapshot_table *t, uint64_t name)
+{
+	for (uint32_t i = 0; i < t->count; i++)
+		if (entry_at(t, i)->name == name && name != 0)
+			entry_at(t, i)->failed = true;
 }
 
 /* Appends from..to, or extends the last range when they touch. False: full. */
@@ -156,65 +178,171 @@ range_add(struct snapshot_taken *taken, uint64_t from, uint64_t to)
 	return true;
 }
 
+/* Whether an entry counts as seen: it is in gtid_executed, or an own one that holds its
+ * locks. */
+static bool
+counts_as_seen(const struct snapshot_entry *e, const struct snapshot_executed *executed)
+{
+	if (e->name != 0 && !e->failed)
+		return true;
+	return executed->contains(executed->context, &e->gtid);
+}
+
 /* Walks the table once: up to `through` everything is committed except the
- * entries that are not in gtid_executed; beyond it nothing is known but the own
- * entries that are. */
-static void
+ * entries that do not count as seen; beyond it nothing is known but the own
+ * entries that do. True: to the end. False: something may hide what comes behind, and
+ * nothing above it was added. */
+static bool
 take_ranges(struct snapshot_table *t, const struct snapshot_executed *executed,
 	    struct snapshot_taken *taken)
 {
 	uint64_t from = t->mark + 1; /* first index not said yet */
+	bool recovering = t->mark < t->joined;
+	bool room = true;
 
 	for (uint32_t i = 0; i < t->count; i++) {
 		const struct snapshot_entry *e = entry_at(t, i);
+		uint64_t before = e->index - 1 < t->through ? e->index - 1 : t->through;
 
-		if (executed->contains(executed->context, &e->gtid)) {
+		if (counts_as_seen(e, executed)) {
 			if (e->index <= t->through)
 				continue; /* inside the range that goes on */
-			if (!range_add(taken, from, t->through))
-				return;
-			if (!range_add(taken, e->index, e->index))
-				return;
-			from = e->index + 1;
-			continue;
+			room = room && range_add(taken, from, t->through) &&
+			       range_add(taken, e->index, e->index);
+		} else {
+			room = room && range_add(taken, from, before);
+			if (e->failed || recovering)
+				return false;
 		}
-		uint64_t before = e->index - 1 < t->through ? e->index - 1 : t->through;
-		if (!range_add(taken, from, before))
-			return;
 		from = e->index + 1;
 	}
-	range_add(taken, from, t->through);
+	if (room)
+		(void)range_add(taken, from, t->through);
+	return !recovering;
+}
+
+static bool
+has_sequence(const struct snapshot_table *t)
+{
+	/* Each open one may become an entry, and the mark may stand still meanwhile:
+	 * behind the feed of one large transaction thousands of own ones commit. */
+	return t->sequence_next - t->floor < t->open_max &&
+	       t->sequence_next - t->floor < t->capacity - t->count;
+}
+
+static uint64_t
+number(struct snapshot_table *t, const struct snapshot_open *what)
+{
+	struct snapshot_open *open = open_at(t, t->sequence_next);
+
+	must(open->mark == NO_MARK);
+	*open = *what;
+	return t->sequence_next++;
+}
+
+/* Whether the submission vouches for own ones. */
+static bool
+take(struct snapshot_table *t, const struct snapshot_executed *executed,
+     struct snapshot_taken *taken)
+{
+	taken->snapshot = (struct snapshot){.mark = t->mark, .ranges = taken->ranges};
+	bool trusts_own = take_ranges(t, executed, taken);
+	must(taken->snapshot.mark >= t->mark);
+	return trusts_own;
 }
 
 bool
 snapshot_take(struct snapshot_table *t, const struct snapshot_executed *executed,
 	      struct snapshot_taken *taken)
 {
-	if (t->sequence_next - t->floor >= t->open_max)
+	if (!has_sequence(t))
 		return false;
-	/* Each open one may become an entry, and the mark may stand still meanwhile:
-	 * behind the feed of one large transaction thousands of own ones commit. */
-	if (t->sequence_next - t->floor >= t->capacity - t->count)
-		return false;
-	taken->snapshot = (struct snapshot){.mark = t->mark, .ranges = taken->ranges};
-	take_ranges(t, executed, taken);
-	taken->sequence = t->sequence_next++;
-
-	uint64_t *open = open_at(t, taken->sequence);
-	must(*open == NO_MARK);
-	*open = taken->snapshot.mark;
-	must(taken->snapshot.mark >= t->mark);
+	bool trusts_own = take(t, executed, taken);
+	taken->sequence = number(t, &(struct snapshot_open){.mark = taken->snapshot.mark,
+							    .floor = t->floor,
+							    .trusts_own = trusts_own});
 	return true;
+}
+
+const struct snapshot_open *
+snapshot_open(const struct snapshot_table *t, uint64_t sequence)
+{
+	const struct snapshot_open *open = open_at(t, sequence);
+
+	must(sequence >= t->floor && sequence < t->sequence_next);
+	must(open->mark != NO_MARK);
+	return open;
+}
+
+uint32_t
+snapshot_ahead_place(const struct snapshot_table *t, uint64_t name)
+{
+	must(name & SNAPSHOT_AHEAD);
+	return (uint32_t)((name & ~SNAPSHOT_AHEAD) % t->open_max);
+}
+
+static struct snapshot_ahead *
+ahead_at(const struct snapshot_table *t, uint64_t name)
+{
+	return &t->ahead[snapshot_ahead_place(t, name)];
+}
+
+bool
+snapshot_take_ahead(struct snapshot_table *t, const struct snapshot_executed *executed,
+		    struct snapshot_taken *taken)
+{
+	uint32_t place = 0;
+
+	while (place < t->open_max && t->ahead[place].name != 0)
+		place++;
+	if (place == t->open_max)
+		return false;
+	(void)take(t, executed, taken);
+	taken->sequence = SNAPSHOT_AHEAD | (++t->ahead_last * t->open_max + place);
+	t->ahead[place] = (struct snapshot_ahead){taken->sequence, taken->snapshot.mark};
+	t->ahead_count++;
+	return true;
+}
+
+uint64_t
+snapshot_number(struct snapshot_table *t, uint64_t name)
+{
+	struct snapshot_ahead *a = ahead_at(t, name);
+
+	must(a->name == name);
+	must(a->mark != NO_MARK);
+	if (!has_sequence(t))
+		return 0;
+	/* It vouches for nobody: whether it has its rows still is not known (above). */
+	uint64_t sequence = number(t, &(struct snapshot_open){.mark = a->mark, .floor = t->floor});
+	a->mark = NO_MARK;
+	return sequence;
+}
+
+/* One of an earlier incarnation is gone already. */
+static void
+close_ahead(struct snapshot_table *t, uint64_t name)
+{
+	struct snapshot_ahead *a = ahead_at(t, name);
+
+	if (a->name != name)
+		return;
+	*a = (struct snapshot_ahead){0};
+	t->ahead_count--;
 }
 
 void
 snapshot_close(struct snapshot_table *t, uint64_t sequence)
 {
+	if (sequence & SNAPSHOT_AHEAD) {
+		close_ahead(t, sequence);
+		return;
+	}
 	must(sequence < t->sequence_next);
 	if (sequence < t->floor)
 		return;
-	*open_at(t, sequence) = NO_MARK;
-	while (t->floor < t->sequence_next && *open_at(t, t->floor) == NO_MARK)
+	open_at(t, sequence)->mark = NO_MARK;
+	while (t->floor < t->sequence_next && open_at(t, t->floor)->mark == NO_MARK)
 		t->floor++;
 }
 
@@ -224,9 +352,14 @@ snapshot_mark_low(const struct snapshot_table *t)
 	uint64_t low = t->mark;
 
 	for (uint64_t s = t->floor; s < t->sequence_next; s++) {
-		uint64_t mark = *open_at(t, s);
+		uint64_t mark = open_at(t, s)->mark;
 		if (mark < low)
 			low = mark;
+	}
+	for (uint32_t i = 0; t->ahead_count > 0 && i < t->open_max; i++) {
+		const struct snapshot_ahead *a = &t->ahead[i];
+		if (a->name != 0 && a->mark < low)
+			low = a->mark;
 	}
 	return low;
 }

@@ -16,7 +16,7 @@ spread_chunk_encode(const struct spread_chunk *c, struct writer *w)
 {
 	must(c->bytes > 0 && c->bytes <= c->chunk_bytes);
 	writer_u64(w, c->incarnation);
-	writer_u64(w, c->sequence);
+	writer_u64(w, c->offer);
 	writer_u64(w, c->index);
 	writer_u64(w, c->total);
 	writer_u64(w, c->offset);
@@ -31,7 +31,7 @@ spread_chunk_decode(struct spread_chunk *c, const uint8_t *body, uint32_t bytes)
 	struct reader r = reader_over(body, bytes);
 
 	c->incarnation = reader_u64(&r);
-	c->sequence = reader_u64(&r);
+	c->offer = reader_u64(&r);
 	c->index = reader_u64(&r);
 	c->total = reader_u64(&r);
 	c->offset = reader_u64(&r);
@@ -48,7 +48,7 @@ void
 spread_settled_encode(const struct spread_settled *s, struct writer *w)
 {
 	writer_u64(w, s->incarnation);
-	writer_u64(w, s->sequence);
+	writer_u64(w, s->offer);
 	writer_u64(w, s->index);
 	writer_u64(w, s->number);
 	writer_u64(w, s->total);
@@ -63,7 +63,7 @@ spread_settled_decode(struct spread_settled *s, const uint8_t *body, uint32_t by
 	struct reader r = reader_over(body, bytes);
 
 	s->incarnation = reader_u64(&r);
-	s->sequence = reader_u64(&r);
+	s->offer = reader_u64(&r);
 	s->index = reader_u64(&r);
 	s->number = reader_u64(&r);
 	s->total = reader_u64(&r);

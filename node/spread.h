@@ -5,7 +5,10 @@
  * A payload that does not fit a value of the consensus goes ahead of its entry, in
  * chunks, into the logs of a majority; the entry then carries only what names it
  * (struct entry_spread). So ordering costs the same for every transaction, and no
- * small one waits behind a large one.
+ * small one waits behind a large one. Nor does it wait for the large one's place: a
+ * payload goes by a name of its own, the offer (certify/entry.h), and its transaction
+ * takes its sequence when a majority holds it. What holds the window of sequences open
+ * is then as short for it as for any other.
  *
  *     member                        leader's node                other nodes
  *     OFFER(payload)        ->
@@ -24,9 +27,10 @@
  * order only; what comes twice, or out of order, is dropped.
  *
  * Kept       A payload is kept from its first chunk on until the log decides about
- *            its sequence (accepted, refused, abandoned), or its floor passes, or its
+ *            the transaction that names it (accepted, refused, abandoned), or its
  *            incarnation ends: an index of the log, the same on every node. Dropping
- *            it any earlier would break the word that HELD gave.
+ *            it any earlier would break the word that HELD gave. A member that gives one
+ *            up has it abandoned by its name, under a sequence taken for that.
  * Write set  One that is too large for the entry goes in front of the payload, as part
  *            of it: what is said here of payloads holds for both. The verdict needs it:
  *            a node that lacks it fetches it first, and applies nothing of that group
@@ -61,8 +65,9 @@
 
 #include "base/bytes.h"
 #include "base/frame.h"
+#include "certify/entry.h"
 
-#define SPREAD_OPEN_MAX 2 /* offered payloads of one member, undecided */
+#define SPREAD_OPEN_MAX ENTRY_OFFER_LANES /* offered payloads of one member, undecided */
 
 /* Kinds of log records; frame.group is the group. */
 #define NODE_RECORD_CHUNK   61
@@ -71,7 +76,7 @@
 /* One chunk: in a record, and on the wire as PROTOCOL_CHUNK. */
 struct spread_chunk {
 	uint64_t incarnation;
-	uint64_t sequence;
+	uint64_t offer;
 	uint64_t index; /* of the entry, when that was applied before; else 0 */
 	uint64_t total; /* bytes of the payload */
 	uint64_t offset;
@@ -85,7 +90,7 @@ struct spread_chunk {
  * records of its chunks, u64 each. Without: gone. */
 struct spread_settled {
 	uint64_t incarnation;
-	uint64_t sequence;
+	uint64_t offer;
 	uint64_t index;
 	uint64_t number;
 	uint64_t total;

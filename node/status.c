@@ -11,8 +11,11 @@ node_status(const struct node *n, struct node_status *status)
 	*status = (struct node_status){
 		.self = n->config.self,
 		.process = n->process,
+		.epoch = {.number = n->epoch, .voters = n->forced_voters},
 		.voting = n->started && !n->log_failed,
 		.differing = n->differing,
+		.members_diverged = n->members_diverged,
+		.diverged_group = n->diverged_group,
 		.outdated = n->outdated,
 		.lost_lsn = n->hole_lsn,
 		.lost_bytes = n->lost_bytes,
@@ -28,6 +31,7 @@ node_status(const struct node *n, struct node_status *status)
 		.dropped_chunks = n->dropped_chunks,
 		.payloads_open = n->payloads_used,
 	};
+	memcpy(status->diverged_uuid, n->diverged_uuid, sizeof status->diverged_uuid);
 	if (!w)
 		return;
 	status->datagrams_dropped = w->drop_size + w->drop_checksum + w->drop_malformed +
@@ -49,15 +53,49 @@ node_status(const struct node *n, struct node_status *status)
 	status->rekeys = w->rekeys;
 	memcpy(status->unlisted, w->unlisted, sizeof status->unlisted);
 	status->unlisted_from = w->unlisted_from;
+	status->certificates_refused = w->certificates_refused;
+	status->certificate_verdict = w->certificate_verdict;
+	status->certificate_from = w->certificate_from;
 	status->retransmitted = w->segments_resent;
 	status->other_versions = w->other_versions;
 	status->other_version = w->other_version;
 	status->other_version_from = w->other_version_from;
+	memcpy(status->epoch.epoch, n->config.epoch, EPOCH_BYTES);
 	status->may_leave = true;
 	for (uint32_t i = 0; i < n->group_count; i++) {
 		status->may_leave &= paxos_may_leave(n->group[i].replica);
 		status->voting &= paxos_is_voting(n->group[i].replica);
 		status->repairing |= paxos_doubt(n->group[i].replica) == PAXOS_TAIL_MISSING;
+	}
+}
+
+static void
+fill_lost(const struct group *g, const struct gtid_source *source, struct node_group_status *status)
+{
+	uint64_t from = 1, to;
+
+	for (; status->lost_count < NODE_LOST_MAX; from = to + 1) {
+		from = group_lost_next(g, source, from, &to);
+		if (from == 0)
+			return;
+		status->lost[status->lost_count++] = (struct gtid_interval){*source, from, to};
+	}
+}
+
+/* Of the group's uuid, and of each tag that it has seen with it. */
+static void
+fill_all_lost(const struct group *g, struct node_group_status *status)
+{
+	struct gtid_source own = {.tag_bytes = 0};
+	const struct gtid_set *executed = group_executed(g);
+
+	memcpy(own.uuid, group_uuid(g), UUID_BYTES);
+	fill_lost(g, &own, status);
+	for (uint32_t i = 0; i < gtid_set_sources(executed); i++) {
+		const struct gtid_source *source = gtid_set_source_at(executed, i);
+
+		if (source->tag_bytes > 0 && memcmp(source->uuid, own.uuid, UUID_BYTES) == 0)
+			fill_lost(g, source, status);
 	}
 }
 
@@ -77,6 +115,7 @@ node_group_status(const struct node *n, uint32_t position, struct node_group_sta
 		.delivered_slot = g->delivered_slot,
 	};
 	memcpy(status->uuid, g->uuid, UUID_BYTES);
+	status->epoch = g->state ? group_epoch(g->state) : n->epoch;
 	if (!g->state)
 		return true;
 	status->last_index = group_applied(g->state);
@@ -84,6 +123,8 @@ node_group_status(const struct node *n, uint32_t position, struct node_group_sta
 	status->certified = g->certified;
 	status->conflicts = g->conflicts;
 	status->index_hashes = group_index_hashes(g->state);
+	if (group_created(g->state))
+		fill_all_lost(g->state, status);
 	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {
 		const struct group_member *m = group_member_at(g->state, i);
 
@@ -91,6 +132,14 @@ node_group_status(const struct node *n, uint32_t position, struct node_group_sta
 			status->member_count++;
 	}
 	return true;
+}
+
+bool
+node_group_executed(const struct node *n, uint32_t position, uint32_t at, struct gtid_interval *run)
+{
+	if (position >= n->group_count || !n->group[position].state)
+		return false;
+	return gtid_set_interval_at(group_executed(n->group[position].state), at, run);
 }
 
 static void
@@ -116,7 +165,7 @@ bool
 node_member_status(const struct node *n, uint32_t group, uint32_t position,
 		   struct node_member_status *status)
 {
-	const struct node_group *g = group < n->group_count ? &n->group[group] : NULL;
+	const struct node_group *g = node_group_by_number(n, group);
 
 	if (!g || !g->state)
 		return false;

@@ -97,9 +97,10 @@ take_list(struct node_write_set *w, uint64_t offset, const struct spread_settled
 static void
 lost(struct node *n, struct node_group *g)
 {
-	struct node_payload *p =
-		node_payload_find(n, g, g->entry.submit.incarnation, g->entry.submit.sequence);
+	struct entry_spread spread;
 
+	must(entry_spread_decode(&spread, g->entry.submit.payload, g->entry.submit.payload_bytes));
+	struct node_payload *p = node_payload_find(n, g, g->entry.submit.incarnation, spread.offer);
 	node_payload_unplace(n, g, g->payload_count + 1);
 	if (p)
 		p->gone = true;

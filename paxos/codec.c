@@ -44,7 +44,8 @@ fields_of(uint8_t kind)
 	case PAXOS_RECOVER:
 		return F_SLOT | F_FROM | F_NONCE;
 	case PAXOS_RECOVERED:
-		return F_BALLOT | F_FROM | F_DELIVERED | F_LOW | F_NONCE | F_COUNT | F_ACCEPTED;
+		return F_BALLOT | F_FROM | F_TO | F_DELIVERED | F_LOW | F_NONCE | F_COUNT |
+		       F_ACCEPTED;
 	case PAXOS_SKIP:
 		return F_BALLOT | F_FROM | F_TO;
 	case PAXOS_RECORD_START:
@@ -52,7 +53,7 @@ fields_of(uint8_t kind)
 	case PAXOS_RECORD_PROMISE:
 		return F_BALLOT | F_LOW;
 	case PAXOS_RECORD_SETTLED:
-		return F_NONCE;
+		return F_NONCE | F_SLOT;
 	case PAXOS_RECORD_CONFIGURATION:
 		return F_NONCE | F_SLOT | F_FROM | F_TO | F_COUNT;
 	case PAXOS_RECORD_RESERVE:

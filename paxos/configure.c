@@ -8,15 +8,20 @@
  * would have found the earlier's in its prepare, and proposed that again as what it found.
  * Every other leader takes over anew, in a ballot of the new configuration and with quorums
  * of both, since a quorum of the old voters binds nobody among the new ones.
+ *
+ * A force makes a configuration that no slot decides. Survivors are told of it at
+ * different slots, so what an earlier epoch decided about voters counts for none of them
+ * any more: a change that was proposed there is void when it is delivered here.
  */
 #include "paxos/replica.h"
 
-/* A change is voters, then the leader, the horizon, the kind, and a bit that says that it is
- * one. */
+/* A change is voters, then the leader, the horizon, the kind, the epoch that it was
+ * proposed in, and a bit that says that it is one. */
 #define CHANGE_LEADER   8
 #define CHANGE_HORIZON  16
 #define CHANGE_ALL_LEAD 0x01000000u
-#define CHANGE_IS       0x80000000u
+#define CHANGE_EPOCH    PAXOS_CHANGE_EPOCH
+#define CHANGE_IS       PAXOS_CHANGE_IS
 
 uint32_t
 paxos_change(uint8_t replica_count, uint32_t voters, uint32_t horizon, enum paxos_lead lead)
@@ -40,11 +45,20 @@ decoded(uint32_t change)
 	};
 }
 
+uint32_t
+configure_epoch(const struct paxos_replica *r)
+{
+	return (uint32_t)(configuration_latest(r)->number >> PAXOS_EPOCH_SHIFT);
+}
+
 static bool
 is_sound(const struct paxos_replica *r, uint32_t change)
 {
 	struct paxos_configuration c = decoded(change);
 
+	if ((change & ~CHANGE_IS) >> CHANGE_EPOCH != configure_epoch(r) ||
+	    (configuration_latest(r)->number + 1) >> PAXOS_EPOCH_SHIFT != configure_epoch(r))
+		return false;
 	return (change & CHANGE_IS) != 0 &&
 	       paxos_change(r->config.replica_count, c.voters, c.horizon, PAXOS_ONE_LEADS) != 0 &&
 	       c.leader < r->config.replica_count && is_voter(&c, c.leader);
@@ -62,6 +76,12 @@ paxos_quorum(const struct paxos_replica *r, uint64_t slot, uint32_t replicas)
 	must(slot > r->delivered);
 	must(replicas >> r->config.replica_count == 0);
 	return is_quorum(configuration_of(r, slot), replicas);
+}
+
+uint32_t
+paxos_voters(const struct paxos_replica *r)
+{
+	return r->now.voters;
 }
 
 /* A prepare has no end, so it needs who votes now and who will. */
@@ -94,6 +114,20 @@ paxos_can_change(const struct paxos_replica *r)
 	return paxos_can_propose(r) && r->next.first == 0 && r->change_slot <= r->delivered;
 }
 
+bool
+paxos_is_idle(const struct paxos_replica *r)
+{
+	return paxos_can_propose(r) && r->next_slot == r->delivered + 1;
+}
+
+/* Of a value that nobody has proposed in this epoch yet. */
+void
+configure_stamp(const struct paxos_replica *r, struct paxos_value *value)
+{
+	value->change = (value->change & ((1u << CHANGE_EPOCH) - 1)) | (value->change & CHANGE_IS) |
+			configure_epoch(r) << CHANGE_EPOCH;
+}
+
 /* Whoever proposes leads it; one that leaves by it names the next that it is connected
  * with. */
 void
@@ -111,6 +145,7 @@ configure_propose(struct paxos_replica *r, struct paxos_value *value)
 		leader = (uint8_t)((leader + 1) % r->config.replica_count);
 	}
 	value->change |= (uint32_t)leader << CHANGE_LEADER;
+	configure_stamp(r, value);
 	must(is_sound(r, value->change));
 	r->change_slot = r->next_slot;
 }
@@ -124,7 +159,7 @@ configure_delivered(struct paxos_replica *r, const struct paxos_slot *w)
 		r->next = (struct paxos_configuration){0};
 		r->heard_ns = r->now.all_lead ? r->now_ns : r->heard_ns;
 	}
-	if (w->value.change == 0)
+	if (!paxos_is_change(&w->value))
 		return;
 	if (r->next.first != 0 || !is_sound(r, w->value.change)) {
 		r->stats.changes_void++;
@@ -176,7 +211,7 @@ configure_record(struct paxos_replica *r, const struct paxos_message *m)
 {
 	struct paxos_configuration c = decoded(m->count);
 
-	must(is_sound(r, m->count));
+	must((m->count & CHANGE_IS) != 0 && c.voters >> r->config.replica_count == 0);
 	if (m->nonce <= configuration_latest(r)->number)
 		return;
 	c.number = m->nonce;
@@ -188,6 +223,95 @@ configure_record(struct paxos_replica *r, const struct paxos_message *m)
 		r->now = c;
 	else
 		r->next = c;
+}
+
+/* The doubt is that of a log whose end is rotten: no time ends it. One that lacks
+ * acknowledged records does not wait for another any more, since to go on without them is
+ * what a force is for. The horizon is the configured one: survivors must agree on it, and
+ * may know different changes. */
+void
+configure_force(struct paxos_replica *r, uint32_t epoch, uint32_t voters)
+{
+	must(!r->started);
+	must(epoch > configure_epoch(r) && epoch <= PAXOS_EPOCHS_MAX);
+	must(voters >> r->config.replica_count == 0);
+	r->now = (struct paxos_configuration){
+		.number = (uint64_t)epoch << PAXOS_EPOCH_SHIFT,
+		.first = 1,
+		.voters = voters,
+		.horizon = r->config.horizon,
+		.leader = voters ? (uint8_t)__builtin_ctz(voters) : r->config.leader,
+	};
+	r->next = (struct paxos_configuration){0};
+	r->joined = 0;
+	r->changed = false;
+	r->seen = max_u64(r->seen, lowest_ballot(&r->now, 1));
+	r->doubt = PAXOS_TAIL_ROTTEN;
+}
+
+struct paxos_image
+paxos_image(const struct paxos_replica *r)
+{
+	return (struct paxos_image){.slot = r->delivered, .now = r->now, .next = r->next};
+}
+
+static bool
+may_exist(const struct paxos_replica *r, const struct paxos_configuration *c)
+{
+	if (c->number >> PAXOS_EPOCH_SHIFT > PAXOS_EPOCHS_MAX)
+		return false;
+	return c->leader < r->config.replica_count && is_voter(c, c->leader) &&
+	       paxos_change(r->config.replica_count, c->voters, c->horizon, PAXOS_ONE_LEADS) != 0;
+}
+
+/* The first one of an epoch, at a replica that came into it behind the force. */
+static bool
+is_unknown(const struct paxos_configuration *c)
+{
+	return c->voters == 0 && c->number > 0 &&
+	       c->number >> PAXOS_EPOCH_SHIFT <= PAXOS_EPOCHS_MAX &&
+	       (c->number & ((1u << PAXOS_EPOCH_SHIFT) - 1)) == 0;
+}
+
+bool
+paxos_image_is_sound(const struct paxos_replica *r, const struct paxos_image *image)
+{
+	const struct paxos_configuration *now = &image->now;
+	const struct paxos_configuration *next = &image->next;
+
+	if ((!may_exist(r, now) && !is_unknown(now)) || now->first > image->slot + 1)
+		return false;
+	return next->first == 0 || (may_exist(r, next) && next->number == now->number + 1 &&
+				    next->slot <= image->slot && next->first > image->slot + 1);
+}
+
+/* As if each of the slots had been delivered: one that was far behind may have come past more
+ * than one change. Of an image that is older than the force the state is right; who votes in
+ * all behind it, the force has said. */
+void
+configure_image(struct paxos_replica *r, const struct paxos_image *image)
+{
+	uint64_t number = configuration_latest(r)->number;
+
+	must(paxos_image_is_sound(r, image));
+	must(r->delivered == image->slot);
+	if (max_u64(image->now.number, image->next.number) < number)
+		return;
+	if (!is_unknown(&image->now))
+		r->now = image->now;
+	r->next = image->next;
+	r->joined = 0;
+	if (r->next.first != 0 && !is_voter(&r->now, r->config.self))
+		r->joined = r->next.first;
+	if (configuration_latest(r)->number <= number)
+		return;
+	r->led_before = ballot_owner(r, r->seen);
+	r->seen = max_u64(r->seen, configuration_latest(r)->number << BALLOT_NUMBER |
+					   configuration_latest(r)->leader);
+	r->changed = r->started;
+	owner_begin(r);
+	if (r->started && r->now.all_lead)
+		reserve_repeat(r, r->delivered + 1);
 }
 
 /* Leads on without a prepare. Beyond an earlier lead_end all is in the lowest ballot of
@@ -224,8 +348,8 @@ lead_behind(struct paxos_replica *r)
 		r->lead_stops = !goes_on;
 		return;
 	}
-	bool follows =
-		r->role == ROLE_FOLLOWER && named && !is_voter(c, r->led_before) && r->voting;
+	bool follows = r->role == ROLE_FOLLOWER && named && !is_voter(c, r->led_before) &&
+		       r->voting && may_lead(r);
 	bool again = r->role != ROLE_FOLLOWER && may_lead(r) && !(behind && r->now.all_lead);
 	if (r->role != ROLE_FOLLOWER)
 		prepare_abandon(r);
@@ -241,7 +365,7 @@ configure_lead(struct paxos_replica *r)
 	if (r->changed) {
 		r->changed = false;
 		if (r->next.all_lead)
-			reserve_repeat(r);
+			reserve_repeat(r, r->next.first);
 		lead_behind(r);
 		owner_leave(r);
 	}

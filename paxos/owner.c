@@ -81,6 +81,16 @@ owner_next(const struct paxos_replica *r)
 	return slot;
 }
 
+/* The nothing that who takes over would propose: of the epoch of the owner's ballot. */
+static struct paxos_value
+skipped(uint64_t ballot)
+{
+	struct paxos_value value = no_value;
+
+	value.change = (uint32_t)(ballot >> BALLOT_EPOCH) << PAXOS_CHANGE_EPOCH;
+	return value;
+}
+
 /* Final: it is decided here before anybody has heard it. */
 static void
 skip_own(struct paxos_replica *r, uint64_t to)
@@ -93,7 +103,8 @@ skip_own(struct paxos_replica *r, uint64_t to)
 		must(slot > r->delivered);
 		must(slot >= r->fresh || r->next.all_lead);
 		must(slot < r->reserve_durable);
-		struct paxos_slot *w = accept_store(r, slot, BALLOT_LEARNED, no_value);
+		struct paxos_slot *w =
+			accept_store(r, slot, BALLOT_LEARNED, skipped(r->lead_ballot));
 		w->accepted = r->lead_ballot;
 		w->counted = true;
 		m.from = m.from ? m.from : slot;
@@ -104,6 +115,13 @@ skip_own(struct paxos_replica *r, uint64_t to)
 	r->fresh = max_u64(r->fresh, to);
 	if (m.to != 0)
 		emit_send_all(r, &m, 0);
+}
+
+static void
+propose_new(struct paxos_replica *r, struct paxos_value value)
+{
+	configure_stamp(r, &value);
+	accept_propose(r, r->next_slot, value);
 }
 
 /* Leaves out what lies below `to`: in turn by skips of what is ours, else by proposals of
@@ -124,7 +142,7 @@ owner_advance(struct paxos_replica *r, uint64_t to)
 			continue;
 		if (!owner_proposes(r, r->next_slot) || !owner_reserved(r, r->next_slot))
 			return;
-		accept_propose(r, r->next_slot, no_value);
+		propose_new(r, no_value);
 	}
 }
 
@@ -153,11 +171,12 @@ owner_propose(struct paxos_replica *r, struct paxos_value value)
 	must(paxos_can_propose(r));
 	owner_advance(r, owner_next(r));
 	must(owner_may_fill(r, r->next_slot));
-	if (value.change != 0)
+	if (paxos_is_change(&value))
 		configure_propose(r, &value);
 	if (owner_in_turn(r))
 		r->fresh = r->next_slot + 1;
-	accept_propose(r, r->next_slot++, value);
+	propose_new(r, value);
+	r->next_slot++;
 }
 
 /* What an earlier process of ours can have used of the latest configuration. None, where the
@@ -208,14 +227,17 @@ last_word(struct paxos_replica *r)
 	emit_send_all(r, &m, 0);
 }
 
-/* Others are where this one will come to, and have settled its slots. */
+/* Others are where this one will come to, and have settled its slots: or it had them itself,
+ * on a disk that is gone. One that was dropped may bring a new one; it learns of the turns in
+ * which it voted before, as of a change that is news to it, and what it used then is decided.
+ * Who led is told by ballots alone, which those who answer it do not name. */
 static bool
 is_over(struct paxos_replica *r)
 {
 	if (r->seen >> BALLOT_NUMBER > configuration_latest(r)->number)
 		return true;
 	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
-		if (window_find(r, slot) &&
+		if ((slot <= r->known || window_find(r, slot)) &&
 		    slot_owner(configuration_of(r, slot), slot) == r->config.self)
 			return true;
 	}
@@ -283,11 +305,12 @@ step_skip(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 		r->stats.stale++;
 		return;
 	}
+	leader_spoke(r, m->ballot, from);
 	heard_from(r, m->ballot, from);
 	for (uint64_t slot = max_u64(m->from, r->delivered + 1); slot < end; slot++) {
 		struct paxos_slot *w = window_find(r, slot);
 		if (lowest_ballot(configuration_of(r, slot), slot) == m->ballot &&
 		    !(w && w->decided))
-			accept_store(r, slot, BALLOT_LEARNED, no_value);
+			accept_store(r, slot, BALLOT_LEARNED, skipped(m->ballot));
 	}
 }

@@ -32,6 +32,7 @@ paxos_init(void *memory, const struct paxos_config *config)
 	must(config->self < config->replica_count);
 	must(config->leader < config->replica_count);
 	must(config->voters >> config->replica_count == 0);
+	must(config->there >> config->replica_count == 0);
 	must(config->horizon >= 10);
 	must(config->horizon <= PAXOS_HORIZON_MAX);
 	must(config->reserve_slots >= 2 * config->horizon);
@@ -39,10 +40,19 @@ paxos_init(void *memory, const struct paxos_config *config)
 	must(config->takeover_ns > 0);
 	memset(r, 0, sizeof *r);
 	r->config = *config;
-	r->now.voters = config->voters ? config->voters : (1u << config->replica_count) - 1;
+	if (config->takeover_min_ns == 0)
+		r->config.takeover_min_ns = config->takeover_ns;
+	if (config->beat_ns == 0)
+		r->config.beat_ns = config->retry_ns;
+	patience_init(&r->patience, r->config.takeover_min_ns, config->takeover_ns);
+	timer_there(r, config->there ? config->there : (1u << config->replica_count) - 1);
+	must(r->there >> config->self & 1);
+	if (!config->joins) {
+		r->now.voters = config->voters ? config->voters : r->there;
+		must(r->now.voters >> config->leader & 1);
+	}
 	r->now.horizon = config->horizon;
 	r->now.leader = config->leader;
-	must(r->now.voters >> config->leader & 1);
 	r->role = ROLE_FOLLOWER;
 	r->told_leader = PAXOS_NO_VOTER;
 	r->owed_ns = UINT64_MAX;
@@ -70,6 +80,8 @@ emit_send(struct paxos_replica *r, uint8_t to, const struct paxos_message *messa
 	must(to < r->config.replica_count);
 	must(to != r->config.self);
 	must(after_lsn <= r->lsn);
+	if (!(r->there >> to & 1))
+		return;
 	struct paxos_output_item *item = emit(r, PAXOS_OUT_SEND);
 	item->to = to;
 	item->message = *message;
@@ -79,10 +91,19 @@ emit_send(struct paxos_replica *r, uint8_t to, const struct paxos_message *messa
 void
 emit_send_all(struct paxos_replica *r, const struct paxos_message *message, uint64_t after_lsn)
 {
-	for (uint8_t v = 0; v < r->config.replica_count; v++) {
-		if (v != r->config.self)
-			emit_send(r, v, message, after_lsn);
-	}
+	for (uint32_t left = r->there & ~(1u << r->config.self); left != 0; left &= left - 1)
+		emit_send(r, (uint8_t)__builtin_ctz(left), message, after_lsn);
+}
+
+/* To all, what the next one replaces. It waits for no record. */
+void
+emit_say_all(struct paxos_replica *r, const struct paxos_message *message)
+{
+	uint32_t first = r->out->count;
+
+	emit_send_all(r, message, 0);
+	for (uint32_t i = first; i < r->out->count; i++)
+		r->out->item[i].once = true;
 }
 
 /* Answers the end of the record. */
@@ -283,13 +304,32 @@ step_started(struct paxos_replica *r, const struct paxos_input *in)
 	case PAXOS_IN_REMEMBER:
 		step_remember(r);
 		break;
+	case PAXOS_IN_IMAGE:
+		step_image(r, in->image);
+		break;
 	case PAXOS_IN_TICK:
 		break;
 	case PAXOS_IN_RECORD:
 	case PAXOS_IN_START:
+	case PAXOS_IN_END:
+	case PAXOS_IN_FORCE:
 		must(!"records and START come before everything else");
 	}
 	step_rest(r);
+}
+
+/* A window slot and a report hold one each. */
+_Static_assert(2 * PAXOS_WINDOW_SLOTS <= PAXOS_OUT_MAX, "all are given back in one step");
+
+static void
+step_end(struct paxos_replica *r)
+{
+	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++) {
+		emit_release(r, r->window[i].value);
+		emit_release(r, r->report[i].value);
+		r->window[i] = (struct paxos_slot){.value = no_value};
+		r->report[i] = (struct paxos_report){.value = no_value};
+	}
 }
 
 void
@@ -307,13 +347,19 @@ paxos_step(struct paxos_replica *r, const struct paxos_input *in, struct paxos_o
 	must(in->kind != PAXOS_IN_RECORD || !r->hold);
 	if (in->pressure)
 		give_back(r);
-	if (r->started) {
+	if (in->kind == PAXOS_IN_END) {
+		step_end(r);
+	} else if (r->started) {
 		must(in->lsn_next >= r->lsn);
 		r->lsn = in->lsn_next;
 		step_late(r);
 		step_started(r, in);
 	} else if (in->kind == PAXOS_IN_RECORD) {
 		step_record(r, in);
+	} else if (in->kind == PAXOS_IN_FORCE) {
+		configure_force(r, in->epoch, in->voters);
+	} else if (in->kind == PAXOS_IN_IMAGE) {
+		step_image(r, in->image);
 	} else {
 		must(in->kind == PAXOS_IN_START);
 		step_start(r, in);
@@ -350,6 +396,12 @@ paxos_doubt(const struct paxos_replica *r)
 }
 
 bool
+paxos_may_have_forgotten(const struct paxos_replica *r, uint64_t slot)
+{
+	return r->doubt == PAXOS_TAIL_MISSING || slot <= r->forgotten;
+}
+
+bool
 paxos_is_leader(const struct paxos_replica *r)
 {
 	return r->role == ROLE_LEADER;
@@ -370,6 +422,12 @@ uint64_t
 paxos_delivered(const struct paxos_replica *r)
 {
 	return r->delivered;
+}
+
+uint64_t
+paxos_delivered_logged(const struct paxos_replica *r)
+{
+	return r->delivered_logged;
 }
 
 const struct paxos_stats *

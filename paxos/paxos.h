@@ -50,11 +50,11 @@
  *             (`after_lsn`), and the own vote counts only when PAXOS_IN_DURABLE
  *             has reported its record. Holding the message back is the caller's
  *             duty; the simulator checks that it does.
- * Ballots     configuration << 40 | counter << 8 | replica. Counter 0 belongs to the
- *             slot's owner and needs no prepare: behind a change to one leader that is
- *             the process which proposed it, for as long as it has led since. A
- *             takeover asks a quorum of every configuration that it knows of in its
- *             range, in a ballot of the latest.
+ * Ballots     epoch << 56 | configuration << 40 | counter << 8 | replica. Counter 0 belongs
+ *             to the slot's owner and needs no prepare: behind a change to one leader that
+ *             is the process which proposed it, for as long as it has led since. A takeover
+ *             asks a quorum of every configuration that it knows of in its range, in a
+ *             ballot of the latest.
  * Units       `now_ns` is monotonic nanoseconds, any origin. LSNs are bytes
  *             since the log was formatted; `after_lsn` is the end of a record.
  *             Slots, ballots and voters are ordinals.
@@ -71,8 +71,8 @@
  *             what is decided meanwhile waits in the window, as it would behind
  *             a gap, and the horizon bounds it.
  * Trimming    A caller that keeps its own state image of a slot gives PAXOS_IN_REMEMBER
- *             when that slot is the last one delivered. Behind the records that follow
- *             the older ones are needed only by those who lag behind it.
+ *             when that is the last one delivered: what was logged before is then for those
+ *             who lag behind only. One that takes another's image says PAXOS_IN_IMAGE.
  * Errors      None are returned. What a peer sent may be stale, duplicated or
  *             malformed: it is counted in paxos_stats and ignored. What the
  *             caller got wrong is a bug: the process stops.
@@ -96,11 +96,35 @@
 
 struct paxos_replica;
 
+/* Of configurations in an epoch, the first's; and epochs. */
+#define PAXOS_EPOCH_SHIFT 16
+#define PAXOS_EPOCHS_MAX  63
+
 struct paxos_value {
 	uint32_t handle;
 	uint32_t bytes;
-	uint32_t change; /* of the configuration, from paxos_change(); 0: none */
+	/* Of the configuration, from paxos_change(); 0: none. Who proposes adds its epoch, whatever
+	 * the value is, see paxos_value_epoch(). */
+	uint32_t change;
 };
+
+#define PAXOS_CHANGE_IS    0x80000000u
+#define PAXOS_CHANGE_EPOCH 25
+
+static inline bool
+paxos_is_change(const struct paxos_value *value)
+{
+	return (value->change & PAXOS_CHANGE_IS) != 0;
+}
+
+/* Of a value that was delivered. Below the first one of an epoch the order is that of the epochs
+ * before, in whose majority that was lost, too. From there on it may be another one: what
+ * survivors adopted is proposed anew, since the lost may have decided something else there. */
+static inline uint32_t
+paxos_value_epoch(const struct paxos_value *value)
+{
+	return (value->change & ~PAXOS_CHANGE_IS) >> PAXOS_CHANGE_EPOCH;
+}
 
 /* Who votes, on which slots. */
 struct paxos_configuration {
@@ -119,14 +143,27 @@ enum paxos_lead {
 	PAXOS_ALL_LEAD = 1,
 };
 
+/* What a replica that skips to a slot has to know besides the caller's state there. */
+struct paxos_image {
+	uint64_t slot; /* that is delivered */
+	struct paxos_configuration now;
+	struct paxos_configuration next; /* first 0: none */
+};
+
 struct paxos_config {
-	uint8_t replica_count;  /* 1..PAXOS_VOTERS_MAX; who is no voter learns */
+	uint8_t replica_count; /* places, 1..PAXOS_VOTERS_MAX; who is no voter learns */
+	/* A bit each: somebody stands there. 0: in all. Others come with PAXOS_IN_LINK. */
+	uint32_t there;
 	uint8_t self;           /* number of this replica, below replica_count */
 	uint8_t leader;         /* owner of ballot 0, a voter */
-	uint32_t voters;        /* a bit each, of configuration 0; 0: all */
+	uint32_t voters;        /* a bit each, of configuration 0; 0: all that are there */
+	bool joins;             /* configuration 0 is not known here: it learns who votes */
 	uint32_t horizon;       /* slots in flight, 10..PAXOS_HORIZON_MAX */
 	uint64_t reserve_slots; /* step of the reservation, >= 2 * horizon */
 	uint64_t takeover_ns;   /* silence of a leader, per rank, before a takeover */
+	/* Of one that was heard regularly, at least: see patience.h. 0: as above. */
+	uint64_t takeover_min_ns;
+	uint64_t beat_ns;       /* heartbeats of a leader; 0: every retry_ns */
 	uint64_t retry_ns;      /* resend what got no answer */
 	uint64_t tail_trust_ns; /* see DESIGN section 4, "torn or rotten" */
 };
@@ -143,18 +180,18 @@ enum paxos_kind {
 	PAXOS_DECIDED = 7,  /* ballot, delivered: decided up to it; what was accepted in `ballot`
 			     * is decided from `from` up to it, and below `to`;
 			     * nonce: the configuration that a majority of its voters reached */
-	PAXOS_LEARN = 8,    /* from, to: please send LEARNED for from..to-1 */
+	PAXOS_LEARN = 8,    /* from, to: please send LEARNED for from..to-1; it has what is below */
 	PAXOS_LEARNED = 9,  /* slot, value: decided; delivered (record) */
 	PAXOS_RECOVER =
 		10, /* nonce, from, slot: a voter after an unclean stop asks what is known */
-	PAXOS_RECOVERED = 11, /* nonce, from, ballot promised, low_*, delivered, as PROMISE */
+	PAXOS_RECOVERED = 11, /* nonce, from, ballot promised, low_*, delivered, as PROMISE; to */
 	PAXOS_SKIP = 12,      /* ballot, from, to: its owner never proposed in its slots of these */
 	/* Records that are never sent. */
 	PAXOS_RECORD_START = 32,     /* nonce: process number; count: what its tail was taken for */
 	PAXOS_RECORD_PROMISE = 33,   /* ballot, low_ballot, low_end */
 	PAXOS_RECORD_RESERVE = 34,   /* to: this process may use ballot 0 below it */
 	PAXOS_RECORD_DELIVERED = 35, /* delivered */
-	PAXOS_RECORD_SETTLED = 36,   /* nonce: the process whose doubt about its tail is over */
+	PAXOS_RECORD_SETTLED = 36,   /* nonce: the process whose doubt is over; slot: forgotten */
 	/* nonce: number; slot, from: first; count: as paxos_change() and its leader; to: from
 	 * where on this replica votes in it, if it did not before */
 	PAXOS_RECORD_CONFIGURATION = 37,
@@ -200,6 +237,17 @@ enum paxos_input_kind {
 	 * is not needed for it: a log that begins with these records, and the caller's state at
 	 * `delivered`, replays to this replica. Not after LOG_FAILED. */
 	PAXOS_IN_REMEMBER = 10,
+	/* At any time: gives back every value that it holds, and takes nothing more. */
+	PAXOS_IN_END = 11,
+	/* epoch, above any before; voters; before START only. A majority is lost for good:
+	 * survivors, and all the same, are told who votes from now on, in all that is not
+	 * delivered. None votes before it knows what all others had promised and accepted: a
+	 * majority would not do, since the one survivor of a quorum may be outside it. Messages
+	 * of another epoch never come here. */
+	PAXOS_IN_FORCE = 12,
+	/* image: the caller has the state behind this slot, in its log too. Before START where a
+	 * replay comes to it. Nothing, where as much is delivered. */
+	PAXOS_IN_IMAGE = 13,
 };
 
 struct paxos_input {
@@ -215,13 +263,16 @@ struct paxos_input {
 	uint64_t slot;
 	uint64_t process;
 	uint64_t nonce;
+	uint32_t epoch;  /* counted from 0 */
+	uint32_t voters; /* a bit each; 0: not known here, who learns only */
 	enum paxos_tail tail;
 	struct paxos_value value;
 	struct paxos_message message;
+	const struct paxos_image *image;
 };
 
 enum paxos_output_kind {
-	PAXOS_OUT_SEND = 1,    /* to (voter), message, after_lsn; lends message.value */
+	PAXOS_OUT_SEND = 1,    /* to (voter), message, after_lsn, once; lends message.value */
 	PAXOS_OUT_LOG = 2,     /* message (a record), lsn = its end; lends message.value */
 	PAXOS_OUT_DELIVER = 3, /* slot, value */
 	PAXOS_OUT_READ = 4,    /* slot, to (for whom): answer with PAXOS_IN_READ_DONE */
@@ -232,6 +283,7 @@ enum paxos_output_kind {
 struct paxos_output_item {
 	enum paxos_output_kind kind;
 	uint8_t to;
+	bool once; /* SEND: it is said again, with what is new by then; a loss need not be mended */
 	uint64_t after_lsn;
 	uint64_t lsn;
 	uint64_t slot;
@@ -275,8 +327,13 @@ bool paxos_is_voting(const struct paxos_replica *replica);
 bool paxos_is_leader(const struct paxos_replica *replica);
 /* About its own log, until the others have settled it; CLEAN: none. */
 enum paxos_tail paxos_doubt(const struct paxos_replica *replica);
+/* May an earlier process have delivered this slot, whose records are missing? What begins with it
+ * (a group, in group 0) may have been voted on then, and that may be missing too. */
+bool paxos_may_have_forgotten(const struct paxos_replica *replica, uint64_t slot);
 uint8_t paxos_leader(const struct paxos_replica *replica); /* or PAXOS_NO_VOTER */
 uint64_t paxos_delivered(const struct paxos_replica *replica);
+/* How far a record says so: after a crash at any point behind it, this is delivered again. */
+uint64_t paxos_delivered_logged(const struct paxos_replica *replica);
 const struct paxos_stats *paxos_stats(const struct paxos_replica *replica);
 
 /* Are these replicas (a bit each) a quorum of the voters of this slot, above `delivered`?
@@ -292,8 +349,14 @@ uint32_t paxos_change(uint8_t replica_count, uint32_t voters, uint32_t horizon,
  * this leader is deposed. */
 bool paxos_can_change(const struct paxos_replica *replica);
 
+/* Does nothing that was proposed, by this leader or before it, wait for its decision? */
+bool paxos_is_idle(const struct paxos_replica *replica);
+
 /* The latest that was delivered, in force or not yet. */
 const struct paxos_configuration *paxos_configuration(const struct paxos_replica *replica);
+
+/* Who votes on the slot behind `delivered`: of the latest, or of the one before it. */
+uint32_t paxos_voters(const struct paxos_replica *replica);
 
 /* The configuration that a majority of its voters has reached, with all that was voted on
  * before it; as far as the leader has said so here. */
@@ -302,6 +365,11 @@ uint64_t paxos_settled(const struct paxos_replica *replica);
 /* True for one that is no voter, nor will be, when a majority of those who are has
  * delivered everything that it had a vote on: it may go for good. */
 bool paxos_may_leave(const struct paxos_replica *replica);
+
+/* Of what is delivered now, for who keeps a state image of it; it is checked when it comes
+ * from another node. */
+struct paxos_image paxos_image(const struct paxos_replica *replica);
+bool paxos_image_is_sound(const struct paxos_replica *replica, const struct paxos_image *image);
 
 /* For checkers, which stand outside: what this replica would have to remember. */
 uint64_t paxos_promised(const struct paxos_replica *replica, uint64_t slot);

@@ -18,12 +18,14 @@
 #define PAXOS_REPLICA_H
 
 #include "base/must.h"
+#include "paxos/patience.h"
 #include "paxos/paxos.h"
 
 #define WINDOW_MASK    (PAXOS_WINDOW_SLOTS - 1)
 #define LEARNED_MAX    64         /* per answer */
 #define BALLOT_LEARNED UINT64_MAX /* decided in a ballot that this replica was not told */
 #define BALLOT_NUMBER  40         /* from this bit on, the number of the configuration */
+#define BALLOT_EPOCH   (BALLOT_NUMBER + PAXOS_EPOCH_SHIFT)
 
 static const struct paxos_value no_value = {.handle = PAXOS_NO_VALUE};
 
@@ -47,6 +49,13 @@ struct paxos_report {
 	struct paxos_value value;
 };
 
+/* The last that a replica said as a leader, or as one of those who all lead. */
+struct paxos_spoke {
+	uint64_t ballot;
+	uint64_t at_ns;
+	bool any;
+};
+
 /* What a voter answered to our PREPARE or RECOVER. */
 struct paxos_answer {
 	bool got;
@@ -64,7 +73,9 @@ enum paxos_role {
 
 struct paxos_replica {
 	struct paxos_config config;
-	struct paxos_output *out; /* of the step that runs */
+	uint32_t there;                 /* places where somebody stands, a bit each */
+	uint8_t rank[PAXOS_VOTERS_MAX]; /* this one's, behind each leader */
+	struct paxos_output *out;       /* of the step that runs */
 	uint64_t now_ns;
 	uint64_t lsn;     /* end of the last record */
 	uint64_t durable; /* every byte below is on disk */
@@ -91,6 +102,8 @@ struct paxos_replica {
 	bool voting;           /* false from an unclean stop until recovered */
 	enum paxos_tail doubt; /* about the own tail, until SETTLED is logged; else CLEAN */
 	uint64_t settle_slot;  /* SETTLED waits until this one is delivered */
+	uint64_t reported;     /* the highest slot in which some other voter had accepted */
+	uint64_t forgotten;    /* see paxos_may_have_forgotten() */
 	bool unclean;          /* this process began in doubt */
 	bool may_trust_tail;   /* CUT: after tail_trust_ns */
 	uint64_t vote_lsn;     /* what recovery adopted ends here; 0: still asking */
@@ -116,8 +129,11 @@ struct paxos_replica {
 	enum paxos_role role;
 	uint64_t seen; /* highest ballot heard of; its owner is the leader believed in */
 	uint64_t heard_ns;
+	struct patience patience;
+	struct paxos_spoke spoke[PAXOS_VOTERS_MAX];
 	uint64_t due_ns;     /* the tick that the last step asked for */
 	bool stall_forgiven; /* since the leader was heard */
+	uint64_t listen_ns;  /* silence counts from then on: this process was away */
 	uint32_t deposed;    /* how often, since another leader was heard */
 	uint64_t lead_ballot;
 	uint64_t lead_end;
@@ -230,10 +246,12 @@ ballot_prepared(uint64_t ballot)
 	return (uint32_t)(ballot >> 8) != 0;
 }
 
+/* Not who came into an epoch behind its force, up to the first change: it does not know whose
+ * promises it would need, and would depose who does. */
 static inline bool
 may_lead(const struct paxos_replica *r)
 {
-	return configuration_latest(r)->voters >> r->config.self & 1;
+	return r->now.voters != 0 && (configuration_latest(r)->voters >> r->config.self & 1);
 }
 
 /* A slot is open when the one a horizon below it is delivered. What is not yet in force
@@ -260,6 +278,18 @@ own_behind(const struct paxos_replica *r, uint64_t ballot)
 	       ballot == own_ballot(r, r->lead_end);
 }
 
+/* The next place behind one where somebody else stands; that one itself: nobody does. */
+static inline uint8_t
+next_there(const struct paxos_replica *r, uint8_t behind)
+{
+	uint32_t others = r->there & ~(1u << r->config.self);
+	uint32_t higher = others & ~((2u << behind) - 1);
+
+	if (others == 0)
+		return behind;
+	return (uint8_t)__builtin_ctz(higher ? higher : others);
+}
+
 static inline uint32_t
 replica_room(const struct paxos_replica *r)
 {
@@ -271,6 +301,7 @@ void emit_send(struct paxos_replica *r, uint8_t to, const struct paxos_message *
 	       uint64_t after_lsn);
 void emit_send_all(struct paxos_replica *r, const struct paxos_message *message,
 		   uint64_t after_lsn);
+void emit_say_all(struct paxos_replica *r, const struct paxos_message *message);
 uint64_t emit_log(struct paxos_replica *r, const struct paxos_message *record);
 void emit_release(struct paxos_replica *r, struct paxos_value value);
 void emit_read(struct paxos_replica *r, uint64_t slot, uint8_t to);
@@ -279,9 +310,13 @@ void emit_read(struct paxos_replica *r, uint64_t slot, uint8_t to);
 void configure_delivered(struct paxos_replica *r, const struct paxos_slot *w);
 void configure_record(struct paxos_replica *r, const struct paxos_message *m);
 void configure_remember(struct paxos_replica *r);
+void configure_force(struct paxos_replica *r, uint32_t epoch, uint32_t voters);
+void configure_image(struct paxos_replica *r, const struct paxos_image *image);
 void configure_lead(struct paxos_replica *r);
 void configure_settled(struct paxos_replica *r);
 void configure_propose(struct paxos_replica *r, struct paxos_value *value);
+uint32_t configure_epoch(const struct paxos_replica *r);
+void configure_stamp(const struct paxos_replica *r, struct paxos_value *value);
 bool configure_may_vote(const struct paxos_replica *r, uint64_t slot);
 bool configure_quorum_promised(const struct paxos_replica *r, uint32_t replicas);
 uint32_t configure_voters(const struct paxos_replica *r);
@@ -308,6 +343,7 @@ void step_skip(struct paxos_replica *r, uint8_t from, const struct paxos_message
 void step_record(struct paxos_replica *r, const struct paxos_input *in);
 void step_start(struct paxos_replica *r, const struct paxos_input *in);
 void step_remember(struct paxos_replica *r);
+void step_image(struct paxos_replica *r, const struct paxos_image *image);
 void step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void step_recovered(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void recover_ask(struct paxos_replica *r);
@@ -351,6 +387,7 @@ void step_accepted(struct paxos_replica *r, uint8_t from, const struct paxos_mes
 /* step_learn.c */
 void learn_deliver(struct paxos_replica *r);
 void learn_known(struct paxos_replica *r, uint8_t from, uint64_t delivered);
+void learn_tell_position(struct paxos_replica *r, uint32_t to);
 void learn_ask(struct paxos_replica *r);
 void learn_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void learn_tell(struct paxos_replica *r);
@@ -364,15 +401,17 @@ void step_learned(struct paxos_replica *r, const struct paxos_message *m);
 void step_read_done(struct paxos_replica *r, const struct paxos_input *in);
 
 /* step_timer.c */
+void leader_spoke(struct paxos_replica *r, uint64_t ballot, uint8_t from);
 void heard_from(struct paxos_replica *r, uint64_t ballot, uint8_t from);
 void step_down(struct paxos_replica *r);
 void step_late(struct paxos_replica *r);
 void step_link(struct paxos_replica *r, uint8_t voter, bool up);
+void timer_there(struct paxos_replica *r, uint32_t replicas);
 void timer_run(struct paxos_replica *r);
 uint64_t timer_next(const struct paxos_replica *r);
 void reserve_more(struct paxos_replica *r);
 void reserve_reached(struct paxos_replica *r);
-void reserve_repeat(struct paxos_replica *r);
+void reserve_repeat(struct paxos_replica *r, uint64_t first);
 bool log_hangs(const struct paxos_replica *r);
 
 #endif /* PAXOS_REPLICA_H */

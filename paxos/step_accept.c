@@ -62,10 +62,9 @@ accept_send(struct paxos_replica *r, const struct paxos_slot *w, uint32_t voters
 		m.from = confirmed_from(r, w->accepted);
 		m.to = counted_end(r);
 	}
-	for (uint8_t v = 0; v < r->config.replica_count; v++) {
-		if (v != r->config.self && (voters >> v & 1))
-			emit_send(r, v, &m, 0);
-	}
+	uint32_t left = voters & r->there & ~(1u << r->config.self);
+	for (; left != 0; left &= left - 1)
+		emit_send(r, (uint8_t)__builtin_ctz(left), &m, 0);
 	if (m.delivered == r->delivered && voters == UINT32_MAX) {
 		r->told = r->delivered;
 		r->told_end = m.to;
@@ -198,6 +197,7 @@ step_accept(struct paxos_replica *r, uint8_t from, const struct paxos_message *m
 	if (m->slot == 0 || m->slot == PAXOS_SLOT_END || ballot_owner(r, m->ballot) != from) {
 		r->stats.stale++;
 	} else {
+		leader_spoke(r, m->ballot, from);
 		if (m->ballot >= promise_of(r, m->slot))
 			heard_from(r, m->ballot, from);
 		if (owner_ballot(r, m->ballot))
@@ -239,6 +239,7 @@ step_decided(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 		r->stats.stale++;
 		return;
 	}
+	leader_spoke(r, m->ballot, from);
 	if (m->ballot < promised && ballot_owner(r, promised) != from)
 		send_refuse(r, from, m->ballot, promised);
 	else

@@ -104,18 +104,19 @@ static void
 next_source(struct paxos_replica *r)
 {
 	for (uint32_t i = 0; i < r->config.replica_count; i++) {
-		r->known_from = (uint8_t)((r->known_from + 1) % r->config.replica_count);
-		if (r->known_from != r->config.self && !(r->links_down >> r->known_from & 1))
+		r->known_from = next_there(r, r->known_from);
+		if (!(r->links_down >> r->known_from & 1))
 			return;
 	}
-	r->known_from = (uint8_t)((r->config.self + 1) % r->config.replica_count);
+	r->known_from = next_there(r, r->config.self);
 }
 
 void
 learn_ask(struct paxos_replica *r)
 {
 	bool again = r->learn_asked > r->delivered;
-	if (r->known <= r->delivered || r->failed || r->hold || r->config.replica_count == 1)
+	if (r->known <= r->delivered || r->failed || r->hold ||
+	    next_there(r, r->config.self) == r->config.self)
 		return;
 	if (again && r->now_ns < r->learn_ns)
 		return;
@@ -131,7 +132,21 @@ learn_ask(struct paxos_replica *r)
 	emit_send(r, r->known_from, &m, 0);
 }
 
-/* DECIDED at once, unless an ACCEPT of this step has carried it. */
+/* How far this replica is: it asks for nothing. */
+void
+learn_tell_position(struct paxos_replica *r, uint32_t to)
+{
+	struct paxos_message m = {.kind = PAXOS_LEARN,
+				  .from = r->delivered + 1,
+				  .to = r->delivered + 1,
+				  .value = no_value};
+
+	for (uint32_t left = to & r->there & ~(1u << r->config.self); left != 0; left &= left - 1)
+		emit_send(r, (uint8_t)__builtin_ctz(left), &m, 0);
+}
+
+/* DECIDED at once, unless an ACCEPT of this step has carried it. A lost one is mended by the
+ * next: each says how far all is decided, and who lacks a part of that asks for it. */
 void
 learn_tell(struct paxos_replica *r)
 {
@@ -150,7 +165,7 @@ learn_tell(struct paxos_replica *r)
 				  .delivered = r->delivered,
 				  .nonce = r->settled,
 				  .value = no_value};
-	emit_send_all(r, &m, 0);
+	emit_say_all(r, &m);
 	r->told = r->delivered;
 	r->told_end = end;
 }
@@ -181,6 +196,9 @@ step_learn(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 		r->stats.stale++;
 		return;
 	}
+	learn_known(r, from, m->from - 1); /* it has what it does not ask for */
+	if (m->from == m->to && m->from <= r->delivered)
+		learn_tell_position(r, 1u << from);
 	for (uint64_t slot = m->from; slot < end && slot - m->from < LEARNED_MAX; slot++) {
 		struct paxos_slot *w = window_find(r, slot);
 		if (w) {

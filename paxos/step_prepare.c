@@ -89,7 +89,7 @@ prepare_send(struct paxos_replica *r)
 
 	must(r->role == ROLE_CANDIDATE);
 	for (uint8_t v = 0; v < r->config.replica_count; v++) {
-		if (v == r->config.self || answer_complete(r, v))
+		if (v == r->config.self || !(r->there >> v & 1) || answer_complete(r, v))
 			continue;
 		m.slot = reports_from(r, v);
 		emit_send(r, v, &m, r->prepare_lsn);
@@ -318,7 +318,7 @@ lead_from_here(struct paxos_replica *r, uint64_t settle_end)
 	r->told = PAXOS_SLOT_END;
 	r->told_end = 0;
 	r->counted_end = 0;
-	r->beat_ns = r->now_ns + r->config.retry_ns;
+	r->beat_ns = r->now_ns + r->config.beat_ns;
 }
 
 void
@@ -352,23 +352,31 @@ prepare_try(struct paxos_replica *r)
 
 /* One slot of what the takeover found: the accepted value of the highest ballot,
  * our own included, and the empty value where there is none. Nobody has accepted
- * anything else in a lower ballot that a quorum could still complete. */
+ * anything else in a lower ballot that a quorum could still complete, but for those
+ * who were lost in a force: what was accepted before it, and is not known to be
+ * decided, becomes a value of this epoch. */
 static void
 settle_one(struct paxos_replica *r, uint64_t slot)
 {
 	struct paxos_slot *w = window_find(r, slot);
 	struct paxos_report *report = &r->report[slot & WINDOW_MASK];
 	struct paxos_value value = no_value;
+	uint64_t ballot = 0;
 
 	if (w && w->decided)
 		return;
 	if (report->slot == slot && (!w || report->ballot > w->accepted)) {
 		value = report->value;
+		ballot = report->ballot;
 		report->value = no_value;
 	} else if (w) {
 		value = w->value;
+		ballot = w->accepted;
 		w->value = no_value;
 	}
+	/* A change of an earlier epoch keeps its mark, and is void by it. */
+	if (ballot >> BALLOT_EPOCH < configure_epoch(r) && !paxos_is_change(&value))
+		configure_stamp(r, &value);
 	accept_propose(r, slot, value);
 }
 

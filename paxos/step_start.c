@@ -66,6 +66,7 @@ step_record(struct paxos_replica *r, const struct paxos_input *in)
 		break;
 	case PAXOS_RECORD_SETTLED:
 		r->doubt = PAXOS_TAIL_CLEAN;
+		r->forgotten = max_u64(r->forgotten, m->slot);
 		break;
 	case PAXOS_RECORD_PROMISE:
 		r->promised = max_u64(r->promised, m->ballot);
@@ -92,6 +93,17 @@ step_record(struct paxos_replica *r, const struct paxos_input *in)
 	}
 }
 
+static void
+log_settled(struct paxos_replica *r)
+{
+	struct paxos_message record = {.kind = PAXOS_RECORD_SETTLED,
+				       .nonce = r->process,
+				       .slot = r->forgotten,
+				       .value = no_value};
+
+	emit_log(r, &record);
+}
+
 /* In the order in which a replay needs them: a configuration is in force or not yet by
  * what is delivered, and a value needs the window that follows from both. */
 void
@@ -113,6 +125,8 @@ step_remember(struct paxos_replica *r)
 
 	must(!r->failed);
 	emit_log(r, &start);
+	if (r->doubt == PAXOS_TAIL_CLEAN && r->forgotten > r->delivered)
+		log_settled(r);
 	emit_log(r, &delivered);
 	configure_remember(r);
 	emit_log(r, &promise);
@@ -122,6 +136,35 @@ step_remember(struct paxos_replica *r)
 		if (w)
 			accept_log(r, w);
 	}
+}
+
+/* Who was a leader, or is asked, begins anew from there: what it found of slots below is
+ * decided, and what it asked of others began too low. */
+void
+step_image(struct paxos_replica *r, const struct paxos_image *image)
+{
+	if (image->slot <= r->delivered)
+		return;
+	if (r->role != ROLE_FOLLOWER)
+		prepare_abandon(r);
+	else
+		reports_clear(r);
+	for (uint64_t slot = r->delivered + 1; slot < window_end(r) && slot <= image->slot;
+	     slot++) {
+		struct paxos_slot *w = window_find(r, slot);
+		if (!w)
+			continue;
+		emit_release(r, w->value);
+		*w = (struct paxos_slot){.value = no_value};
+	}
+	r->replayed_value = true;
+	r->change_slot = 0;
+	r->delivered = image->slot;
+	r->delivered_logged = max_u64(r->delivered_logged, r->delivered);
+	r->known = max_u64(r->known, r->delivered);
+	r->confirmed_from = r->delivered + 1;
+	configure_image(r, image);
+	learn_deliver(r);
 }
 
 /* A leader without a prepare: the configured one in ballot 0, from the first slot
@@ -197,7 +240,7 @@ step_start(struct paxos_replica *r, const struct paxos_input *in)
 	r->started = true;
 	r->process = in->process;
 	r->heard_ns = r->now_ns;
-	r->known_from = (uint8_t)((r->config.self + 1) % r->config.replica_count);
+	r->known_from = next_there(r, r->config.self);
 	emit_log(r, &record);
 	r->unclean = r->doubt != PAXOS_TAIL_CLEAN;
 	r->voting = !r->unclean;
@@ -223,12 +266,23 @@ recover_ask(struct paxos_replica *r)
 
 	must(!r->voting);
 	for (uint8_t v = 0; v < r->config.replica_count; v++) {
-		if (v == r->config.self || answer_complete(r, v))
+		if (v == r->config.self || !(r->there >> v & 1) || answer_complete(r, v))
 			continue;
 		m.slot = reports_from(r, v);
 		emit_send(r, v, &m, 0);
 	}
 	r->beat_ns = r->now_ns + r->config.retry_ns;
+}
+
+/* Delivered, or accepted, in the window of who has most. */
+static uint64_t
+last_slot(struct paxos_replica *r)
+{
+	uint64_t slot = window_end(r) - 1;
+
+	while (slot > r->delivered && !window_find(r, slot))
+		slot--;
+	return slot;
 }
 
 /* What we know, to a voter that cannot be sure of what it knew. One that is
@@ -244,6 +298,7 @@ step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 	}
 	struct paxos_message answer = {.kind = PAXOS_RECOVERED,
 				       .nonce = m->nonce,
+				       .to = last_slot(r),
 				       .ballot = r->promised,
 				       .low_ballot = r->low_ballot,
 				       .low_end = r->low_end,
@@ -266,6 +321,7 @@ step_recovered(struct paxos_replica *r, uint8_t from, const struct paxos_message
 	r->low_ballot = max_u64(r->low_ballot, m->low_ballot);
 	r->low_end = max_u64(r->low_end, m->low_end);
 	r->seen = max_u64(r->seen, max_u64(m->ballot, m->low_ballot));
+	r->reported = max_u64(r->reported, m->to);
 	answer_store(r, from, m);
 }
 
@@ -283,17 +339,18 @@ vote_again(struct paxos_replica *r)
 
 /* The record comes behind all that recovery adopted and behind the promise with which a
  * configured leader replaces ballot 0, and not before everything is here that the others
- * had delivered: what that starts (a group, in group 0) begins in the same doubt. */
+ * had delivered. What a slot starts (a group, in group 0) begins in the same doubt, if an earlier
+ * process may have delivered it: then it was decided, so another voter had accepted it, or
+ * delivered more, and all of them have answered. */
 void
 recover_settle(struct paxos_replica *r)
 {
-	struct paxos_message record = {
-		.kind = PAXOS_RECORD_SETTLED, .nonce = r->process, .value = no_value};
-
 	if (!r->voting || r->doubt == PAXOS_TAIL_CLEAN || r->delivered < r->settle_slot)
 		return;
+	if (r->doubt == PAXOS_TAIL_MISSING)
+		r->forgotten = max_u64(r->forgotten, max_u64(r->settle_slot, r->reported));
 	r->doubt = PAXOS_TAIL_CLEAN;
-	emit_log(r, &record);
+	log_settled(r);
 }
 
 void
@@ -357,6 +414,8 @@ recover_try(struct paxos_replica *r)
 {
 	if (r->voting || r->failed || r->vote_lsn != 0)
 		return;
+	if (r->config.joins && configure_voters(r) == 0)
+		return; /* who they are comes first */
 	for (uint8_t v = 0; v < r->config.replica_count; v++) {
 		bool asked = v != r->config.self && (configure_voters(r) >> v & 1);
 		if (asked && !answer_complete(r, v))

@@ -13,21 +13,27 @@ step_down(struct paxos_replica *r)
 static void
 listen_first(struct paxos_replica *r, uint64_t away_ns)
 {
-	r->heard_ns = r->now_ns + min_u64(away_ns, 4 * r->config.takeover_ns);
+	uint64_t until_ns = r->now_ns + min_u64(away_ns, 4 * r->config.takeover_ns);
+
+	r->listen_ns = max_u64(r->listen_ns, until_ns);
 }
 
 /* A process that stood still finds its leader silent for as long. What was said
  * meanwhile is in its queue, or was lost with sessions that its peers have closed:
  * it listens as long again, else each return would depose a leader whom everybody
- * else hears. Once in a silence: a host that is always late must not wait for ever. */
+ * else hears. That its queue is read does not end this: behind it there is nothing
+ * until the sessions are open again. Once in a silence: a host that is always late must
+ * not wait for ever. Who led does so behind its return, when it hears who leads now. */
 void
 step_late(struct paxos_replica *r)
 {
-	if (r->now_ns < r->due_ns || r->now_ns - r->due_ns < r->config.takeover_ns / 4)
+	if (r->now_ns < r->due_ns ||
+	    r->now_ns - r->due_ns < patience_ns(&r->patience, r->now_ns) / 4)
 		return;
-	if ((r->role != ROLE_FOLLOWER && !owner_in_turn(r)) || r->stall_forgiven)
+	bool follows = r->role == ROLE_FOLLOWER || owner_in_turn(r);
+	if (follows && r->stall_forgiven)
 		return;
-	r->stall_forgiven = true;
+	r->stall_forgiven |= follows;
 	r->owners_heard = 0;
 	listen_first(r, r->now_ns - r->due_ns);
 }
@@ -43,6 +49,18 @@ heard_owner(struct paxos_replica *r, uint8_t from)
 		r->owners_heard = 0;
 		r->stall_forgiven = false;
 	}
+}
+
+/* Each silence in which it still led teaches how long one may be; also when it has been deposed
+ * for it, which it does not know yet. */
+void
+leader_spoke(struct paxos_replica *r, uint64_t ballot, uint8_t from)
+{
+	struct paxos_spoke *last = &r->spoke[from];
+
+	if (last->any && last->ballot == ballot)
+		patience_saw(&r->patience, r->now_ns - last->at_ns, r->now_ns);
+	*last = (struct paxos_spoke){.ballot = ballot, .at_ns = r->now_ns, .any = true};
 }
 
 /* A valid message of this ballot's owner came. The owner of the highest ballot is
@@ -65,6 +83,24 @@ heard_from(struct paxos_replica *r, uint64_t ballot, uint8_t from)
 	step_down(r);
 }
 
+/* Somebody stands there from now on. Those behind the leader take over one after the other,
+ * so that in the usual case one prepare runs alone: how many wait before this one does,
+ * whoever leads. */
+void
+timer_there(struct paxos_replica *r, uint32_t replicas)
+{
+	uint32_t self = r->config.self;
+	uint32_t below_self = (1u << self) - 1;
+
+	r->there |= replicas;
+	for (uint32_t leader = 0; leader < PAXOS_VOTERS_MAX; leader++) {
+		uint32_t above = ~((2u << leader) - 1);
+		uint32_t between = leader < self ? below_self & above : below_self | above;
+
+		r->rank[leader] = (uint8_t)(1 + __builtin_popcount(r->there & between));
+	}
+}
+
 void
 step_link(struct paxos_replica *r, uint8_t voter, bool up)
 {
@@ -72,33 +108,50 @@ step_link(struct paxos_replica *r, uint8_t voter, bool up)
 	must(voter != r->config.self);
 	if (!up && !(r->links_down >> voter & 1))
 		r->down_ns[voter] = r->now_ns;
+	if (!(r->there >> voter & 1))
+		timer_there(r, 1u << voter);
 	r->links_down &= ~(1u << voter);
 	r->links_down |= up ? 0 : 1u << voter;
-	if (up)
-		r->beat_ns = r->now_ns;
+	if (!up)
+		return;
+	r->beat_ns = r->now_ns;
+	/* One that has come anew may have a link with no leader, and learns from this one who
+	 * else there is. */
+	if (r->started)
+		learn_tell_position(r, 1u << voter);
 }
 
-/* Voters behind the leader take over one after the other, so that in the usual
- * case one prepare runs alone. One that has no turn where all lead is the last to
- * do something about that. */
+/* One that has no turn where all lead is the last to do something about that. */
 static uint64_t
 rank(const struct paxos_replica *r, uint64_t leader)
 {
-	uint64_t n = r->config.replica_count;
 	if (leader == r->config.self)
-		return owner_all_lead(r) ? n : 1;
-	return 1 + (r->config.self + n - leader - 1) % n;
+		return owner_all_lead(r) ? (uint32_t)__builtin_popcount(r->there) : 1;
+	return r->rank[leader];
+}
+
+/* Who prepares says little, and its disk decides when: only one that is heard regularly, in a
+ * ballot that it leads in, is missed early. */
+static uint64_t
+patience_with(const struct paxos_replica *r, uint8_t leader)
+{
+	const struct paxos_spoke *last = &r->spoke[leader];
+	bool leads = last->any &&
+		     (owner_all_lead(r) ? owner_ballot(r, last->ballot) : last->ballot == r->seen);
+	return leads ? patience_ns(&r->patience, r->now_ns) : r->config.takeover_ns;
 }
 
 static uint64_t
-silent_at(const struct paxos_replica *r, uint8_t leader, uint64_t heard_ns)
+silent_at(const struct paxos_replica *r, uint8_t leader, uint64_t last_ns)
 {
+	uint64_t heard_ns = max_u64(last_ns, r->listen_ns);
 	/* Two that see a quorum each, but not one another, would depose each other for
 	 * ever: each time both wait twice as long. Who sees both is not in this. */
-	uint64_t patience = r->config.takeover_ns * rank(r, leader) << min_u64(r->deposed, 5);
+	uint64_t patience = patience_with(r, leader) * rank(r, leader) << min_u64(r->deposed, 5);
 	uint64_t at = heard_ns + patience;
 	if (r->deposed == 0 && leader != r->config.self && (r->links_down >> leader & 1))
-		at = min_u64(at, max_u64(heard_ns, r->down_ns[leader]) + patience / 4);
+		at = min_u64(at, max_u64(heard_ns, r->down_ns[leader]) +
+					 r->config.takeover_ns * rank(r, leader) / 4);
 	return at;
 }
 
@@ -116,6 +169,13 @@ takeover_at(const struct paxos_replica *r)
 			at = min_u64(at, silent_at(r, v, max_u64(r->heard_ns, r->owner_ns[v])));
 	}
 	return at;
+}
+
+/* It is too soon for takeover_at(), whatever that says: as in most steps. */
+static bool
+heard_just_now(const struct paxos_replica *r)
+{
+	return r->now_ns - r->heard_ns < min_u64(r->patience.least_ns, r->config.takeover_ns / 4);
 }
 
 static bool
@@ -164,12 +224,14 @@ drive_settled(struct paxos_replica *r)
 		owner_propose(r, no_value);
 }
 
-/* At multiples of retry_ns, so that the replicas of a node's groups beat in one step
+/* At multiples of its time, so that the replicas of a node's groups beat in one step
  * and their messages share datagrams: an idle group costs bytes, not packets. */
 static void
 beat(struct paxos_replica *r)
 {
-	r->beat_ns = (r->now_ns / r->config.retry_ns + 1) * r->config.retry_ns;
+	uint64_t every_ns = r->role == ROLE_LEADER ? r->config.beat_ns : r->config.retry_ns;
+
+	r->beat_ns = (r->now_ns / every_ns + 1) * every_ns;
 	if (r->role == ROLE_LEADER) {
 		r->told = PAXOS_SLOT_END;
 		resend(r);
@@ -178,7 +240,34 @@ beat(struct paxos_replica *r)
 		prepare_send(r);
 	} else if (!r->voting && r->vote_lsn == 0) {
 		recover_ask(r);
+	} else {
+		learn_tell_position(r, UINT32_MAX);
 	}
+}
+
+/* The last that led before a change may have left by it, and its last word be lost: it leads
+ * no more, those who vote now do not know that they do, and nobody would say anything any
+ * more. So until it is told that they are there, whoever has no vote says how far it is. */
+static bool
+waits_for_voters(const struct paxos_replica *r)
+{
+	return r->role == ROLE_FOLLOWER && r->settled < r->now.number &&
+	       r->delivered + 1 >= r->now.first && !is_voter(&r->now, r->config.self);
+}
+
+/* One that has no vote may have no link with who leads: with others that learn, or with voters
+ * that were removed since. So where nobody leads as far as it hears it says how far it is, and
+ * who is ahead answers that. */
+static uint64_t
+lonely_at(const struct paxos_replica *r)
+{
+	uint64_t heard_ns = r->heard_ns;
+
+	if (r->failed || r->role != ROLE_FOLLOWER || is_voter(&r->now, r->config.self))
+		return UINT64_MAX;
+	for (uint8_t v = 0; v < r->config.replica_count; v++)
+		heard_ns = max_u64(heard_ns, r->owner_ns[v]);
+	return heard_ns + r->config.takeover_ns;
 }
 
 static bool
@@ -186,7 +275,8 @@ beats(const struct paxos_replica *r)
 {
 	if (r->failed)
 		return false;
-	return r->role != ROLE_FOLLOWER || (!r->voting && r->vote_lsn == 0);
+	return r->role != ROLE_FOLLOWER || (!r->voting && r->vote_lsn == 0) ||
+	       waits_for_voters(r) || r->now_ns >= lonely_at(r);
 }
 
 static void
@@ -245,7 +335,7 @@ timer_run(struct paxos_replica *r)
 		prepare_abandon(r);
 		prepare_begin(r, end);
 	}
-	if (may_take_over(r) && r->now_ns >= takeover_at(r)) {
+	if (!heard_just_now(r) && may_take_over(r) && r->now_ns >= takeover_at(r)) {
 		if (r->role != ROLE_FOLLOWER)
 			prepare_abandon(r);
 		prepare_begin(r, PAXOS_SLOT_END);
@@ -259,9 +349,7 @@ timer_run(struct paxos_replica *r)
 uint64_t
 timer_next(const struct paxos_replica *r)
 {
-	uint64_t at = UINT64_MAX;
-	if (beats(r))
-		at = min_u64(at, r->beat_ns);
+	uint64_t at = beats(r) ? r->beat_ns : lonely_at(r);
 	if (r->role == ROLE_CANDIDATE)
 		at = min_u64(at, attempt_end(r));
 	if (may_take_over(r))
@@ -337,11 +425,11 @@ reserve_reached(struct paxos_replica *r)
 
 /* A mark that one leader had raised becomes one of this kind. */
 void
-reserve_repeat(struct paxos_replica *r)
+reserve_repeat(struct paxos_replica *r, uint64_t first)
 {
-	if (r->reserve_durable <= r->next.first || r->reserve_lsn != 0 || r->failed)
+	if (r->reserve_durable <= first || r->reserve_lsn != 0 || r->failed)
 		return;
-	r->reserve_durable = r->next.first;
+	r->reserve_durable = first;
 	r->reserve_repeated = true;
 	reserve_log(r);
 }

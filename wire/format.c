@@ -57,6 +57,8 @@ well_formed(const struct datagram *d)
 {
 	if (d->type == DATAGRAM_DATA || d->type == DATAGRAM_CONFIRM)
 		return d->key_id != 0;
+	if (d->type == DATAGRAM_SHOW)
+		return d->key_id != 0 && d->generation == 1 && d->counter >> 63 != 0;
 	return d->generation <= 1 && d->counter == 0 &&
 	       (d->key_id == 0) == (d->type == DATAGRAM_INIT);
 }
@@ -65,7 +67,7 @@ enum datagram_check
 datagram_parse(struct datagram *d, const uint8_t *data, size_t bytes)
 {
 	must(bytes >= DATAGRAM_FRAME_BYTES);
-	if (data[0] < DATAGRAM_INIT || data[0] > DATAGRAM_DATA || !zeros(data + 2, 2))
+	if (data[0] < DATAGRAM_INIT || data[0] > DATAGRAM_SHOW || !zeros(data + 2, 2))
 		return DATAGRAM_MALFORMED;
 	d->type = data[0];
 	d->generation = data[1];
@@ -87,6 +89,45 @@ datagram_open(struct datagram *d, const uint8_t *data, size_t bytes)
 		return DATAGRAM_DAMAGED;
 	enum datagram_check check = datagram_parse(d, data, bytes);
 	return check == DATAGRAM_WHOLE && d->generation != 0 ? DATAGRAM_MALFORMED : check;
+}
+
+void
+show_put(const struct show_message *m, uint8_t out[SHOW_BODY_BYTES])
+{
+	struct writer w = writer_over(out, SHOW_BODY_BYTES);
+
+	must(m->data_bytes <= SHOW_CHUNK_BYTES);
+	memset(out, 0, SHOW_BODY_BYTES);
+	writer_u16(&w, (uint16_t)m->offset);
+	writer_u16(&w, (uint16_t)m->bytes);
+	writer_u16(&w, (uint16_t)m->held);
+	writer_u8(&w, (uint8_t)m->reason);
+	writer_u8(&w, 0);
+	if (m->data_bytes > 0)
+		writer_raw(&w, m->data, m->data_bytes);
+	must(!w.bad);
+}
+
+bool
+show_get(struct show_message *m, const struct datagram *d)
+{
+	struct reader r = reader_over(d->body, d->body_bytes);
+
+	m->offset = reader_u16(&r);
+	m->bytes = reader_u16(&r);
+	m->held = reader_u16(&r);
+	uint32_t reason = reader_u8(&r), reserved = reader_u8(&r);
+	if (r.bad || d->body_bytes != SHOW_BODY_BYTES || reserved != 0 ||
+	    m->bytes > CERTIFICATES_BYTES_MAX || m->offset > m->bytes)
+		return false;
+	bool verdict = reason >= WIRE_REASON_UNTRUSTED && reason <= WIRE_REASON_FORGED;
+	if (reason != WIRE_REASON_NONE && !verdict)
+		return false;
+	m->reason = (enum wire_reason)reason;
+	uint32_t left = m->bytes - m->offset;
+	m->data_bytes = left < SHOW_CHUNK_BYTES ? left : SHOW_CHUNK_BYTES;
+	m->data = d->body + 8;
+	return zeros(m->data + m->data_bytes, SHOW_CHUNK_BYTES - m->data_bytes);
 }
 
 static void
@@ -129,7 +170,9 @@ hello_put_private(const struct hello *h, uint8_t out[HELLO_PRIVATE_BYTES])
 	writer_u32(&w, h->datagram_bytes_max);
 	writer_u32(&w, h->message_bytes_max);
 	writer_u32(&w, h->connection);
-	writer_u32(&w, h->reason); /* one byte, three reserved */
+	writer_u8(&w, (uint8_t)h->reason);
+	writer_u8(&w, h->certificates);
+	writer_u16(&w, 0);
 	writer_raw(&w, h->self.epoch, WIRE_EPOCH_BYTES);
 	must(!w.bad && w.bytes == HELLO_PRIVATE_BYTES);
 }
@@ -189,9 +232,12 @@ hello_get_private(struct hello *h, const struct datagram *d,
 		h->window_bytes[i] = reader_u32(&r);
 	h->datagram_bytes_max = reader_u32(&r);
 	h->message_bytes_max = reader_u32(&r);
-	uint32_t connection = reader_u32(&r), reason = reader_u32(&r);
+	uint32_t connection = reader_u32(&r), reason = reader_u8(&r);
+	h->certificates = reader_u8(&r);
+	uint32_t reserved = reader_u16(&r);
 	reader_raw(&r, epoch, sizeof epoch);
 	if (!reader_done(&r) || connection != h->connection || reason > WIRE_REASON_LAST ||
+	    reserved != 0 || (h->certificates & ~(HELLO_SHOWS | HELLO_DEMANDS)) != 0 ||
 	    memcmp(epoch, d->epoch, sizeof epoch) != 0)
 		return false;
 	h->reason = (enum wire_reason)reason;
@@ -241,6 +287,14 @@ item_put_rekey(struct writer *w, uint8_t generation, const uint8_t *message, uin
 	writer_u8(w, generation);
 	writer_u8(w, (uint8_t)bytes);
 	writer_raw(w, message, bytes);
+}
+
+void
+item_put_once_head(struct writer *w, uint32_t bytes)
+{
+	must(bytes > 0 && bytes <= UINT16_MAX);
+	writer_u8(w, ITEM_ONCE);
+	writer_u16(w, (uint16_t)bytes);
 }
 
 size_t
@@ -320,6 +374,14 @@ get_rekey(struct reader *r, struct wire_item *item)
 		r->bad = true;
 }
 
+static void
+get_once(struct reader *r, struct wire_item *item)
+{
+	item->bytes = reader_u16(r);
+	item->data = reader_take(r, item->bytes);
+	r->bad = r->bad || item->bytes == 0;
+}
+
 bool
 item_next(struct reader *r, struct wire_item *item)
 {
@@ -345,6 +407,9 @@ item_next(struct reader *r, struct wire_item *item)
 		break;
 	case ITEM_REKEY:
 		get_rekey(r, item);
+		break;
+	case ITEM_ONCE:
+		get_once(r, item);
 		break;
 	default:
 		r->bad = true;

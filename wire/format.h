@@ -43,7 +43,8 @@
  *         76     4  largest datagram that the sender takes
  *         80     4  largest message that the sender takes
  *         84     4  connection   as above
- *         88     1  reason       RESPONSE: why there will be no session; 3 reserved
+ *         88     1  reason       RESPONSE: why there will be no session
+ *         89     1  certificates enum hello_certificates; 2 reserved
  *         92    16  epoch        as in the header
  *
  * COOKIE:   time 8 (echoed), cookie 16.
@@ -51,9 +52,18 @@
  * CONFIRM:  64 zero bytes, so that no answer is larger than it, then items. The
  *           initiator sends it in place of DATA until it heard the responder in
  *           this session.
+ * SHOW:     certificates, between RESPONSE and CONFIRM (wire/show.c); sealed under the keys of
+ *           the handshake, the top bit of its counter set:
+ *
+ *          0     2  offset       in what the sender shows, of the bytes at 8
+ *          2     2  bytes        that it shows in all; 0: nothing
+ *          4     2  held         bytes of the receiver's that it has, from the first on
+ *          6     1  reason       responder: why what it was shown is not good; 1 reserved
+ *          8   448  bytes from `offset` on; zeros behind the last
+ *
  * DATA:     items, to the end of the body:
  *
- *     PING    1: kind
+ *     PING    1: kind; to be acknowledged at once
  *     ACK     2: kind, range count 1, delay_us 4, largest 8, first 2,
  *                then per range gap 2, count 2: downward from `largest`, `first`
  *                more are acknowledged, then gap + 1 are not, count + 1 are ...
@@ -63,6 +73,7 @@
  *     CLOSE   5: kind, reason 1
  *     REKEY   6: kind, generation 1, count 1, then a message of Noise without
  *                payload: 96 bytes from the session's initiator, 48 from the other
+ *     ONCE    7: kind, count 2, then a message. Nobody acknowledges this, ACK and CLOSE.
  *
  * Errors  a decoder answers false and the caller counts; never a trap.
  */
@@ -87,12 +98,15 @@
 #define HELLO_BYTES           (HELLO_HEAD_BYTES + HELLO_PRIVATE_BYTES + INIT_NOISE_BYTES)
 #define SEALED_RESPONSE_BYTES (HELLO_HEAD_BYTES + HELLO_PRIVATE_BYTES + RESPONSE_NOISE_BYTES)
 #define COOKIE_BODY_BYTES     24
+#define SHOW_CHUNK_BYTES      448 /* so that SHOW fits the smallest datagram_bytes_max */
+#define SHOW_BODY_BYTES       (8 + SHOW_CHUNK_BYTES)
 #define REFUSE_BODY_BYTES     16
 #define ACK_HEAD_BYTES        16
 #define ACK_RANGES_MAX        24
 #define CREDIT_ITEM_BYTES     10
 #define BYTES_HEAD_BYTES      12
 #define REKEY_HEAD_BYTES      3
+#define ONCE_HEAD_BYTES       3
 #define GENERATION_MAX        254 /* even: the slots of keys go by its lowest bit */
 #define LENGTH_BYTES          4   /* in front of every message in a stream */
 
@@ -103,6 +117,12 @@ enum wire_datagram {
 	DATAGRAM_REFUSE = 4,
 	DATAGRAM_CONFIRM = 5,
 	DATAGRAM_DATA = 6,
+	DATAGRAM_SHOW = 7,
+};
+
+enum hello_certificates {
+	HELLO_SHOWS = 1,   /* it has some */
+	HELLO_DEMANDS = 2, /* it wants to see the peer's */
 };
 
 enum wire_item_kind {
@@ -112,6 +132,7 @@ enum wire_item_kind {
 	ITEM_BYTES = 4,
 	ITEM_CLOSE = 5,
 	ITEM_REKEY = 6,
+	ITEM_ONCE = 7,
 };
 
 _Static_assert(COOKIE_BODY_BYTES <= HELLO_BYTES, "a cookie is no larger than an INIT");
@@ -135,10 +156,18 @@ struct hello {
 	uint32_t connection;
 	uint64_t time_ns;
 	enum wire_reason reason;
+	uint8_t certificates; /* enum hello_certificates */
 	uint8_t cookie[COOKIE_BYTES];
 	uint32_t window_bytes[WIRE_STREAMS];
 	uint32_t datagram_bytes_max;
 	uint32_t message_bytes_max;
+};
+
+struct show_message {
+	uint32_t offset, bytes, held;
+	enum wire_reason reason;
+	const uint8_t *data; /* data_bytes, of SHOW_CHUNK_BYTES at most, at `offset` */
+	uint32_t data_bytes;
 };
 
 /* Counters [first, last], both included. */
@@ -193,12 +222,17 @@ bool hello_get_private(struct hello *h, const struct datagram *d,
 void hello_encode(const struct hello *h, uint8_t out[HELLO_BYTES]);
 bool hello_decode(struct hello *h, const struct datagram *d);
 
+void show_put(const struct show_message *m, uint8_t out[SHOW_BODY_BYTES]);
+/* Of an opened body. */
+bool show_get(struct show_message *m, const struct datagram *d);
+
 bool zeros(const uint8_t *data, size_t n);
 
 void item_put_bytes_head(struct writer *w, enum wire_stream stream, uint64_t offset,
 			 uint32_t bytes);
 void item_put_credit(struct writer *w, enum wire_stream stream, uint64_t limit);
 void item_put_close(struct writer *w, enum wire_reason reason);
+void item_put_once_head(struct writer *w, uint32_t bytes);
 void item_put_rekey(struct writer *w, uint8_t generation, const uint8_t *message, uint32_t bytes);
 void item_put_ack(struct writer *w, const struct ack *ack);
 size_t item_ack_bytes(const struct ack *ack);

@@ -45,7 +45,7 @@ reply_finish(const struct wire *w, struct reply *reply, const struct reply_head 
 static const uint8_t *
 own_mac(const struct wire *w)
 {
-	return sealed(w) ? w->mac : NULL;
+	return sealed(w) ? w->own[w->own_asked].mac : NULL;
 }
 
 static struct hello
@@ -57,6 +57,7 @@ own_hello(const struct wire *w, uint32_t connection, uint64_t time_ns)
 		.time_ns = time_ns,
 		.datagram_bytes_max = w->config.datagram_bytes_max,
 		.message_bytes_max = w->config.message_bytes_max,
+		.certificates = show_bytes(w) > 0 ? HELLO_SHOWS : 0,
 	};
 	memcpy(h.window_bytes, w->config.stream_receive_bytes, sizeof h.window_bytes);
 	return h;
@@ -69,10 +70,14 @@ handshake_start(struct wire *w, struct session *s)
 	uint64_t wait_ns = w->config.connect_retry_ns * (s->slow ? CONNECT_SLOW : 1);
 
 	must(s->state == SESSION_CONNECTING);
+	if (show_again(w, s))
+		return;
 	s->init_due_ns = w->now_ns + wait_ns;
 	session_schedule(w, s);
 	struct hello h = own_hello(w, s->own_id, w->now_ns);
 	h.expected = s->expected;
+	if (show_demanded(w))
+		h.certificates |= HELLO_DEMANDS;
 	memcpy(h.cookie, s->cookie, COOKIE_BYTES);
 	if (sealed(w) && !seal_write_init(w, s, &h))
 		return; /* whom to trust there is not listed, so far */
@@ -274,8 +279,8 @@ free_slot(struct wire *w)
 	return NULL;
 }
 
-static void
-half_open_drop(struct wire *w, struct half_open *h)
+void
+handshake_forget(struct wire *w, struct half_open *h)
 {
 	must(h->used && w->half_open_count > 0);
 	if (h->own_id != 0)
@@ -303,10 +308,11 @@ half_open_take(struct wire *w, const struct endpoint *from, const struct hello *
 			oldest = h;
 	}
 	if (found == NULL) {
-		half_open_drop(w, oldest);
+		handshake_forget(w, oldest);
 		found = oldest;
 	}
-	*found = (struct half_open){.used = true, .from = *from};
+	*found =
+		(struct half_open){.used = true, .from = *from, .show = {.data = found->show.data}};
 	w->half_open_count++;
 	found->own_id = wire_id_take(w, w->config.sessions_max + (uint32_t)(found - w->half_open));
 	return found;
@@ -344,6 +350,7 @@ struct question {
 	const struct endpoint *from;
 	struct hello hello;
 	struct noise noise; /* sealed: of the handshake so far */
+	bool demands;       /* certificates, in place of a listed key */
 };
 
 /* `message` is NULL in clear. A RESPONSE is never larger than its INIT. */
@@ -404,18 +411,47 @@ half_open_make(struct wire *w, struct question *q, const struct datagram *d)
 
 	h->hello = q->hello;
 	h->answered_ns = w->now_ns;
+	h->own = w->own_asked;
 	if (!sealed(w))
 		return h;
 	struct hello answer = own_hello(w, h->own_id, q->hello.time_ns);
+	if (q->demands)
+		answer.certificates |= HELLO_DEMANDS;
+	show_start(w, &h->show, q->hello.certificates, q->demands);
 	if (!seal_write_response(&q->noise, &answer, h->message)) {
 		w->stats.drop_forged++;
-		half_open_drop(w, h);
+		handshake_forget(w, h);
 		return NULL;
 	}
 	noise_split(&q->noise, &h->keys);
 	memcpy(h->hash, q->noise.hash, sizeof h->hash);
 	memcpy(h->ephemeral, d->body + HELLO_HEAD_BYTES, sizeof h->ephemeral);
 	return h;
+}
+
+/* A key that is not listed may do where certificates are accepted. Those cost more to
+ * check than all before them: only for an address that can be answered, within its ration. */
+static bool
+key_may_do(struct wire *w, struct question *q)
+{
+	if (seal_key_allowed(w, &q->hello.self))
+		return true;
+	if (!show_in_place_of_key(w, &q->hello)) {
+		w->stats.drop_key++;
+		memcpy(w->stats.unlisted, q->hello.self.key, WIRE_KEY_BYTES);
+		w->stats.unlisted_from = *q->from;
+		return false;
+	}
+	if (!cookie_good(w, q->from, q->hello.cookie)) {
+		send_cookie(w, q->from, &q->hello);
+		return false;
+	}
+	if (!seal_address_free(w, q->from)) {
+		w->stats.drop_load++;
+		return false;
+	}
+	q->demands = true;
+	return true;
 }
 
 /* False where there is nothing to answer, or an answer other than RESPONSE went out. */
@@ -426,10 +462,8 @@ read_question(struct wire *w, const struct datagram *d, struct question *q)
 	bool whole = d->body_bytes == HELLO_BYTES;
 
 	if (sealed(w)) {
-		if (whole && !seal_read_init(w, d, &q->noise, &q->hello)) {
-			w->stats.unlisted_from = *q->from;
+		if (whole && (!seal_read_init(w, d, &q->noise, &q->hello) || !key_may_do(w, q)))
 			return false;
-		}
 	} else {
 		whole = whole && hello_decode(&q->hello, d);
 	}
@@ -513,8 +547,8 @@ answered(struct wire *w, const struct datagram *d, uint64_t time_ns)
 	return ours ? s : NULL;
 }
 
-static void
-refused(struct wire *w, struct session *s, enum wire_reason reason)
+void
+handshake_refused(struct wire *w, struct session *s, enum wire_reason reason)
 {
 	w->stats.refusals_received++;
 	s->slow = true;
@@ -533,6 +567,26 @@ wins(const struct wire *w, const struct session *old, const struct hello *new, b
 	if (old->peer.process != new->self.process || old->initiator == initiator)
 		return true;
 	return own_identity_lower(w, &new->self) == initiator;
+}
+
+void
+handshake_complete(struct wire *w, struct session *s, const struct session_terms *terms)
+{
+	const struct hello *hello = terms->hello;
+	struct session *old = open_to(w, &hello->self);
+
+	if (old != NULL && (!wins(w, old, hello, true) ||
+			    (old->initiator && old->peer.process == hello->self.process))) {
+		/* That peer has its session; this slot looks again, slowly. */
+		s->slow = true;
+		w->stats.drop_handshake++;
+		return;
+	}
+	if (old != NULL) {
+		w->stats.sessions_replaced++;
+		session_close(w, old, WIRE_REASON_REPLACED, false);
+	}
+	session_open(w, s, terms);
 }
 
 static void
@@ -556,28 +610,20 @@ receive_response(struct wire *w, const struct endpoint *from, const struct datag
 	if (sealed(w) && !seal_read_response(w, s, d, &hello))
 		return;
 	enum wire_reason reason = hello.reason;
+	bool demanded = show_demanded(w);
 	if (reason == WIRE_REASON_NONE)
 		reason = objection(w, &hello, &s->expected);
+	if (reason == WIRE_REASON_NONE && demanded && !(hello.certificates & HELLO_SHOWS))
+		reason = WIRE_REASON_NOT_SHOWN;
 	if (reason != WIRE_REASON_NONE) {
-		refused(w, s, reason);
+		handshake_refused(w, s, reason);
 		return;
-	}
-	struct session *old = open_to(w, &hello.self);
-	if (old != NULL && (!wins(w, old, &hello, true) ||
-			    (old->initiator && old->peer.process == hello.self.process))) {
-		/* That peer has its session; this slot looks again, slowly. */
-		s->slow = true;
-		w->stats.drop_handshake++;
-		return;
-	}
-	if (old != NULL) {
-		w->stats.sessions_replaced++;
-		session_close(w, old, WIRE_REASON_REPLACED, false);
 	}
 	struct session_terms terms = {
 		.hello = &hello,
 		.endpoint = from,
 		.initiator = true,
+		.own = s->own,
 		.rtt_ns = w->now_ns - hello.time_ns,
 		.keys = &keys,
 		.hash = hash,
@@ -586,7 +632,10 @@ receive_response(struct wire *w, const struct endpoint *from, const struct datag
 		noise_split(&s->seal.noise, &keys);
 		memcpy(hash, s->seal.noise.hash, sizeof hash);
 	}
-	session_open(w, s, &terms);
+	if (demanded || (sealed(w) && hello.certificates & HELLO_DEMANDS))
+		show_begin(w, s, &terms);
+	else
+		handshake_complete(w, s, &terms);
 }
 
 static void
@@ -638,7 +687,7 @@ receive_refuse(struct wire *w, const struct endpoint *from, const struct datagra
 	if (s->state == SESSION_OPEN && s->initiator && !s->confirmed && s->connector)
 		session_close(w, s, (enum wire_reason)reason, false);
 	if (s->state == SESSION_CONNECTING)
-		refused(w, s, (enum wire_reason)reason);
+		handshake_refused(w, s, (enum wire_reason)reason);
 	else
 		w->stats.drop_handshake++;
 }
@@ -662,14 +711,14 @@ refuse_confirmed(struct wire *w, const struct half_open *h)
 	       WIRE_EPOCH_BYTES);
 	struct writer body = writer_over(reply->data + DATAGRAM_HEADER_BYTES, HELLO_BYTES);
 	item_put_close(&body, WIRE_REASON_FULL);
-	reply->bytes = (uint32_t)seal_half_open(w, h, &d, reply->data, body.bytes);
+	reply->bytes = (uint32_t)seal_half_open(w, &h->keys, &d, reply->data, body.bytes);
 }
 
 void
 handshake_too_late(struct wire *w, struct session *s)
 {
 	session_close(w, s, WIRE_REASON_FULL, false);
-	refused(w, s, WIRE_REASON_FULL);
+	handshake_refused(w, s, WIRE_REASON_FULL);
 }
 
 /* The slot for a peer that confirmed: the one it has, one that is connecting to
@@ -703,7 +752,7 @@ confirm(struct wire *w, struct half_open *h, const struct endpoint *from)
 	struct session *s = slot_for(w, h);
 
 	if (s == NULL) {
-		half_open_drop(w, h);
+		handshake_forget(w, h);
 		return NULL;
 	}
 	uint32_t id = h->own_id;
@@ -716,12 +765,14 @@ confirm(struct wire *w, struct half_open *h, const struct endpoint *from)
 		.hello = &h->hello,
 		.endpoint = from,
 		.initiator = false,
+		.vouched = h->show.demanded,
+		.own = h->own,
 		.rtt_ns = w->now_ns - h->answered_ns,
 		.keys = &h->keys,
 		.hash = h->hash,
 	};
 	session_open(w, s, &terms);
-	half_open_drop(w, h);
+	handshake_forget(w, h);
 	return s;
 }
 
@@ -742,7 +793,11 @@ receive_confirm(struct wire *w, const struct endpoint *from, const struct datagr
 	if (entry->owner >= w->config.sessions_max) {
 		struct half_open *h = &w->half_open[entry->owner - w->config.sessions_max];
 		struct datagram opened = *d;
-		if (!seal_open_half(w, h, &opened))
+		if (sealed(w) && h->show.demanded && !h->show.good) {
+			w->stats.drop_handshake++;
+			return;
+		}
+		if (!seal_open_half(w, &h->keys, &opened))
 			return;
 		if (!zeros(opened.body, CONFIRM_ZERO_BYTES)) {
 			w->stats.drop_malformed++;
@@ -763,9 +818,9 @@ receive_confirm(struct wire *w, const struct endpoint *from, const struct datagr
 static bool
 made_by_one_of_us(struct wire *w, const struct datagram *d)
 {
-	const uint8_t *mac = w->mac;
+	const uint8_t *mac;
 
-	if (!sealed(w) || d->type == DATAGRAM_CONFIRM)
+	if (!sealed(w) || d->type == DATAGRAM_CONFIRM || d->type == DATAGRAM_SHOW)
 		return true;
 	if (d->type != DATAGRAM_INIT) {
 		const struct id_entry *entry = wire_id_find(w, d->key_id);
@@ -774,9 +829,14 @@ made_by_one_of_us(struct wire *w, const struct datagram *d)
 			return false;
 		}
 		mac = w->sessions[entry->owner].seal.mac;
+		if (seal_mac_fits(mac, d))
+			return true;
 	}
-	if (seal_mac_fits(mac, d))
-		return true;
+	for (uint8_t i = 0; i < 2 && d->type == DATAGRAM_INIT; i++) {
+		w->own_asked = w->own_now ^ i;
+		if (w->own[w->own_asked].held && seal_mac_fits(w->own[w->own_asked].mac, d))
+			return true;
+	}
 	w->stats.drop_forged++;
 	return false;
 }
@@ -799,6 +859,9 @@ handshake_receive(struct wire *w, const struct endpoint *from, const struct data
 	case DATAGRAM_REFUSE:
 		receive_refuse(w, from, d);
 		break;
+	case DATAGRAM_SHOW:
+		show_receive(w, d);
+		break;
 	default:
 		must(d->type == DATAGRAM_CONFIRM);
 		receive_confirm(w, from, d);
@@ -812,7 +875,7 @@ handshake_tick(struct wire *w)
 	for (uint32_t i = 0; w->half_open_count > 0 && i < w->config.half_open_max; i++) {
 		struct half_open *h = &w->half_open[i];
 		if (h->used && h->answered_ns + w->config.dead_after_ns <= w->now_ns)
-			half_open_drop(w, h);
+			handshake_forget(w, h);
 	}
 }
 

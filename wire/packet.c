@@ -1,7 +1,8 @@
 /*
  * What goes into the next datagram of a session.
  *
- * Order: ACK, new keys, grants, then the streams by priority. The one exception: a lost
+ * Order: ACK, new keys, grants, then the streams by priority; what is said once comes
+ * first where CONSENSUS may not send, else last. The one exception: a lost
  * segment keeps its size, and one that fills a datagram would never fit behind an
  * ACK; where such a one is first, those take the datagram after it.
  */
@@ -64,6 +65,36 @@ order_streams(const struct session *s)
 		order.stream[at] = (uint8_t)stream;
 	}
 	return order;
+}
+
+static bool
+may_send(const struct order *order, enum wire_stream stream)
+{
+	for (uint32_t i = 0; i < order->count; i++)
+		if (order->stream[i] == stream)
+			return true;
+	return false;
+}
+
+/* As many whole items as fit; the others go in the datagram after this. */
+static void
+put_once(struct session *s, struct build *b)
+{
+	size_t room = b->w.capacity - b->w.bytes;
+	uint32_t end = 0;
+
+	for (;;) {
+		if (s->once_bytes - end < ONCE_HEAD_BYTES)
+			break;
+		uint32_t next = end + ONCE_HEAD_BYTES + bytes_get_u16(s->once + end + 1);
+		must(next <= s->once_bytes);
+		if (next > room)
+			break;
+		end = next;
+	}
+	writer_raw(&b->w, s->once, end);
+	s->once_bytes -= end;
+	memmove(s->once, s->once + end, s->once_bytes);
 }
 
 static void
@@ -214,19 +245,66 @@ finish(struct wire *w, struct session *s, struct build *b, struct wire_packet *p
 		b->sent.bytes = (uint32_t)packet->bytes;
 		*sent = b->sent;
 		s->flight.flying_bytes += b->sent.bytes;
+		/* An acknowledgement that had waited could have come with it. */
+		if (s->asked_ns < w->now_ns && s->asked_ns + w->config.ack_delay_ns >= w->now_ns)
+			s->ack_waits = true;
 	}
 	s->sent_ns = w->now_ns;
+}
+
+/* What answers a message often waits for the log: then its acknowledgement goes with it,
+ * as long as the sender's timeout surely holds. */
+static void
+hold_lone_ack(struct wire *w, struct session *s)
+{
+	uint64_t most_ns = w->config.rto_min_ns / 4;
+
+	if (!s->ack_lone)
+		return;
+	s->ack_lone = false;
+	if (!bit_is_set(w->gated, session_number(w, s)) || s->flight.rtt_ns > 2 * most_ns) {
+		s->ack_now = true;
+		return;
+	}
+	if (s->receipt.ack_due_ns < w->now_ns + most_ns)
+		s->receipt.ack_due_ns = w->now_ns + most_ns;
+	session_schedule(w, s);
+}
+
+/* A peer that is silent, though what it had to acknowledge has come, is asked with what goes
+ * anyway. */
+static bool
+asks_silent(const struct wire *w, const struct session *s)
+{
+	return s->flight.first == s->flight.end &&
+	       s->heard_ns + w->config.keepalive_ns <= w->now_ns;
+}
+
+static void
+put_ping(struct wire *w, struct session *s, struct build *b)
+{
+	bool due = s->repeat_due & REPEAT_PING || (b->w.bytes > 0 && asks_silent(w, s));
+
+	if (!due || flight_full(&s->flight) || b->w.bytes == b->w.capacity)
+		return;
+	/* Whatever asks for an acknowledgement is as good as a PING. */
+	if (!b->asks_ack)
+		writer_u8(&b->w, ITEM_PING);
+	s->repeat_due &= (uint8_t)~REPEAT_PING;
+	b->sent.repeat |= s->initiator && !s->confirmed ? REPEAT_PING : 0;
+	b->asks_ack = true;
 }
 
 bool
 packet_build(struct wire *w, struct session *s, struct wire_packet *packet)
 {
 	must(s->state == SESSION_OPEN);
+	hold_lone_ack(w, s);
 	struct order order = order_streams(s);
 	bool full = flight_full(&s->flight);
 
 	/* As after nearly every datagram: it took all there was. */
-	if (order.count == 0 && !s->ack_now && (full || s->repeat_due == 0))
+	if (order.count == 0 && !s->ack_now && s->once_bytes == 0 && (full || s->repeat_due == 0))
 		return false;
 	size_t prefix = s->initiator && !s->confirmed ? CONFIRM_ZERO_BYTES : 0;
 	struct build b = {
@@ -235,17 +313,13 @@ packet_build(struct wire *w, struct session *s, struct wire_packet *packet)
 		.order = order,
 	};
 	put_returns(w, s, &b);
+	if (!may_send(&order, WIRE_CONSENSUS))
+		put_once(s, &b);
 	for (uint32_t i = 0; i < order.count; i++)
 		put_stream(w, s, &b, order.stream[i]);
+	put_once(s, &b);
 	note_passed_over(s, &b);
-	/* Whatever asks for an acknowledgement is as good as a PING. */
-	if (s->repeat_due & REPEAT_PING && !full) {
-		if (!b.asks_ack)
-			writer_u8(&b.w, ITEM_PING);
-		s->repeat_due &= (uint8_t)~REPEAT_PING;
-		b.sent.repeat |= prefix > 0 ? REPEAT_PING : 0;
-		b.asks_ack = true;
-	}
+	put_ping(w, s, &b);
 	must(!b.w.bad);
 	if (b.w.bytes == 0)
 		return false;

@@ -50,7 +50,8 @@ rekey_noise(struct wire *w, const struct session *s, struct noise *n, const uint
 
 	memcpy(prologue, rekey_label, sizeof rekey_label);
 	memcpy(prologue + sizeof rekey_label, s->seal.hash, NOISE_KEY_BYTES);
-	seal_noise(w, n, (struct crypto_slice){prologue, sizeof prologue}, peer);
+	seal_noise(w, n, (struct crypto_slice){prologue, sizeof prologue},
+		   &(struct seal_ends){&w->own[s->own], peer});
 }
 
 /* The next message of a handshake without payload; false: the peer's key is none. */

@@ -30,6 +30,19 @@ make_mac(const struct crypto *c, const uint8_t *public_key, uint8_t out[NOISE_KE
 	c->hash(c->context, parts, 2, out);
 }
 
+static void
+hold(struct wire *w, uint8_t which, const uint8_t *secret)
+{
+	const struct crypto *c = w->config.crypto;
+	struct own_key *own = &w->own[which];
+
+	must(!zeros(secret, WIRE_KEY_BYTES));
+	own->held = true;
+	memcpy(own->secret, secret, WIRE_KEY_BYTES);
+	c->public_key(c->context, secret, own->public);
+	make_mac(c, own->public, own->mac);
+}
+
 void
 seal_start(struct wire *w)
 {
@@ -38,9 +51,52 @@ seal_start(struct wire *w)
 	if (c == NULL)
 		return;
 	must(c->slots >= WIRE_SLOTS(w->config.sessions_max));
-	must(!zeros(w->config.secret, WIRE_KEY_BYTES));
-	c->public_key(c->context, w->config.secret, w->config.self.key);
-	make_mac(c, w->config.self.key, w->mac);
+	hold(w, 0, w->config.secret);
+	memcpy(w->config.self.key, w->own[0].public, WIRE_KEY_BYTES);
+}
+
+/* Nothing that was made with this one goes on. */
+static void
+let_go(struct wire *w, uint8_t which)
+{
+	for (uint32_t i = 0; w->own[which].held && i < w->config.sessions_max; i++) {
+		struct session *s = &w->sessions[i];
+		if (s->own != which)
+			continue;
+		if (s->state == SESSION_OPEN)
+			session_close(w, s, WIRE_REASON_KEY, true);
+		s->seal.under_way = s->shower.show.under_way = false;
+	}
+	for (uint32_t i = 0; i < w->config.half_open_max; i++)
+		if (w->half_open[i].used && w->half_open[i].own == which)
+			handshake_forget(w, &w->half_open[i]);
+	memset(&w->own[which], 0, sizeof w->own[which]);
+}
+
+static bool
+holds(const struct wire *w, uint8_t which, const uint8_t *secret)
+{
+	return w->own[which].held && memcmp(w->own[which].secret, secret, WIRE_KEY_BYTES) == 0;
+}
+
+void
+wire_secrets(struct wire *w, const uint8_t secret[WIRE_KEY_BYTES], const uint8_t *before)
+{
+	must(sealed(w));
+	if (!holds(w, w->own_now, secret)) {
+		w->own_now ^= 1;
+		if (!holds(w, w->own_now, secret)) {
+			let_go(w, w->own_now);
+			hold(w, w->own_now, secret);
+		}
+		memcpy(w->config.self.key, w->own[w->own_now].public, WIRE_KEY_BYTES);
+	}
+	uint8_t other = w->own_now ^ 1;
+	if (before != NULL && holds(w, other, before))
+		return;
+	let_go(w, other);
+	if (before != NULL && memcmp(before, secret, WIRE_KEY_BYTES) != 0)
+		hold(w, other, before);
 }
 
 void
@@ -154,7 +210,8 @@ seal_address_free(struct wire *w, const struct endpoint *from)
 }
 
 void
-seal_noise(struct wire *w, struct noise *n, struct crypto_slice prologue, const uint8_t *peer)
+seal_noise(struct wire *w, struct noise *n, struct crypto_slice prologue,
+	   const struct seal_ends *ends)
 {
 	uint8_t ephemeral[NOISE_KEY_BYTES];
 
@@ -162,56 +219,71 @@ seal_noise(struct wire *w, struct noise *n, struct crypto_slice prologue, const 
 	noise_init(n, &(struct noise_config){
 			      .crypto = w->config.crypto,
 			      .pattern = NOISE_IKPSK2,
-			      .initiator = peer != NULL,
+			      .initiator = ends->peer != NULL,
 			      .prologue = prologue,
-			      .own_secret = w->config.secret,
-			      .own_public = w->config.self.key,
+			      .own_secret = ends->own->secret,
+			      .own_public = ends->own->public,
 			      .ephemeral_secret = ephemeral,
-			      .peer_static = peer,
+			      .peer_static = ends->peer,
 			      .psk = w->config.psk,
 		      });
 }
 
 static void
-handshake_noise(struct wire *w, struct noise *n, const uint8_t *peer)
+handshake_noise(struct wire *w, struct noise *n, const struct seal_ends *ends)
 {
 	uint8_t prologue[PROLOGUE_BYTES];
 
 	memcpy(prologue, prologue_label, sizeof prologue_label);
 	bytes_put_u32(prologue + sizeof prologue_label, w->config.self.version);
-	seal_noise(w, n, (struct crypto_slice){prologue, sizeof prologue}, peer);
+	seal_noise(w, n, (struct crypto_slice){prologue, sizeof prologue}, ends);
 }
 
-/* The key to try now: the expected one, or each listed one that could be the
- * peer's, in turn. NULL: there is none. */
-static const uint8_t *
-key_to_try(const struct wire *w, const struct session *s)
+/* The keys to try now: each listed one that could be the peer's, or the expected one, in turn;
+ * then again with the one of ours that was before. False: the peer's is not known. */
+static bool
+keys_to_try(const struct wire *w, const struct session *s, struct seal_ends *ends)
 {
 	uint32_t count = 0, turn = s->init_count / INITS_PER_KEY;
+	bool named = !zeros(s->expected.key, WIRE_KEY_BYTES);
 
-	if (!zeros(s->expected.key, WIRE_KEY_BYTES))
-		return s->expected.key;
-	for (uint32_t i = 0; i < w->key_count; i++)
+	for (uint32_t i = 0; !named && i < w->key_count; i++)
 		count += may_be(&w->keys[i], &s->expected);
-	for (uint32_t i = 0, n = 0; i < w->key_count; i++)
+	if (named)
+		count = 1;
+	if (count == 0)
+		return false;
+	bool before = turn / count % 2 == 1 && w->own[w->own_now ^ 1].held;
+	ends->own = &w->own[w->own_now ^ before];
+	ends->peer = s->expected.key;
+	for (uint32_t i = 0, n = 0; !named && i < w->key_count; i++)
 		if (may_be(&w->keys[i], &s->expected) && n++ == turn % count)
-			return w->keys[i].key;
-	return NULL;
+			ends->peer = w->keys[i].key;
+	return true;
+}
+
+static bool
+is_under_way(const struct seal *seal, const struct seal_ends *ends)
+{
+	return seal->under_way &&
+	       memcmp(seal->noise.peer_static, ends->peer, WIRE_KEY_BYTES) == 0 &&
+	       memcmp(seal->noise.own_public, ends->own->public, WIRE_KEY_BYTES) == 0;
 }
 
 bool
 seal_write_init(struct wire *w, struct session *s, const struct hello *hello)
 {
-	const uint8_t *key = key_to_try(w, s);
 	uint8_t payload[HELLO_PRIVATE_BYTES];
 	struct seal *seal = &s->seal;
+	struct seal_ends ends;
 
-	if (key == NULL)
+	if (!keys_to_try(w, s, &ends))
 		return false;
-	if (seal->under_way && memcmp(seal->noise.peer_static, key, WIRE_KEY_BYTES) == 0)
+	if (is_under_way(seal, &ends))
 		return true;
-	make_mac(w->config.crypto, key, seal->mac);
-	handshake_noise(w, &seal->noise, key);
+	s->own = (uint8_t)(ends.own - w->own);
+	make_mac(w->config.crypto, ends.peer, seal->mac);
+	handshake_noise(w, &seal->noise, &ends);
 	hello_put_private(hello, payload);
 	seal->under_way = noise_write(&seal->noise, (struct crypto_slice){payload, sizeof payload},
 				      seal->message);
@@ -237,14 +309,9 @@ bool
 seal_read_init(struct wire *w, const struct datagram *d, struct noise *n, struct hello *hello)
 {
 	must(d->body_bytes == HELLO_BYTES);
-	handshake_noise(w, n, NULL);
+	handshake_noise(w, n, &(struct seal_ends){&w->own[w->own_asked], NULL});
 	if (!read_hello(n, d, hello)) {
 		w->stats.drop_forged++;
-		return false;
-	}
-	if (!seal_key_allowed(w, &hello->self)) {
-		w->stats.drop_key++;
-		memcpy(w->stats.unlisted, hello->self.key, WIRE_KEY_BYTES);
 		return false;
 	}
 	return true;
@@ -340,13 +407,13 @@ seal_datagram(struct wire *w, const struct session *s, struct datagram *d, uint8
 }
 
 size_t
-seal_half_open(struct wire *w, const struct half_open *h, struct datagram *d, uint8_t *out,
+seal_half_open(struct wire *w, const struct noise_keys *keys, struct datagram *d, uint8_t *out,
 	       size_t body_bytes)
 {
 	const struct crypto *c = w->config.crypto;
 
 	d->generation = HANDSHAKE_GENERATION;
-	c->key(c->context, CRYPTO_SLOT_SCRATCH, h->keys.send);
+	c->key(c->context, CRYPTO_SLOT_SCRATCH, keys->send);
 	return seal_in_place(w, CRYPTO_SLOT_SCRATCH, d, out, body_bytes);
 }
 
@@ -386,7 +453,7 @@ seal_open(struct wire *w, const struct session *s, struct datagram *d)
 }
 
 bool
-seal_open_half(struct wire *w, const struct half_open *h, struct datagram *d)
+seal_open_half(struct wire *w, const struct noise_keys *keys, struct datagram *d)
 {
 	const struct crypto *c = w->config.crypto;
 
@@ -396,6 +463,6 @@ seal_open_half(struct wire *w, const struct half_open *h, struct datagram *d)
 		w->stats.drop_generation++;
 		return false;
 	}
-	c->key(c->context, CRYPTO_SLOT_SCRATCH, h->keys.receive);
+	c->key(c->context, CRYPTO_SLOT_SCRATCH, keys->receive);
 	return open_body(w, CRYPTO_SLOT_SCRATCH, d);
 }

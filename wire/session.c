@@ -26,6 +26,9 @@ session_open(struct wire *w, struct session *s, const struct session_terms *term
 	must(s->state != SESSION_OPEN && s->own_id != 0);
 	s->state = SESSION_OPEN;
 	s->initiator = terms->initiator;
+	s->vouched = terms->vouched;
+	s->own = terms->own;
+	s->shower.show.under_way = false;
 	s->confirmed = !terms->initiator;
 	s->opened_untold = true;
 	s->refused_untold = WIRE_REASON_NONE;
@@ -36,7 +39,12 @@ session_open(struct wire *w, struct session *s, const struct session_terms *term
 	s->datagram_bytes = least(w->config.datagram_bytes_max, hello->datagram_bytes_max);
 	s->heard_ns = s->sent_ns = w->now_ns;
 	s->ack_now = false;
+	s->ack_lone = false;
+	s->ack_waits = false;
+	s->asked_ns = 0;
+	s->once_bytes = 0;
 	s->room_due = 0;
+	s->inbox_due = 0;
 	/* CONFIRM goes out at once, and again until the responder was heard. */
 	s->repeat_due = terms->initiator ? REPEAT_PING : 0;
 	flight_reset(&s->flight, &(struct flight_config){
@@ -68,6 +76,7 @@ session_connect_again(struct wire *w, struct session *s, uint64_t at_ns)
 	s->state = SESSION_CONNECTING;
 	s->own_id = wire_id_take(w, session_number(w, s));
 	s->seal.under_way = false;
+	s->shower.show.under_way = false;
 	memset(s->cookie, 0, sizeof s->cookie);
 	s->init_count = 0;
 	s->init_first_ns = w->now_ns;
@@ -85,6 +94,8 @@ session_close(struct wire *w, struct session *s, enum wire_reason reason, bool t
 	rekey_end(w, s);
 	if (w->lent_session == (int)session_number(w, s))
 		w->lent_session = -1;
+	if (w->heard_session == session_number(w, s))
+		w->heard_at = w->heard_bytes;
 	/* A session of which the caller never heard closes unheard. */
 	if (!s->opened_untold && s->closed_untold == WIRE_REASON_NONE) {
 		s->closed_untold = reason;
@@ -113,9 +124,23 @@ items_decode(const struct datagram *d, bool *asks_ack)
 
 	*asks_ack = false;
 	while (item_next(&r, &item))
-		if (item.kind != ITEM_ACK && item.kind != ITEM_CLOSE)
+		if (item.kind != ITEM_ACK && item.kind != ITEM_CLOSE && item.kind != ITEM_ONCE)
 			*asks_ack = true;
 	return reader_done(&r);
+}
+
+/* All of a datagram's fit, as they have a longer head there. */
+static void
+take_once(struct wire *w, struct session *s, const struct wire_item *item)
+{
+	uint8_t *at = w->heard + w->heard_bytes;
+
+	must(w->heard_bytes + ONCE_LENGTH_BYTES + item->bytes <= w->config.datagram_bytes_max);
+	bytes_put_u16(at, (uint16_t)item->bytes);
+	memcpy(at + ONCE_LENGTH_BYTES, item->data, item->bytes);
+	w->heard_bytes += ONCE_LENGTH_BYTES + item->bytes;
+	w->heard_session = session_number(w, s);
+	bit_set(w->to_tell, session_number(w, s));
 }
 
 static void
@@ -157,8 +182,15 @@ take_item(struct wire *w, struct session *s, const struct wire_item *item)
 	case ITEM_REKEY:
 		rekey_receive(w, s, item);
 		return true;
+	case ITEM_PING:
+		s->ack_now = true;
+		return true;
+	case ITEM_ONCE:
+		take_once(w, s, item);
+		return true;
 	case ITEM_BYTES:
 		bit_set(w->to_tell, session_number(w, s));
+		s->inbox_due |= (uint8_t)(1u << item->stream);
 		return inbox_put(&s->inbox[item->stream], item->offset, item->data, item->bytes);
 	default:
 		return true;
@@ -173,10 +205,13 @@ note_received(struct wire *w, struct session *s, const struct datagram *d, bool 
 
 	if (!asks_ack)
 		return;
+	bool alone = !s->ack_waits && s->asked_ns + w->config.ack_delay_ns <= w->now_ns;
+	s->asked_ns = w->now_ns;
 	r->unacked++;
-	/* A gap is told at once: the sender's fast retransmission waits for it. */
-	if (gap || r->unacked >= 2)
-		s->ack_now = true;
+	/* A gap is told at once: the sender's fast retransmission waits for it. So is one
+	 * that waits for nothing: to wake up for it costs as much as to send it. */
+	s->ack_now |= gap || r->unacked >= 2;
+	s->ack_lone = alone;
 	if (r->ack_due_ns == UINT64_MAX)
 		r->ack_due_ns = w->now_ns + w->config.ack_delay_ns;
 }
@@ -263,6 +298,26 @@ session_receive(struct wire *w, struct session *s, const struct endpoint *from,
 	session_schedule(w, s);
 }
 
+/* Whom the peer has told something since may hope to be asked: whoever sends anyway asks a
+ * silent end (packet_build()), and that saves the end a wake-up of its own. */
+static uint64_t
+keep_alive_ns(const struct wire *w, const struct session *s)
+{
+	uint64_t ns = w->config.keepalive_ns;
+
+	return s->sent_ns + (s->heard_ns > s->sent_ns ? ns + ns / 2 : ns);
+}
+
+/* Who was heard lately need not answer. */
+static void
+keep_alive(struct wire *w, struct session *s)
+{
+	if (s->receipt.newest == 0 || s->heard_ns + w->config.keepalive_ns <= w->now_ns)
+		s->repeat_due |= REPEAT_PING;
+	else
+		s->ack_now = true;
+}
+
 void
 session_tick(struct wire *w, struct session *s)
 {
@@ -275,10 +330,12 @@ session_tick(struct wire *w, struct session *s)
 		return;
 	}
 	flight_tick(&s->flight, &owner, w->now_ns);
-	if (s->receipt.ack_due_ns <= w->now_ns)
+	if (s->receipt.ack_due_ns <= w->now_ns) {
 		s->ack_now = true;
-	if (s->sent_ns + w->config.keepalive_ns <= w->now_ns)
-		s->repeat_due |= REPEAT_PING;
+		s->ack_waits = false;
+	}
+	if (keep_alive_ns(w, s) <= w->now_ns)
+		keep_alive(w, s);
 	bit_set(w->to_send, session_number(w, s));
 	rekey_tick(w, s);
 	if (s->state == SESSION_OPEN)
@@ -301,7 +358,7 @@ session_schedule(struct wire *w, struct session *s)
 	}
 	const uint64_t candidates[] = {
 		s->heard_ns + w->config.dead_after_ns,
-		s->repeat_due & REPEAT_PING ? UINT64_MAX : s->sent_ns + w->config.keepalive_ns,
+		s->repeat_due & REPEAT_PING || s->ack_now ? UINT64_MAX : keep_alive_ns(w, s),
 		s->ack_now ? UINT64_MAX : s->receipt.ack_due_ns,
 		flight_due_ns(&s->flight),
 		rekey_due_ns(w, s),

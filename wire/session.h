@@ -25,11 +25,13 @@
 #include "wire/wire.h"
 
 #define REPLIES                32 /* power of two */
-#define REPLY_BYTES_MAX        (DATAGRAM_FRAME_BYTES + HELLO_BYTES)
+#define REPLY_BYTES_MAX        (DATAGRAM_FRAME_BYTES + SHOW_BODY_BYTES)
 #define REFUSE_EVERY_NS        200000
 #define CONNECT_SLOW           8 /* times connect_retry_ns, once refused */
 #define CONNECT_RACE_MAX       3 /* INITs of ours that silence a higher identity's */
 #define PASSED_OVER_MAX        8
+#define ONCE_BYTES             1024 /* waiting in a session */
+#define ONCE_LENGTH_BYTES      2    /* in front of one that was heard */
 #define COOKIE_LIFE_NS         8000000000u
 #define ENTROPY_BYTES_MIN      32
 #define ADDRESS_BUCKETS        64 /* power of two */
@@ -72,6 +74,29 @@ struct seal {
 	uint8_t mac[NOISE_KEY_BYTES];        /* of the peer that INIT went to */
 };
 
+/* What two ends show each other between RESPONSE and CONFIRM; see wire/show.c. */
+struct show {
+	bool under_way;
+	bool demanded;           /* of the peer */
+	bool good;               /* what it showed */
+	enum wire_reason reason; /* why it is not */
+	uint32_t own_bytes;      /* that we show: 0 unless the peer demands it */
+	uint32_t peer_held;      /* of these */
+	uint32_t bytes, held;    /* that it shows, 0 before it says; of these, in `data` */
+	uint64_t counter;        /* of the last SHOW sent */
+	uint8_t *data;           /* CERTIFICATES_BYTES_MAX, where certificates may be demanded */
+};
+
+/* And what the initiator keeps meanwhile of the RESPONSE. */
+struct shower {
+	struct show show;
+	struct hello hello;
+	struct endpoint from;
+	uint64_t rtt_ns, until_ns;
+	struct noise_keys keys;
+	uint8_t hash[NOISE_KEY_BYTES];
+};
+
 struct session {
 	enum session_state state;
 	bool connector;
@@ -79,6 +104,7 @@ struct session {
 	bool confirmed; /* heard the peer under this session's id */
 	bool opened_untold;
 	enum wire_reason closed_untold, refused_untold;
+	uint8_t own; /* sealed: which of w->own this session, or the INIT under way, is of */
 	struct endpoint peer_endpoint;
 	struct wire_identity peer, closed_peer;
 	uint32_t own_id, peer_id;
@@ -90,15 +116,23 @@ struct session {
 	uint64_t init_first_ns, init_last_ns, init_due_ns;
 	uint32_t init_count;
 	bool slow;
+	struct shower shower;
 
 	/* Open. */
+	bool vouched; /* the peer's key is not listed: its certificates were good */
 	uint8_t epoch[WIRE_EPOCH_BYTES];
 	uint32_t datagram_bytes; /* what both ends take */
 	uint32_t message_bytes[WIRE_STREAMS];
 	uint64_t heard_ns, sent_ns;
 	bool ack_now;
+	bool ack_lone;      /* at once, unless something for the peer waits for the log */
+	bool ack_waits;     /* the last one that waited had something to ride on */
+	uint64_t asked_ns;  /* when the peer sent last what asks for one */
 	uint8_t repeat_due; /* REPEAT_PING, and a bit per stream whose grant is due */
 	uint8_t room_due;   /* bit per stream: WIRE_ROOM to be told */
+	uint8_t inbox_due;  /* bit per stream that may hold a message: most streams hold none */
+	uint32_t once_bytes;
+	uint8_t *once; /* items of wire_send_once(), as they go out */
 	struct flight flight;
 	struct receipt receipt;
 	struct replay replay;
@@ -113,6 +147,7 @@ struct half_open {
 	struct endpoint from;
 	struct hello hello;
 	uint32_t own_id;
+	uint8_t own; /* sealed: as a session's */
 	uint64_t answered_ns;
 	/* Sealed. An INIT that comes again gets the same answer: the initiator may
 	 * have taken the first one. */
@@ -120,6 +155,13 @@ struct half_open {
 	uint8_t message[RESPONSE_MESSAGE_BYTES];
 	struct noise_keys keys;
 	uint8_t hash[NOISE_KEY_BYTES];
+	struct show show;
+};
+
+/* A static key of our own; `mac` is that of datagrams of a handshake which it answers. */
+struct own_key {
+	bool held;
+	uint8_t secret[NOISE_KEY_BYTES], public[NOISE_KEY_BYTES], mac[NOISE_KEY_BYTES];
 };
 
 struct id_entry {
@@ -148,6 +190,8 @@ struct wire {
 	uint32_t closings; /* sessions with a WIRE_CLOSED to be told */
 	int lent_session;  /* whose message is with the caller; -1: none */
 	enum wire_stream lent_stream;
+	uint32_t heard_session; /* of the last datagram that held messages said once */
+	uint32_t heard_at, heard_bytes;
 	uint64_t durable_lsn;
 	uint64_t now_ns; /* the latest told */
 	uint64_t refuse_due_ns;
@@ -155,7 +199,9 @@ struct wire {
 	uint64_t drawn;
 	size_t entropy_bytes;
 	uint8_t pool[NOISE_KEY_BYTES]; /* sealed: of which keys are drawn */
-	uint8_t mac[NOISE_KEY_BYTES];  /* sealed: of datagrams of a handshake with us */
+	struct own_key own[2];         /* sealed: of now, and before */
+	uint8_t own_now;
+	uint8_t own_asked; /* the one that the INIT which is being received is for */
 	struct wire_key *keys;
 	uint32_t key_count;
 	uint64_t hello_due_ns; /* see seal_hello_free() */
@@ -165,6 +211,7 @@ struct wire {
 	uint8_t *scratch; /* one message */
 	uint8_t *packet;  /* the datagram that wire_next_packet() lends */
 	uint8_t *opened;  /* the body of the datagram that is being received */
+	uint8_t *heard;   /* messages said once and not read yet, each behind its length */
 	struct reply replies[REPLIES];
 };
 
@@ -178,6 +225,12 @@ static inline void
 bit_set(uint64_t *bits, uint32_t n)
 {
 	bits[n / 64] |= (uint64_t)1 << n % 64;
+}
+
+static inline bool
+bit_is_set(const uint64_t *bits, uint32_t n)
+{
+	return bits[n / 64] >> n % 64 & 1;
 }
 
 static inline void
@@ -201,6 +254,8 @@ struct session_terms {
 	const struct hello *hello; /* the peer's */
 	const struct endpoint *endpoint;
 	bool initiator;
+	bool vouched;
+	uint8_t own;
 	uint64_t rtt_ns;
 	const struct noise_keys *keys; /* sealed, and the handshake's hash */
 	const uint8_t *hash;
@@ -229,8 +284,23 @@ void handshake_receive(struct wire *w, const struct endpoint *from, const struct
 void handshake_in_clear(struct wire *w, const struct endpoint *from, const struct datagram *d);
 /* The peer, to whom this session was open already, has no place for it. */
 void handshake_too_late(struct wire *w, struct session *s);
+/* The peer answered, and there is nothing more to show. */
+void handshake_complete(struct wire *w, struct session *s, const struct session_terms *terms);
+void handshake_refused(struct wire *w, struct session *s, enum wire_reason reason);
+void handshake_forget(struct wire *w, struct half_open *h);
 void handshake_tick(struct wire *w);
 uint64_t handshake_due_ns(const struct wire *w);
+
+/* show.c */
+uint32_t show_bytes(const struct wire *w); /* that we can show */
+bool show_demanded(const struct wire *w);  /* of ends that we connect to */
+bool show_in_place_of_key(const struct wire *w, const struct hello *hello);
+void show_start(const struct wire *w, struct show *show, uint8_t peer_flags, bool demanded);
+/* The initiator's part, behind a RESPONSE with these terms. */
+void show_begin(struct wire *w, struct session *s, const struct session_terms *terms);
+/* The last SHOW anew; false: there is none under way, or not any more. */
+bool show_again(struct wire *w, struct session *s);
+void show_receive(struct wire *w, const struct datagram *d);
 
 /* seal.c */
 static inline bool
@@ -243,7 +313,13 @@ void seal_start(struct wire *w);
 void seal_mix(struct wire *w, const uint8_t *bytes, size_t n);
 /* The handshake of a session or of its next keys; `peer` is the responder's key for who
  * begins, else NULL. */
-void seal_noise(struct wire *w, struct noise *n, struct crypto_slice prologue, const uint8_t *peer);
+struct seal_ends {
+	const struct own_key *own;
+	const uint8_t *peer;
+};
+
+void seal_noise(struct wire *w, struct noise *n, struct crypto_slice prologue,
+		const struct seal_ends *ends);
 /* The tag of a handshake's datagram whose header and body stand there. */
 void seal_put_mac(const uint8_t mac[NOISE_KEY_BYTES], uint8_t *data, size_t bytes);
 bool seal_mac_fits(const uint8_t mac[NOISE_KEY_BYTES], const struct datagram *d);
@@ -262,11 +338,12 @@ bool seal_read_response(struct wire *w, struct session *s, const struct datagram
 /* Header, sealed body, tag; the body stands at `out + 32`. Returns the size. */
 size_t seal_datagram(struct wire *w, const struct session *s, struct datagram *d, uint8_t *out,
 		     size_t body_bytes);
-size_t seal_half_open(struct wire *w, const struct half_open *h, struct datagram *d, uint8_t *out,
-		      size_t body_bytes);
+/* Under keys that no slot holds: those of a handshake. */
+size_t seal_half_open(struct wire *w, const struct noise_keys *keys, struct datagram *d,
+		      uint8_t *out, size_t body_bytes);
 /* Opens the body into w->opened, to which `d` then points. False counts. */
 bool seal_open(struct wire *w, const struct session *s, struct datagram *d);
-bool seal_open_half(struct wire *w, const struct half_open *h, struct datagram *d);
+bool seal_open_half(struct wire *w, const struct noise_keys *keys, struct datagram *d);
 
 /* Both keys of a generation, into its slots; or zeros. */
 void seal_take_keys(struct wire *w, struct session *s, uint8_t generation,

@@ -80,6 +80,9 @@ place_session(struct session *s, const struct wire_config *c, struct arena *a)
 	/* While measuring there is no session to write to. */
 	s = s == NULL ? &unplaced : s;
 	s->flight.packets = arena_take(a, FLIGHT_PACKETS * sizeof(struct sent));
+	if (c->certificates != NULL && c->certificates->demanded)
+		s->shower.show.data = arena_take(a, CERTIFICATES_BYTES_MAX);
+	s->once = arena_take(a, ONCE_BYTES);
 	for (int i = 0; i < WIRE_STREAMS; i++) {
 		struct outbox *o = &s->outbox[i];
 		o->ring_bytes = c->stream_send_bytes[i];
@@ -120,8 +123,16 @@ place(const struct wire_config *c, struct arena *a)
 	to->scratch = arena_take(a, c->message_bytes_max);
 	to->packet = arena_take(a, c->datagram_bytes_max);
 	to->opened = arena_take(a, c->datagram_bytes_max);
+	to->heard = arena_take(a, c->datagram_bytes_max);
 	for (uint32_t i = 0; i < c->sessions_max; i++)
 		place_session(w == NULL ? NULL : &w->sessions[i], c, a);
+	for (uint32_t i = 0; i < c->half_open_max; i++) {
+		uint8_t *data = c->certificates != NULL && c->certificates->accepted
+					? arena_take(a, CERTIFICATES_BYTES_MAX)
+					: NULL;
+		if (w != NULL)
+			w->half_open[i].show.data = data;
+	}
 	return w;
 }
 
@@ -185,9 +196,30 @@ wire_keys(struct wire *w, const struct wire_key *keys, uint32_t count)
 	for (uint32_t i = 0; sealed(w) && i < w->config.sessions_max; i++) {
 		struct session *s = &w->sessions[i];
 		bool named = s->initiator && !zeros(s->expected.key, WIRE_KEY_BYTES);
-		if (s->state == SESSION_OPEN && !named && !seal_key_allowed(w, &s->peer))
+		if (s->state == SESSION_OPEN && !named && !s->vouched &&
+		    !seal_key_allowed(w, &s->peer))
 			session_close(w, s, WIRE_REASON_KEY, true);
 	}
+}
+
+void
+wire_certificates(struct wire *w, const struct certificates *certificates)
+{
+	const struct certificates *old = w->config.certificates;
+
+	must(old != NULL && certificates != NULL);
+	must(old->demanded == certificates->demanded);
+	must(old->accepted == certificates->accepted);
+	w->config.certificates = certificates;
+	for (uint32_t i = 0; i < w->config.sessions_max; i++) {
+		struct session *s = &w->sessions[i];
+		s->shower.show.under_way = false; /* from INIT on, at its time */
+		if (s->state == SESSION_OPEN && s->vouched)
+			session_close(w, s, WIRE_REASON_KEY, true);
+	}
+	for (uint32_t i = 0; i < w->config.half_open_max; i++)
+		if (w->half_open[i].used && w->half_open[i].show.under_way)
+			handshake_forget(w, &w->half_open[i]);
 }
 
 uint64_t
@@ -332,6 +364,7 @@ wire_receive(struct wire *w, const struct endpoint *from, const uint8_t *data, s
 	struct datagram d;
 
 	advance(w, now_ns);
+	w->heard_at = w->heard_bytes = 0;
 	w->stats.packets_received++;
 	w->stats.bytes_received += bytes;
 	if (bytes < DATAGRAM_FRAME_BYTES || bytes > w->config.datagram_bytes_max) {
@@ -430,6 +463,31 @@ wire_send(struct wire *w, int session, enum wire_stream stream, const struct wir
 	return true;
 }
 
+bool
+wire_send_once(struct wire *w, int session, const struct wire_slice *slices, uint32_t slice_count)
+{
+	struct session *s = session_at(w, session);
+	size_t bytes = 0;
+
+	must(slice_count <= WIRE_SLICES_MAX);
+	for (uint32_t i = 0; i < slice_count; i++) {
+		must(slices[i].bytes <= WIRE_ONCE_BYTES_MAX);
+		bytes += slices[i].bytes;
+	}
+	must(bytes > 0 && bytes <= WIRE_ONCE_BYTES_MAX);
+	if (!known_open(s) || ONCE_BYTES - s->once_bytes < ONCE_HEAD_BYTES + bytes)
+		return false;
+	struct writer out = writer_over(s->once + s->once_bytes, ONCE_HEAD_BYTES + bytes);
+	item_put_once_head(&out, (uint32_t)bytes);
+	for (uint32_t i = 0; i < slice_count; i++)
+		writer_raw(&out, slices[i].data, slices[i].bytes);
+	must(!out.bad);
+	s->once_bytes += (uint32_t)out.bytes;
+	w->stats.once_sent++;
+	bit_set(w->to_send, (uint32_t)session);
+	return true;
+}
+
 void
 wire_hold(struct wire *w, int session, enum wire_stream stream, bool hold)
 {
@@ -488,6 +546,7 @@ tell_handshake(struct session *s, struct wire_event *event)
 	event->kind = WIRE_OPENED;
 	event->peer = s->peer;
 	event->endpoint = s->peer_endpoint;
+	event->vouched = s->vouched;
 	s->opened_untold = false;
 	return true;
 }
@@ -495,12 +554,12 @@ tell_handshake(struct session *s, struct wire_event *event)
 static bool
 tell_message(struct wire *w, struct session *s, struct wire_event *event)
 {
-	for (int i = 0; i < WIRE_STREAMS; i++) {
+	for (int i = 0; i < WIRE_STREAMS && s->inbox_due != 0; i++) {
 		enum wire_stream stream = wire_priority[i];
 		struct inbox *in = &s->inbox[stream];
-		uint32_t bytes_max = in->ring_bytes - LENGTH_BYTES;
-		if (in->held)
+		if (!(s->inbox_due >> stream & 1) || in->held)
 			continue;
+		uint32_t bytes_max = in->ring_bytes - LENGTH_BYTES;
 		if (bytes_max > w->config.message_bytes_max)
 			bytes_max = w->config.message_bytes_max;
 		enum inbox_state state = inbox_look(in, bytes_max, &event->bytes);
@@ -508,8 +567,10 @@ tell_message(struct wire *w, struct session *s, struct wire_event *event)
 			session_close(w, s, WIRE_REASON_PROTOCOL, true);
 			return tell_closed(w, s, event);
 		}
-		if (state != INBOX_MESSAGE)
+		if (state != INBOX_MESSAGE) {
+			s->inbox_due &= (uint8_t) ~(1u << stream);
 			continue;
+		}
 		event->kind = WIRE_MESSAGE;
 		event->stream = stream;
 		event->data = inbox_lend(in, event->bytes, w->scratch);
@@ -535,6 +596,21 @@ tell_room(struct session *s, struct wire_event *event)
 	return false;
 }
 
+/* Behind the streams: what it says may be of what they carried. */
+static bool
+tell_heard(struct wire *w, struct session *s, struct wire_event *event)
+{
+	if (w->heard_at == w->heard_bytes || w->heard_session != session_number(w, s))
+		return false;
+	event->kind = WIRE_HEARD;
+	event->bytes = bytes_get_u16(w->heard + w->heard_at);
+	event->data = w->heard + w->heard_at + ONCE_LENGTH_BYTES;
+	w->heard_at += ONCE_LENGTH_BYTES + event->bytes;
+	must(w->heard_at <= w->heard_bytes);
+	w->stats.once_heard++;
+	return true;
+}
+
 static bool
 tell(struct wire *w, struct session *s, struct wire_event *event)
 {
@@ -542,7 +618,7 @@ tell(struct wire *w, struct session *s, struct wire_event *event)
 		return true;
 	if (s->state != SESSION_OPEN)
 		return false;
-	return tell_message(w, s, event) || tell_room(s, event);
+	return tell_message(w, s, event) || tell_heard(w, s, event) || tell_room(s, event);
 }
 
 /* The first set bit at or after `from`, cyclically; false where none is set. */

@@ -9,7 +9,9 @@
  * few sessions to nodes). A session carries opaque messages on five streams.
  * While it lives, every message arrives once and in the order of its stream;
  * streams do not wait for each other. A session that closes loses what was in
- * flight: who sent it submits again, in the next session.
+ * flight: who sent it submits again, in the next session. Beside the streams goes
+ * what its sender says again anyway, in newer words (wire_send_once()): it arrives
+ * once or never, and nobody acknowledges it.
  *
  * Nothing here performs I/O, reads a clock, draws entropy, allocates after
  * wire_init(), locks or logs. Same calls, same answers, bit for bit.
@@ -21,6 +23,9 @@
  *             an identity that its entry allows. After three quarters of rekey_ns
  *             new keys are agreed inside the session, and the old ones still open
  *             what is under way; a session whose keys outlive rekey_ns closes.
+ * Certificates  With a table of them, an end shows its own where the other demands it,
+ *             inside the handshake: a node of members whose key is not listed, a member
+ *             of every node. What is not found good opens no session and ends none.
  * In clear    Without a table. The tag's room then holds a checksum against
  *             corruption, not against forgery: a damaged datagram is dropped like
  *             a lost one, a forged one is believed.
@@ -37,8 +42,18 @@
  *             grant: what does not fit is dropped whole and sent again.
  * Priority    Datagrams fill in the order CONTROL, CONSENSUS, SUBMIT, PROGRESS,
  *             FEED; a stream passed over several times goes first once. FEED
- *             may use three quarters of the bytes in flight, CONTROL six.
- * Handshake   INIT, RESPONSE, CONFIRM; COOKIE when many are half open. Until
+ *             may use three quarters of the bytes in flight, CONTROL six. What is
+ *             said once goes when CONSENSUS has nothing to send, or no leave to.
+ * Acknowledgement  goes at once, with what is sent in the same call, where the last one
+ *             that waited found nothing to ride on and no datagram came within
+ *             ack_delay_ns before. Else it waits so long, or for a second datagram; or
+ *             a quarter of rto_min_ns for a message that waits for the log.
+ * Keepalive   An end that sent nothing for keepalive_ns says its last acknowledgement
+ *             again, or half as much later where it has heard something since. If it
+ *             heard nothing for keepalive_ns either, it sends PING, which is answered;
+ *             also with what it sends anyway, where no answer is awaited.
+ * Handshake   INIT, RESPONSE, CONFIRM; COOKIE when many are half open; SHOW in front
+ *             of CONFIRM, where certificates are demanded. Until
  *             CONFIRM the responder holds an entry of a small fixed table, and
  *             never answers with more bytes than it received.
  * One session per peer identity (kind, node, uuid). A new process, or a later
@@ -67,6 +82,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/certificates.h"
 #include "base/crypto.h"
 #include "base/endpoint.h"
 
@@ -77,6 +93,7 @@
 #define WIRE_SESSIONS_MAX      1024
 #define WIRE_KEY_BYTES         CRYPTO_KEY_BYTES
 #define WIRE_SLOTS(sessions)   (1 + 4 * (sessions)) /* of the crypto table */
+#define WIRE_ONCE_BYTES_MAX    256
 
 enum wire_stream {
 	WIRE_CONTROL = 0,   /* views, own verdicts, handshakes of upper layers */
@@ -133,11 +150,12 @@ struct wire_config {
 	 * WIRE_SLOTS(sessions_max), and nobody else's. */
 	const struct crypto *crypto;
 	uint8_t secret[WIRE_KEY_BYTES];
-	uint8_t psk[WIRE_KEY_BYTES]; /* zeros: none */
-	uint32_t keys_max;           /* that wire_keys() may list; default 64 */
-	uint64_t rekey_ns;           /* default two minutes */
-	uint64_t rekey_datagrams;    /* renewed after so many, too; default 2^32 */
-	struct wire_identity self;   /* sealed: `key` is filled in */
+	uint8_t psk[WIRE_KEY_BYTES];             /* zeros: none */
+	uint32_t keys_max;                       /* that wire_keys() may list; default 64 */
+	const struct certificates *certificates; /* NULL: none, and none are accepted */
+	uint64_t rekey_ns;                       /* default two minutes */
+	uint64_t rekey_datagrams;                /* renewed after so many, too; default 2^32 */
+	struct wire_identity self;               /* sealed: `key` is filled in */
 };
 
 struct wire_slice {
@@ -151,6 +169,7 @@ enum wire_event_kind {
 	WIRE_CLOSED = 3,  /* reason; unread messages are gone */
 	WIRE_ROOM = 4,    /* stream: what wire_send() refused would fit now */
 	WIRE_REFUSED = 5, /* reason: to who called wire_connect(); retries go on */
+	WIRE_HEARD = 6,   /* data, bytes: of wire_send_once() */
 };
 
 enum wire_reason {
@@ -166,7 +185,15 @@ enum wire_reason {
 	WIRE_REASON_SEAL = 9,     /* refused: the peer wants sealed datagrams */
 	WIRE_REASON_KEY = 10,     /* closed: the peer's key is not listed any more, or the
 				   * session's own keys could not be renewed */
-	WIRE_REASON_LAST = 10,
+	/* Refused: the peer's verdict on our certificates, see base/certificates.h */
+	WIRE_REASON_UNTRUSTED = 11,
+	WIRE_REASON_EXPIRED = 12,
+	WIRE_REASON_REVOKED = 13,
+	WIRE_REASON_NAME = 14,
+	WIRE_REASON_FORGED = 15,
+	WIRE_REASON_NOT_SHOWN = 16, /* refused: the peer has no certificates to show */
+	WIRE_REASON_NOT_GOOD = 17,  /* refused: we do not find the peer's good */
+	WIRE_REASON_LAST = 17,
 };
 
 struct wire_event {
@@ -177,6 +204,7 @@ struct wire_event {
 	const uint8_t *data;
 	uint32_t bytes;
 	struct wire_identity peer;
+	bool vouched; /* OPENED: by certificates, not by a listed key */
 	struct endpoint endpoint;
 };
 
@@ -191,6 +219,7 @@ struct wire_packet {
 struct wire_stats {
 	uint64_t packets_sent, packets_received, bytes_sent, bytes_received;
 	uint64_t messages_sent, messages_delivered;
+	uint64_t once_sent, once_heard;
 	uint64_t send_too_large; /* more than wire_message_bytes_max() */
 	uint64_t packets_lost, segments_resent, timeouts, window_cuts;
 	uint64_t sessions_opened, sessions_closed, sessions_replaced;
@@ -219,6 +248,9 @@ struct wire_stats {
 	struct endpoint other_version_from;
 	uint8_t unlisted[WIRE_KEY_BYTES]; /* the last key of drop_key, and where it was */
 	struct endpoint unlisted_from;
+	uint64_t certificates_refused;                 /* shown to us by members, and not good */
+	enum certificates_verdict certificate_verdict; /* of the last, and where it was */
+	struct endpoint certificate_from;
 };
 
 struct wire_session_status {
@@ -261,6 +293,15 @@ void wire_random(struct wire *w, const uint8_t *bytes, size_t n);
  * At most keys_max. */
 void wire_keys(struct wire *w, const struct wire_key *keys, uint32_t count);
 
+/* Sealed: another static key from now on. The one `before` it still answers who knows no other,
+ * and is tried where the new one is not answered; NULL: there is none. Sessions of a key that is
+ * neither close; those of one that is either go on. */
+void wire_secrets(struct wire *w, const uint8_t secret[WIRE_KEY_BYTES], const uint8_t *before);
+
+/* Sealed, and configured with certificates: others in their place, which demand and accept
+ * as those did. Sessions that certificates opened close, and open by the new ones. */
+void wire_certificates(struct wire *w, const struct certificates *certificates);
+
 /* Everything below `lsn` is on disk now. Never goes back. */
 void wire_durable(struct wire *w, uint64_t lsn);
 
@@ -269,6 +310,13 @@ void wire_durable(struct wire *w, uint64_t lsn);
  * WIRE_OPENED was not read), or is no more. */
 bool wire_send(struct wire *w, int session, enum wire_stream stream,
 	       const struct wire_slice *slices, uint32_t slice_count, uint64_t after_lsn);
+
+/* One message of at most WIRE_ONCE_BYTES_MAX that may be lost: behind what this call
+ * of the caller gives to CONSENSUS, and apart from all streams. It names no log position.
+ * False: the session is not open, as above, or nearly a datagram of them waits. What the
+ * peer has not read when its next datagram comes is lost as well. */
+bool wire_send_once(struct wire *w, int session, const struct wire_slice *slices,
+		    uint32_t slice_count);
 
 /* The largest message that `stream` of this open session can carry: less than
  * message_bytes_max where a buffer at either end is small. */

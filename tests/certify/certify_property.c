@@ -22,7 +22,7 @@
 #define ENTRY_MAX  2048
 #define SERVERS    20
 #define COPIES     8
-#define HEARD_MAX  27
+#define HEARD_MAX  28
 #define HASHES_MAX 40
 #define IMAGE_MAX  (4 << 20)
 
@@ -74,6 +74,7 @@ static const char *const must_hear[HEARD_MAX] = {"accepted",
 						 "online",
 						 "horizon",
 						 "created",
+						 "closed",
 						 "no group",
 						 "not last",
 						 "no room",
@@ -140,6 +141,8 @@ word_of(const struct group_effect *f)
 		return "horizon";
 	case GROUP_CREATED:
 		return "created";
+	case GROUP_CLOSED:
+		return "closed";
 	case GROUP_NOTHING:
 		break;
 	}
@@ -231,12 +234,13 @@ compare_state(struct world *w)
 
 /* The same submission with its write set out of the entry, in front of a payload. */
 static struct entry
-spread_of(const struct entry *e, uint8_t reference[ENTRY_SPREAD_BYTES])
+spread_of(const struct entry *e, uint64_t index, uint8_t reference[ENTRY_SPREAD_BYTES])
 {
 	struct entry out = *e;
 	struct entry_spread spread = {.bytes = e->submit.hash_count * ENTRY_HASH_BYTES + 1,
 				      .chunk_bytes = ENTRY_CHUNK_BYTES_MIN,
-				      .hash_count = e->submit.hash_count};
+				      .hash_count = e->submit.hash_count,
+				      .offer = index};
 	entry_spread_encode(&spread, reference);
 	out.submit.flags |= SUBMIT_SPREAD;
 	out.submit.hash_count = 0;
@@ -285,7 +289,7 @@ apply(struct world *w, struct group *g, const struct entry *e, uint32_t budget_m
 	bool pieces = e->kind == ENTRY_SUBMIT && e->submit.hash_count > 0 && percent(w, 50);
 	struct entry spread;
 	if (pieces)
-		spread = spread_of(e, reference);
+		spread = spread_of(e, w->index, reference);
 	group_apply_start(g, w->index, pieces ? &spread : e);
 	enum group_step step = GROUP_MORE;
 	for (int i = 0; i < 100000 && step != GROUP_DONE; i++) {
@@ -413,6 +417,8 @@ source_of(struct world *w, bool tagged)
 	return source;
 }
 
+#define RANGES_MAX (2 * SNAPSHOT_BITS_FROM)
+
 static void
 random_snapshot(struct world *w, struct snapshot *s, uint8_t *ranges)
 {
@@ -422,7 +428,7 @@ random_snapshot(struct world *w, struct snapshot *s, uint8_t *ranges)
 		s->mark = w->index + 1 + draw(w, 2);
 	s->ranges = ranges;
 	uint64_t at = s->mark, last = w->index + percent(w, 1);
-	while (s->range_count < 4 && percent(w, 60)) {
+	while (s->range_count < RANGES_MAX && percent(w, 80)) {
 		uint64_t from = at + 1 + draw(w, 3);
 		uint64_t to = from + draw(w, 3);
 		if (to > last)
@@ -454,7 +460,7 @@ random_gtid(struct world *w, struct entry_submit *s)
 static void
 random_submit(struct world *w, struct writer *out)
 {
-	uint8_t hashes[HASHES_MAX * ENTRY_HASH_BYTES], ranges[4 * SNAPSHOT_RANGE_BYTES];
+	uint8_t hashes[HASHES_MAX * ENTRY_HASH_BYTES], ranges[RANGES_MAX * SNAPSHOT_RANGE_BYTES];
 	struct server *s = any_server(w);
 	struct entry e = {.kind = ENTRY_SUBMIT};
 	struct entry_submit *submit = &e.submit;
@@ -477,6 +483,8 @@ random_submit(struct world *w, struct writer *out)
 		submit->flags = SUBMIT_FENCE;
 	else if (submit->hash_count == 0 && percent(w, 60))
 		submit->flags = SUBMIT_EMPTY;
+	if (percent(w, 50))
+		submit->flags |= SUBMIT_TRUSTS_OWN;
 	random_gtid(w, submit);
 	entry_encode(&e, out);
 	struct copy *copy = &w->copy[w->copies++ % COPIES];
@@ -541,7 +549,9 @@ random_membership(struct world *w, struct writer *out)
 {
 	struct server *s = any_server(w);
 	struct entry e = {.kind = ENTRY_LEAVE, .leave = {incarnation_of(w, s)}};
-	if (percent(w, 60)) {
+	if (percent(w, 15)) {
+		e = (struct entry){.kind = ENTRY_CLOSE};
+	} else if (percent(w, 60)) {
 		e = (struct entry){.kind = ENTRY_EXPEL};
 		e.expel.incarnation = incarnation_of(w, s);
 		e.expel.session = s->session - (s->session > 0 && percent(w, 30));
@@ -567,7 +577,7 @@ random_abandon(struct world *w, struct writer *out)
 	struct entry e = {.kind = ENTRY_ABANDON};
 	e.abandon = (struct entry_abandon){
 		incarnation_of(w, s), s->session - (s->session > 0 && percent(w, 5)),
-		s->floor + draw(w, w->config.inflight_max + 1), s->floor};
+		s->floor + draw(w, w->config.inflight_max + 1), s->floor, 0};
 	entry_encode(&e, out);
 }
 

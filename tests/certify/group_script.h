@@ -148,16 +148,17 @@ submit_rows(struct script *s, uint64_t incarnation, uint64_t sequence, const uin
 		bytes_put_u64(ranges + range_count * 16 + 8, s->seen[range_count]);
 	}
 	struct entry e = {.kind = ENTRY_SUBMIT};
-	e.submit = (struct entry_submit){.incarnation = incarnation,
-					 .session = s->session,
-					 .sequence = sequence,
-					 .floor = s->floor,
-					 .flags = s->flags,
-					 .gtid_spec = s->spec,
-					 .assigned = s->assigned,
-					 .snapshot = {s->mark, range_count, ranges},
-					 .hash_count = (uint32_t)rows[1],
-					 .hashes = hashes};
+	e.submit = (struct entry_submit){
+		.incarnation = incarnation,
+		.session = s->session,
+		.sequence = sequence,
+		.floor = s->floor,
+		.flags = s->flags,
+		.gtid_spec = s->spec,
+		.assigned = s->assigned,
+		.snapshot = {.mark = s->mark, .range_count = range_count, .ranges = ranges},
+		.hash_count = (uint32_t)rows[1],
+		.hashes = hashes};
 	return apply(s, &e);
 }
 

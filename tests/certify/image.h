@@ -17,6 +17,8 @@ image_piece(struct group *g, struct writer *w, uint32_t budget)
 	must(head != NULL);
 	struct writer piece =
 		writer_over(head + 4, room < GROUP_PIECE_BYTES_MIN ? room : GROUP_PIECE_BYTES_MIN);
+	if (group_image_ready(g))
+		group_image_close(g);
 	enum group_image_step step = group_image_next(g, &piece, budget);
 	bytes_put_u32(head, (uint32_t)piece.bytes);
 	must(writer_take(w, piece.bytes) != NULL);

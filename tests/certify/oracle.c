@@ -8,6 +8,7 @@
 #define ROWS_EVER     4096
 #define GTIDS_EVER    4096
 #define BOUNDS_MAX    128 /* the rule's number, not a size */
+#define OWN_MAX       256 /* the same */
 #define SOURCES_EVER  16
 
 struct member {
@@ -35,7 +36,7 @@ struct block {
 
 struct oracle {
 	struct group_config memory, config;
-	bool created;
+	bool created, closed;
 	uint8_t uuid[UUID_BYTES];
 	uint64_t index, view, fence, horizon;
 	uint64_t taken, bound[BOUNDS_MAX + 1];
@@ -145,7 +146,9 @@ seen(const struct snapshot *s, uint64_t index)
 	for (uint32_t i = 0; i < s->range_count; i++)
 		if (snapshot_range(s, i).from <= index && index <= snapshot_range(s, i).to)
 			return true;
-	return false;
+	/* Instead of ranges: the k-th bit is the k-th index above the mark. */
+	uint64_t k = index - s->mark;
+	return k <= 8 * (uint64_t)s->bit_bytes && (s->bits[(k - 1) / 8] & 1 << (k - 1) % 8);
 }
 
 /* --- members and outcomes ---------------------------------------------- */
@@ -361,7 +364,7 @@ static struct oracle_answer
 create(struct oracle *o, const struct entry_create *c)
 {
 	const struct group_config *config = &c->config;
-	if (o->created || config->block_size < 1 || config->index_hashes_max < 1 ||
+	if (o->created || o->closed || config->block_size < 1 || config->index_hashes_max < 1 ||
 	    config->inflight_max < 1 || config->members_max < 1 ||
 	    config->index_hashes_max > o->memory.index_hashes_max ||
 	    config->inflight_max > o->memory.inflight_max ||
@@ -391,7 +394,7 @@ static const char *
 why_void(const struct oracle *o, const struct entry_join *j, const struct member *last)
 {
 	uint32_t others = count_living(o) - (last && last->alive);
-	if (!o->created)
+	if (!o->created || o->closed)
 		return "no group";
 	if (same(j->server_uuid, o->uuid))
 		return "is group uuid";
@@ -538,6 +541,24 @@ accept(struct oracle *o, const struct entry_submit *s, const struct member *m, u
 	return decided(o, s, answer);
 }
 
+/* The same-origin rule: `index` is of a transaction with a lower sequence, of the last
+ * OWN_MAX, that the submission vouches for. */
+static bool
+is_own(const struct oracle *o, const struct entry_submit *s, const struct member *m, uint64_t index)
+{
+	if (!(s->flags & SUBMIT_TRUSTS_OWN))
+		return false;
+	for (uint32_t i = 0; i < o->outcomes; i++) {
+		const struct outcome *own = &o->outcome[i];
+		if (own->incarnation == s->incarnation && own->answer.decided == index &&
+		    strcmp(own->answer.told, "accepted") == 0 && !own->answer.again &&
+		    own->sequence >= m->floor && own->sequence < s->sequence &&
+		    own->sequence + OWN_MAX >= s->sequence)
+			return true;
+	}
+	return false;
+}
+
 static struct oracle_answer
 certify(struct oracle *o, const struct entry_submit *s, const struct member *m)
 {
@@ -545,7 +566,7 @@ certify(struct oracle *o, const struct entry_submit *s, const struct member *m)
 	for (uint32_t i = 0; i < s->hash_count; i++) {
 		uint64_t last = row_of(o, entry_hash(s, i))->last_writer;
 		fresh += last <= reached(o);
-		if (last > o->horizon && !seen(&s->snapshot, last)) {
+		if (last > o->horizon && !seen(&s->snapshot, last) && !is_own(o, s, m, last)) {
 			struct oracle_answer no = say(o, "refused", s->incarnation);
 			no.winner = last;
 			no.winner_hash = entry_hash(s, i);
@@ -562,7 +583,7 @@ certify(struct oracle *o, const struct entry_submit *s, const struct member *m)
 static struct oracle_answer
 submit(struct oracle *o, const struct entry_submit *s)
 {
-	struct entry_abandon own = {s->incarnation, s->session, s->sequence, s->floor};
+	struct entry_abandon own = {s->incarnation, s->session, s->sequence, s->floor, 0};
 	struct oracle_answer answer;
 	struct member *m = living(o, s->incarnation);
 	raise_floor(m, s->session, s->floor);
@@ -612,11 +633,21 @@ horizon(struct oracle *o, uint64_t index)
 	return say(o, "horizon", 0);
 }
 
+static struct oracle_answer
+close_group(struct oracle *o)
+{
+	if (o->closed || count_living(o) > 0)
+		return say(o, "nothing", 0);
+	o->closed = true;
+	return say(o, "closed", 0);
+}
+
 struct oracle_answer
 oracle_apply(struct oracle *o, const struct entry *e)
 {
 	o->index++;
-	if (!o->created && e->kind != ENTRY_CREATE && e->kind != ENTRY_JOIN)
+	if (!o->created && e->kind != ENTRY_CREATE && e->kind != ENTRY_JOIN &&
+	    e->kind != ENTRY_CLOSE)
 		return say(o, "nothing", 0);
 	switch (e->kind) {
 	case ENTRY_CREATE:
@@ -637,6 +668,8 @@ oracle_apply(struct oracle *o, const struct entry *e)
 		return progress(o, &e->progress);
 	case ENTRY_HORIZON:
 		return horizon(o, e->horizon.index);
+	case ENTRY_CLOSE:
+		return close_group(o);
 	case ENTRY_NOOP:
 		break;
 	}

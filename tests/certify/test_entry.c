@@ -86,11 +86,13 @@ Test(certify_entry, every_kind_round_trips)
 	check(&e);
 	e = (struct entry){.kind = ENTRY_ATTACH, .attach = {5, 6, 2}};
 	check(&e);
-	e = (struct entry){.kind = ENTRY_ABANDON, .abandon = {5, 6, 70, 68}};
+	e = (struct entry){.kind = ENTRY_ABANDON, .abandon = {5, 6, 70, 68, 9}};
 	check(&e);
 	e = (struct entry){.kind = ENTRY_PROGRESS, .progress = {5, 6, 70, 71, 1}};
 	check(&e);
 	e = (struct entry){.kind = ENTRY_HORIZON, .horizon = {1000}};
+	check(&e);
+	e = (struct entry){.kind = ENTRY_CLOSE};
 	check(&e);
 }
 
@@ -141,7 +143,7 @@ Test(certify_entry, what_would_mislead_a_lookup_does_not_decode)
 Test(certify_entry, a_reference_to_a_payload_is_whole_or_does_not_decode)
 {
 	uint8_t hash[ENTRY_HASH_BYTES], reference[ENTRY_SPREAD_BYTES];
-	struct entry_spread spread = {1u << 30, 99, 4096, 5, 0}, decoded;
+	struct entry_spread spread = {1u << 30, 99, 4096, 5, 0, 7}, decoded;
 	struct entry out;
 	bytes_put_u64(hash, 1);
 	struct entry e = submit_of(hash, 1, hash, 0);
@@ -171,7 +173,7 @@ Test(certify_entry, a_reference_to_a_payload_is_whole_or_does_not_decode)
 Test(certify_entry, a_write_set_that_went_ahead_is_the_only_one)
 {
 	uint8_t hash[ENTRY_HASH_BYTES], reference[ENTRY_SPREAD_BYTES];
-	struct entry_spread spread = {1u << 20, 99, 4096, 5, 1000}, decoded;
+	struct entry_spread spread = {1u << 20, 99, 4096, 5, 1000, 6}, decoded;
 	struct entry out;
 	bytes_put_u64(hash, 1);
 	struct entry e = submit_of(hash, 0, hash, 0);
@@ -228,10 +230,45 @@ Test(certify_entry, snapshot_contains_by_mark_and_by_range)
 	bytes_put_u64(ranges + 8, 13);
 	bytes_put_u64(ranges + 16, 15);
 	bytes_put_u64(ranges + 24, 15);
-	struct snapshot s = {10, 2, ranges};
+	struct snapshot s = {.mark = 10, .range_count = 2, .ranges = ranges};
 	static const bool seen[] = {[9] = 1, [10] = 1, [12] = 1, [13] = 1, [15] = 1, [16] = 0};
 	for (uint64_t i = 9; i <= 16; i++)
 		cr_assert_eq(snapshot_contains(&s, i), seen[i], "index %d", (int)i);
+}
+
+/* Own transactions between those of others, as while a large one is fed. */
+Test(certify_entry, many_short_ranges_are_written_as_bits)
+{
+	uint8_t hash[ENTRY_HASH_BYTES], ranges[100 * SNAPSHOT_RANGE_BYTES];
+	for (uint32_t i = 0; i < 100; i++) {
+		bytes_put_u64(ranges + i * SNAPSHOT_RANGE_BYTES, 42 + 5 * i);
+		bytes_put_u64(ranges + i * SNAPSHOT_RANGE_BYTES + 8, 42 + 5 * i + i % 3);
+	}
+	bytes_put_u64(hash, 1);
+	struct entry e = submit_of(hash, 1, ranges, 100), out;
+	size_t n = encode(&e);
+	cr_assert(n < 200, "%zu", n);
+	cr_assert(entry_decode(&out, buffer, n));
+	cr_assert_eq(out.submit.snapshot.range_count, 0);
+	cr_assert_eq(snapshot_last(&out.submit.snapshot), 42 + 5 * 99);
+	cr_assert_eq(snapshot_last(&e.submit.snapshot), 42 + 5 * 99);
+	for (uint64_t i = 1; i < 700; i++)
+		cr_assert_eq(snapshot_contains(&out.submit.snapshot, i),
+			     snapshot_contains(&e.submit.snapshot, i), "%d", (int)i);
+	check(&out);
+	struct snapshot *s = &out.submit.snapshot;
+	uint8_t bits[4] = {1, 0, 0, 0};
+	*s = (struct snapshot){.mark = 40, .bit_bytes = 4, .bits = bits};
+	cr_assert(!entry_decode(&e, buffer, encode(&out)), "nothing in the last byte");
+	bits[3] = 1;
+	cr_assert(entry_decode(&e, buffer, encode(&out)));
+	s->mark = UINT64_MAX - 31;
+	cr_assert(!entry_decode(&e, buffer, encode(&out)), "beyond the last index");
+	bytes_put_u64(ranges + 99 * SNAPSHOT_RANGE_BYTES, 42 + 20000);
+	bytes_put_u64(ranges + 99 * SNAPSHOT_RANGE_BYTES + 8, 42 + 20000);
+	*s = (struct snapshot){.mark = 40, .range_count = 100, .ranges = ranges};
+	cr_assert(entry_decode(&e, buffer, encode(&out)));
+	cr_assert_eq(e.submit.snapshot.range_count, 100, "far apart, ranges are shorter");
 }
 
 Test(certify_entry, any_bytes_are_survived)

@@ -29,6 +29,12 @@ busy_group(void)
 Test(certify_group_image, comes_back_and_goes_on_alike)
 {
 	struct script s = busy_group(), t = s;
+	group_fork(s.g, 3);
+	join(&s, 1, 2, 3);
+	struct entry e = {.kind = ENTRY_ABANDON};
+	e.abandon = (struct entry_abandon){group_applied(s.g), 0, 4, 1, 6};
+	submit(&s, e.abandon.incarnation, 1, 9);
+	cr_assert_eq(apply(&s, &e)->verdict, GROUP_ABANDONED);
 	size_t n = image_write(s.g, image, IMAGE_MAX);
 	t.mem = aligned_alloc(64, (group_size(group_config(s.g)) + 63) & ~(size_t)63);
 	t.g = image_read(t.mem, group_config(s.g), image, n);
@@ -38,8 +44,13 @@ Test(certify_group_image, comes_back_and_goes_on_alike)
 	cr_assert_eq(memcmp(image, again, n), 0);
 	struct script *both[2] = {&s, &t};
 	for (int i = 0; i < 2; i++) {
-		cr_assert(submit(both[i], 2, 1, 5)->repeated);
-		cr_assert_eq(submit(both[i], 2, 3, 6)->verdict, GROUP_REFUSED);
+		uint64_t last = group_server(both[i]->g, (uint8_t[UUID_BYTES]){1})->incarnation;
+		cr_assert(submit(both[i], last, 1, 5)->repeated);
+		cr_assert(!group_offer_open(both[i]->g, last, 6));
+		cr_assert(group_offer_open(both[i]->g, last, 8));
+		cr_assert_eq(submit(both[i], last, 2, 6)->verdict, GROUP_REFUSED);
+		cr_assert_eq(submit(both[i], last, 3, 10)->outcome.gtid.gno,
+			     3 * GROUP_EPOCH_NUMBERS + 2);
 		cr_assert_eq(join(both[i], 2, 3, 4)->change, GROUP_JOINED);
 	}
 	cr_assert_eq(group_digest(s.g), group_digest(t.g));

@@ -69,8 +69,10 @@ Test(certify_index, a_write_set_in_pieces_is_asked_for_twice)
 {
 	struct certify_index *x = fresh(100);
 	uint8_t hashes[40 * ENTRY_HASH_BYTES], reference[ENTRY_SPREAD_BYTES];
-	struct entry_spread spread = {
-		.bytes = sizeof hashes + 1, .chunk_bytes = ENTRY_CHUNK_BYTES_MIN, .hash_count = 40};
+	struct entry_spread spread = {.bytes = sizeof hashes + 1,
+				      .chunk_bytes = ENTRY_CHUNK_BYTES_MIN,
+				      .hash_count = 40,
+				      .offer = 2};
 	struct certify_job job;
 	entry_spread_encode(&spread, reference);
 	for (uint32_t i = 0; i < 40; i++)
@@ -100,7 +102,7 @@ Test(certify_index, a_shared_hash_in_a_piece_is_refused)
 	struct certify_index *x = fresh(100);
 	uint8_t hashes[2 * ENTRY_HASH_BYTES], reference[ENTRY_SPREAD_BYTES];
 	struct entry_spread spread = {
-		.bytes = 100, .chunk_bytes = ENTRY_CHUNK_BYTES_MIN, .hash_count = 2};
+		.bytes = 100, .chunk_bytes = ENTRY_CHUNK_BYTES_MIN, .hash_count = 2, .offer = 2};
 	struct certify_job job;
 	entry_spread_encode(&spread, reference);
 	bytes_put_u64(hashes, 5);
@@ -134,6 +136,23 @@ Test(certify_index, the_horizon_hides_at_once_swept_or_not)
 }
 
 /* Nodes A and B apply one log; A sweeps at once, B only as insertions make it. */
+Test(certify_index, a_round_is_due_when_it_pays)
+{
+	struct certify_index *x = fresh(100); /* 264 slots: 4 dead are too few */
+
+	for (uint32_t i = 1; i <= 5; i++)
+		put(x, i, i, 1);
+	put(x, 6, 100, 1);
+	index_set_horizon(x, 4, 7);
+	cr_assert_not(index_sweep_due(x), "the generation is not over");
+	index_set_horizon(x, 7, 8);
+	cr_assert(index_sweep_due(x));
+	while (index_sweep(x, 100))
+		;
+	cr_assert_not(index_sweep_due(x), "nothing is dead");
+	free(x);
+}
+
 Test(certify_index, full_does_not_depend_on_who_swept)
 {
 	struct certify_index *a = fresh(8), *b = fresh(8);

@@ -5,7 +5,8 @@
         appliance.status(0)['groups'][0]['leader']
 
 Logs and sockets lie in a folder of their own (below `within`) that is removed at the end;
-after a failure, what each node said is printed if `tell`.
+after a failure, the last that each node said is printed if `tell`: so little that all of it, and
+the check that failed, is in the end of the output that ./check shows.
 """
 import json
 import os
@@ -16,6 +17,7 @@ import tempfile
 import time
 
 EAL = '--no-pci --no-huge --no-shconf --no-telemetry -m 64 --vdev net_af_packet0,iface=port0'
+TOLD_LINES = 30
 CONFIG = """[node]
 id = {id}
 name = node-{number}
@@ -38,6 +40,7 @@ index_hashes_max = {index_hashes_max}
 [keys]
 seal = {seal}
 file = {folder}/keys{number}
+{certificates}
 [control]
 socket = {folder}/control{number}
 """
@@ -45,8 +48,11 @@ socket = {folder}/control{number}
 
 class Appliance:
     def __init__(self, net, synodd, synodctl, durability='disk', within=None, tell=True,
-                 nodes=3, spares='', **limits):
-        """`spares`: ids of nodes that do not vote at first; a node's id is its number and one."""
+                 nodes=3, spares='', certificates='', **limits):
+        """`spares`: ids of nodes that do not vote at first; a node's id is its number and one.
+
+        `certificates`: a section of that name; {folder} and {number} stand for each node's."""
+        self.certificates = certificates
         self.count = nodes
         self.addresses = [f'10.77.0.{1 + number}:4000' for number in range(nodes)]
         self.settings = {'durability': durability, 'eal': EAL, 'log_bytes_max': '64 MiB',
@@ -67,21 +73,27 @@ class Appliance:
         self.folder = tempfile.mkdtemp(prefix='synod-device-', dir=self.within)
         for number in range(self.count):
             with open(self.config(number), 'w', encoding='ascii') as file:
+                own = self.certificates.format(folder=self.folder, number=number)
                 file.write(CONFIG.format(id=number + 1, number=number, folder=self.folder,
-                                         **self.settings))
+                                         certificates=own, **self.settings))
         if self.sealed:
             self.make_keys()
         return self
 
     def __exit__(self, kind, *_):
-        for process in self.process:
-            if process and process.poll() is None:
-                process.kill()
-                process.wait()
-        if self.tell and kind not in (None, KeyboardInterrupt):
-            for number in range(self.count):
-                print(f'--- node {number} said', self.said(number), sep='\n', flush=True)
+        ends = [process.poll() if process else 0 for process in self.process]
+        fell = {number: end for number, end in enumerate(ends) if end and end < 0 and -end != signal.SIGKILL}
+        for number, end in enumerate(ends):
+            if end is None:
+                self.kill(number)
+        if fell or (self.tell and kind not in (None, KeyboardInterrupt)):
+            for number, end in enumerate(ends):
+                how = 'runs' if end is None else f'ended with {end}'
+                lines = [line for line in self.said(number).split('\n') if not line.startswith('EAL')]
+                print(f'--- node {number} {how}, and said at last',
+                      *lines[-TOLD_LINES // self.count:], sep='\n', flush=True)
         shutil.rmtree(self.folder)
+        check(not fell or kind, f'no node fell by a signal: {fell}')
 
     def key_command(self, *words):
         return subprocess.run([self.synodctl, 'key', *map(str, words)], check=True, capture_output=True,
@@ -148,8 +160,9 @@ class Appliance:
         return status['groups'][0]['leader'] if status else None
 
 
-def wait_for(condition, what, within_s=20):
-    """Waits for what must come; returns the seconds it took."""
+def wait_for(condition, what, within_s=60):
+    """Waits for what must come; returns the seconds it took. The bound is for a host whose disk or
+    processor stands still for a while; who measures looks at the seconds."""
     begin = time.monotonic()
     while not condition():
         if time.monotonic() - begin > within_s:

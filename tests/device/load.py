@@ -183,15 +183,25 @@ def leader_of(appliance, nodes=(0, 1, 2)):
     return leader if not leaders and leader in nodes else None
 
 
+def begin(appliance, members):
+    """Fresh nodes that agree on a leader, and these members in a group."""
+    nodes = range(appliance.count)
+    for number in nodes:
+        appliance.start(number, '--format')
+    wait_for(lambda: leader_of(appliance, nodes) is not None, 'the nodes have a leader')
+    for number, member in enumerate(members):
+        member.start(bootstrap=int(number == 0))
+        check(member.started(), f'member {number + 1} joined')
+    wait_online(members)
+
+
 def last_index(status):
     return status['groups'][-1]['last_index'] if status else -1
 
 
 def wait_caught_up(appliance, number, what):
-    """Node `number` votes, names the others' leader and has applied what they have by now."""
-    rest = [n for n in range(3) if n != number]
-    wait_for(lambda: leader_of(appliance, rest) is not None, 'the others agree on a leader')
-    goal = max(last_index(appliance.status(n)) for n in rest)
+    """Node `number` votes, names the others' leader, which it may be, and has applied what they have by now."""
+    goal = max(last_index(appliance.status(n)) for n in range(3) if n != number)
 
     def caught_up():
         status = appliance.status(number)

@@ -136,6 +136,7 @@ struct load {
 	int state_file;
 	uint64_t timer_ns;
 	uint64_t random;
+	uint64_t *ready; /* the first large block, or NULL */
 	struct gtid_set *executed;
 	struct row row[ROWS_MAX];
 	struct client client[CLIENTS_MAX];
@@ -515,20 +516,31 @@ client_verdict(struct load *l, struct client *c, const struct told *told)
 	}
 }
 
-/* What is lent to the member, which gives it back to free(): the client's hashes, others,
- * and the payload behind them. */
 static uint64_t *
-large_block(struct load *l, const struct client *c, uint32_t hash_count, uint64_t bytes)
+random_block(struct load *l, uint32_t hash_count, uint64_t bytes)
 {
 	uint64_t *hash = malloc(hash_count * sizeof *hash + bytes);
 
 	must(hash);
 	uint8_t *payload = (uint8_t *)(hash + hash_count);
 	for (uint32_t i = 0; i < hash_count; i++)
-		hash[i] = i < options.hashes ? c->hashes[i] : dice(l) & ~ENTRY_HASH_SHARED;
-	memcpy(payload, c->payload, PAYLOAD_MIN);
+		hash[i] = dice(l) & ~ENTRY_HASH_SHARED;
 	for (uint64_t at = PAYLOAD_MIN; at + 8 <= bytes; at += 8)
 		bytes_put_u64(payload + at, dice(l));
+	return hash;
+}
+
+/* What is lent to the member, which gives it back to free(): the client's hashes, others,
+ * and the payload behind them. */
+static uint64_t *
+large_block(struct load *l, const struct client *c, uint32_t hash_count, uint64_t bytes)
+{
+	uint64_t *hash = l->ready ? l->ready : random_block(l, hash_count, bytes);
+
+	l->ready = NULL;
+	for (uint32_t i = 0; i < options.hashes; i++)
+		hash[i] = c->hashes[i];
+	memcpy(hash + hash_count, c->payload, PAYLOAD_MIN);
 	return hash;
 }
 
@@ -540,7 +552,10 @@ client_submit(struct load *l, struct client *c)
 
 	c->begin_ns = clock_ns();
 	c->t.seen = c->t.row == NO_ROW ? 0 : l->row[c->t.row].writer;
-	if (!snapshot_take(member_snapshots(l->member), &executed, &taken)) {
+	struct snapshot_table *table = member_snapshots(l->member);
+	bool ok = c->large ? snapshot_take_ahead(table, &executed, &taken)
+			   : snapshot_take(table, &executed, &taken);
+	if (!ok) {
 		l->no_room++;
 		client_idle(l, c);
 		return;
@@ -1009,6 +1024,11 @@ start(struct load *l)
 	must(getrandom(random, sizeof random, 0) == sizeof random);
 	must(getrandom(&l->random, sizeof l->random, 0) == sizeof l->random);
 	l->random |= 1;
+	/* A GiB takes so long on a busy host that a member which made it amid its life would
+	 * be taken for dead. */
+	if (options.large > 0)
+		l->ready = random_block(l, (uint32_t)(options.hashes + options.large_hashes),
+					(uint64_t)options.large_kib << 10);
 	l->start_ns = clock_ns() + (uint64_t)options.start_s * SECOND_NS;
 	step(l, (struct member_input){
 			.kind = MEMBER_IN_RANDOM, .data = random, .bytes = sizeof random});

@@ -7,11 +7,12 @@ import sys
 import time
 
 from appliance import Appliance, check, wait_for
-from load import Member, errors, leader_of, run_for, settle, wait_online
+from load import Member, begin, errors, leader_of, run_for, settle, wait_online
 from netns import Bridge
 
 MEMBERS = 3
 PAUSE_MAX_US = 1500000
+STARTS_MAX = 4
 
 
 def group(appliance, number):
@@ -71,15 +72,21 @@ def test_owner_killed(appliance, members):
     check(not any(group(appliance, n)['configuration']['all_lead'] for n in (1, 2)), 'as status says')
     settle(members)
     appliance.start(0)
-    wait_for(lambda: all_lead(appliance), 'all lead when it is back', within_s=40)
+    wait_for(lambda: all_lead(appliance), 'all lead when it is back')
 
 
 def test_several_nodes(appliance, members):
-    """Members stay where they went to; a new one begins at node 0, which leads as well."""
-    members[2].start()
-    check(members[2].started(), 'member 3 joined')
-    wait_online(members)
-    check(len(attached(appliance)) > 1, f'members hang on nodes {sorted(attached(appliance))}')
+    """Members stay where they went to; a new one begins at node 0, which leads as well. On a host
+    that stands still for long enough it goes to where the others are: then it begins again."""
+    for _ in range(STARTS_MAX):
+        members[2].start()
+        check(members[2].started(), 'member 3 joined')
+        wait_online(members)
+        nodes = sorted(attached(appliance))
+        if len(nodes) > 1:
+            break
+        members[2].kill()
+    check(len(nodes) > 1, f'members hang on nodes {nodes}')
 
 
 def main():
@@ -89,13 +96,7 @@ def main():
             space.give_address(f'10.77.0.{11 + i}/24')
         members = [Member(net.spaces[3 + i], program, appliance, 1 + i, clients=6, hot_rows=4,
                           hot_percent=25, think_us=15000) for i in range(MEMBERS)]
-        for number in range(3):
-            appliance.start(number, '--format')
-        wait_for(lambda: leader_of(appliance) is not None, 'the nodes have a leader')
-        for i, member in enumerate(members[:2]):
-            member.start(bootstrap=int(i == 0))
-            check(member.started(), f'member {i + 1} joined')
-        wait_online(members[:2])
+        begin(appliance, members[:2])
         test_refused(appliance)
         done = kind(appliance, 1, 'all-lead')
         check(done.returncode == 0, f'group kind 1 all-lead: {done.stdout.splitlines()[-1:]}')

@@ -16,8 +16,8 @@ import sys
 import threading
 import time
 
-from appliance import Appliance, check, wait_for
-from load import Member, ask_all, errors, leader_of, settle, tell, wait_online
+from appliance import Appliance, check
+from load import Member, ask_all, begin, errors, settle, tell
 from netns import Bridge
 
 MEMBERS = 2
@@ -184,7 +184,7 @@ class Watch:
         self.appliance, self.members = appliance, members
         self.drops = [self.drops_of(number) for number in range(3)]
         self.memory = [self.memory_of(number) for number in range(3)]
-        self.lost = self.count_lost()
+        self.lost, self.led = self.count_said('is lost'), self.count_said('group 1 is led by')
         ask_all(members, 'reset')
         self.links = [member.stats()['links'] for member in members]
         ask_all(members, 'go')
@@ -196,11 +196,12 @@ class Watch:
         with open(f'/proc/{self.appliance.process[number].pid}/status', encoding='ascii') as file:
             return next(int(line.split()[1]) for line in file if line.startswith('VmRSS'))
 
-    def count_lost(self):
-        return [self.appliance.said(number).count('is lost') for number in range(3)]
+    def count_said(self, words):
+        return [self.appliance.said(number).count(words) for number in range(3)]
 
     def unharmed(self, what, *reasons):
-        """Commits went on, no session ended, memory is what it was, and each node counted these."""
+        """Commits went on, no session ended, memory is what it was, and each node counted these. Where
+        the host is too busy for the leader another one takes over, and the members go there."""
         stats = [member.stats() for member in self.members]
         ask_all(self.members, 'halt')
         for member, line in zip(self.members, stats):
@@ -208,8 +209,10 @@ class Watch:
         check(all(s['commit'] > 50 and not errors(s) for s in stats), f'{what}: members commit, no client saw an error')
         longest = max(s['pause_us'] for s in stats)
         check(longest <= PAUSE_MAX_US, f'the longest pause was {longest / 1000:.0f} ms')
-        check([s['links'] for s in stats] == self.links and all(s['connected'] for s in stats) and
-              self.count_lost() == self.lost, 'no session was torn down')
+        moves = max(now - was for now, was in zip(self.count_said('group 1 is led by'), self.led))
+        links = max(s['links'] - was for s, was in zip(stats, self.links))
+        check(links <= moves and all(s['connected'] for s in stats) and self.count_said('is lost') == self.lost,
+              f'no session was torn down, but members went to another leader {links} times, which changed {moves} times')
         grown = [self.memory_of(number) - self.memory[number] for number in range(3)]
         check(max(grown) <= GROWTH_MAX_KIB, f'nodes have grown by {grown} KiB')
         for number in range(3):
@@ -281,13 +284,7 @@ def attack(appliance, net, program, stranger):
                       think_us=4000, dead_ms=500, text=TEXT.decode()) for i in range(MEMBERS + 1)]
     fresh = members.pop()
     attacker = Attacker(net.spaces[-1], stranger)
-    for number in range(3):
-        appliance.start(number, '--format')
-    wait_for(lambda: leader_of(appliance) is not None, 'the nodes have a leader')
-    for i, member in enumerate(members):
-        member.start(bootstrap=int(i == 0))
-        check(member.started(), f'member {i + 1} joined')
-    wait_online(members)
+    begin(appliance, members)
     ask_all(members, 'go')
     time.sleep(1)
     ask_all(members, 'halt')

@@ -10,8 +10,7 @@ import os
 import sys
 
 from appliance import Appliance, check, wait_for
-from load import (Member, errors, last_index, leader_of, run_for, settle, wait_caught_up,
-                  wait_online)
+from load import Member, begin, errors, last_index, leader_of, run_for, settle, wait_caught_up
 from log_file import batches
 from netns import Bridge
 
@@ -92,18 +91,12 @@ def test_slow(appliance, members, number, what):
 def main():
     synodd, synodctl, load = sys.argv[1:]
     with Bridge(5) as net, Appliance(net, synodd, synodctl, within=os.getcwd()) as appliance:
-        for number in range(3):
-            appliance.start(number, '--format')
-        wait_for(lambda: leader_of(appliance) is not None, 'the nodes have a leader')
         members = []
         for number in (1, 2):
             net.spaces[2 + number].give_address(f'10.77.0.{10 + number}/24')
             members.append(Member(net.spaces[2 + number], load, appliance, number, clients=4,
                                   hot_rows=4, hot_percent=25, think_us=4000, payload=1000))
-        for number, member in enumerate(members):
-            member.start(bootstrap=int(number == 0))
-            check(member.started(), f'member {number + 1} joined')
-        wait_online(members)
+        begin(appliance, members)
         without_errors(members, 1)
         test_slow(appliance, members, next(n for n in range(3) if n != leader_of(appliance)),
                   'a slow disk on a node that follows')

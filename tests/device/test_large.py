@@ -8,7 +8,7 @@ import sys
 import time
 
 from appliance import Appliance, check, wait_for
-from load import (Member, ask_all, errors, leader_of, run_for, settle, wait_caught_up,
+from load import (Member, ask_all, begin, errors, leader_of, run_for, settle, wait_caught_up,
                   wait_online)
 from netns import Bridge
 
@@ -102,13 +102,7 @@ def main():
                              'large': 50, 'large_kib': LARGE_KIB,
                              'large_hashes': LARGE_HASHES, **options})
         members = [make(1 + i) for i in range(MEMBERS)]
-        for number in range(3):
-            appliance.start(number, '--format')
-        wait_for(lambda: leader_of(appliance) is not None, 'the nodes have a leader')
-        for i, member in enumerate(members):
-            member.start(bootstrap=int(i == 0))
-            check(member.started(), f'member {i + 1} joined')
-        wait_online(members)
+        begin(appliance, members)
         test_among_small(members)
         test_leader_killed(appliance, members)
         test_outage(appliance, members)

@@ -5,13 +5,14 @@
 test_trouble.py SYNODD SYNODCTL MEMBER_LOAD STRANGER
 """
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 
 from appliance import Appliance, check, wait_for
-from load import Member, ask_all, errors, leader_of, run_for, settle, wait_caught_up, wait_online
+from load import Member, ask_all, begin, errors, leader_of, run_for, settle, wait_caught_up
 from netns import Bridge
 
 MEMBERS = 2
@@ -204,18 +205,22 @@ class SmallDisk:
         subprocess.run(['umount', '-l', self.path], check=True)
 
 
+def test_falls(appliance, number):
+    """A fault of the program leaves frames to report."""
+    appliance.process[number].send_signal(signal.SIGILL)
+    check(appliance.process[number].wait() == -signal.SIGILL, 'a node that traps ends by its signal')
+    check('ended by SIGILL' in appliance.said(number) and 'synodd(' in appliance.said(number),
+          'and says where it was')
+    appliance.start(number)
+    wait_caught_up(appliance, number, 'a supervisor starts it again')
+
+
 def test_all(appliance, net, program, stranger):
     for i, space in enumerate(net.spaces[3:]):
         space.give_address(f'10.77.0.{11 + i}/24')
     members = [Member(net.spaces[3 + i], program, appliance, i + 1, clients=6, hot_rows=4,
                       hot_percent=25, think_us=4000, payload=1000) for i in range(MEMBERS)]
-    for number in range(3):
-        appliance.start(number, '--format')
-    wait_for(lambda: leader_of(appliance) is not None, 'the nodes have a leader')
-    for i, member in enumerate(members):
-        member.start(bootstrap=int(i == 0))
-        check(member.started(), f'member {i + 1} joined')
-    wait_online(members)
+    begin(appliance, members)
     run_for(members, 2)
     settle(members)
     test_status(appliance, members)
@@ -224,6 +229,7 @@ def test_all(appliance, net, program, stranger):
     test_status(appliance, members)
     test_other_version(appliance, members, stranger, net.spaces[-1])
     test_noise(appliance, members, stranger, net.spaces[-1])
+    test_falls(appliance, 1)
     test_full_disk(appliance, members, 0)  # it leads: the worse case
     ask_all(members, 'stop')
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 from appliance import Appliance, check, wait_for
-from load import Member, errors, leader_of, run_for, settle, wait_online
+from load import Member, begin, errors, leader_of, run_for, settle
 from netns import Bridge
 
 NODES, MEMBERS = 4, 2
@@ -136,14 +136,8 @@ def main():
             space.give_address(f'10.77.0.{11 + i}/24')
         members = [Member(net.spaces[NODES + i], program, appliance, 1 + i, clients=6, hot_rows=4,
                           hot_percent=25, think_us=15000) for i in range(MEMBERS)]
-        for number in range(NODES):
-            appliance.start(number, '--format')
-        wait_for(lambda: leader_of(appliance, range(NODES)) is not None, 'the nodes have a leader')
+        begin(appliance, members)
         wait_for(lambda: all(n['connected'] for n in appliance.status(0)['nodes']), 'all are connected')
-        for i, member in enumerate(members):
-            member.start(bootstrap=int(i == 0))
-            check(member.started(), f'member {i + 1} joined')
-        wait_online(members)
         test_refused(appliance)
         old = test_replaced(appliance, members)
         test_new_disk(appliance, members, old)

@@ -64,6 +64,32 @@ Test(dpdk_plan, every_node_counts_alike)
 	}
 }
 
+/* Id 9 has number 0, and 5 is nobody's yet; who votes is not for this file to say. */
+Test(dpdk_plan, one_that_joins_says_the_numbers_and_knows_no_voters)
+{
+	struct hw_config config = config_of(2);
+	uint8_t uuid[16];
+
+	config.nodes.numbered = true;
+	config.nodes.node[0].number = 0;
+	config.nodes.node[1].number = 3;
+	config.nodes.node[2].number = 5;
+	snprintf(config.joins, sizeof config.joins, "2:%032d", 7);
+	struct node_config n = plan_of(&config).node;
+	cr_assert_eq(n.self, 3);
+	cr_assert_eq(n.node_count, 6);
+	cr_assert_eq(n.absent, 0x16);
+	cr_assert(n.joins);
+	cr_assert_eq(n.voters, 0);
+	cr_assert_eq(n.leader, 0);
+	cr_assert_eq(n.forced.number, 2);
+	cr_assert_eq(n.forced.voters, 0);
+	plan_node_uuid(9, uuid);
+	cr_assert_arr_eq(n.uuid[0], uuid, sizeof uuid);
+	snprintf(config.joins, sizeof config.joins, "2:%031dx", 7);
+	expect_refusal(&config, "joins is the epoch");
+}
+
 Test(dpdk_plan, another_list_of_nodes_is_another_epoch)
 {
 	struct hw_config config = config_of(2);

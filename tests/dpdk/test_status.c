@@ -16,9 +16,7 @@ static struct status_facts facts;
 static void
 setup(void)
 {
-	config = (struct node_config){.self = 1, .node_count = 3};
-	for (uint8_t i = 0; i < 3; i++)
-		config.endpoint[i] = endpoint_from_ipv4(0x0a4d0001u + i, 7000);
+	config = (struct node_config){.self = 1, .node_count = 3, .groups_max = 4};
 	facts = (struct status_facts){.node = &config,
 				      .version = "9.9",
 				      .log_mode = "memory",
@@ -30,13 +28,27 @@ setup(void)
 		.node = {.self = 1, .process = 7, .link_up = 4, .differing = 4},
 		.group_count = 2,
 		.member_count = 1};
+	/* Number 2 came later. */
+	for (uint8_t i = 0; i < 3; i++)
+		snapshot.peer[i] = (struct node_peer_status){
+			.uuid = {[15] = (uint8_t)(i + 1)},
+			.endpoint = endpoint_from_ipv4(0x0a4d0001u + i, 7000)};
+	snapshot.peers = 7;
+	snapshot.peer[2].listed = snapshot.peer[2].differs = true;
+	snapshot.peer[2].uuid[14] = 1;
 	snapshot.group[0] = (struct node_group_status){.group = 0, .leader = 2};
 	snapshot.group[1] = (struct node_group_status){
 		.group = 5, .leader = PAXOS_NO_VOTER, .conflicts = 12, .member_count = 1};
+	for (uint32_t i = 0; i < 2; i++) {
+		snapshot.group[i].lost_count = 1;
+		snapshot.group[i].lost[0] = (struct gtid_interval){{{0xab}, 1, {'t'}}, 5, 7};
+	}
 	snapshot.group[0].configuration = (struct paxos_configuration){.number = 3, .voters = 5};
 	snapshot.group[1].configuration.voters = 6;
 	snapshot.member[0] =
 		(struct loop_member){.group = 5, .status = {.host = "db1", .port = 3306}};
+	snapshot.key_count = 1;
+	snapshot.key[0] = (struct node_key){.key = {1}, .group_count = 1};
 	snapshot.frame_drop[FRAMES_DROP_FRAGMENT] = 3;
 }
 
@@ -63,6 +75,10 @@ Test(dpdk_status, says_what_the_snapshot_holds)
 
 	cr_assert_str_eq(json_string_value(at(status, "/nodes/2/endpoint")), "10.77.0.3:7000");
 	cr_assert(json_is_false(at(status, "/nodes/0/connected")));
+	cr_assert(json_is_true(at(status, "/nodes/2/listed")));
+	cr_assert(json_is_true(at(status, "/nodes/2/differs_from_file")));
+	cr_assert(json_is_false(at(status, "/nodes/0/listed")));
+	cr_assert_eq(json_integer_value(at(status, "/nodes/2/id")), 259);
 	cr_assert(json_is_true(at(status, "/nodes/1/self")));
 	cr_assert(json_is_true(at(status, "/nodes/2/connected")));
 	cr_assert(json_is_true(at(status, "/nodes/2/differs")));
@@ -72,6 +88,8 @@ Test(dpdk_status, says_what_the_snapshot_holds)
 	cr_assert(json_is_null(at(status, "/groups/1/leader")));
 	cr_assert_eq(json_integer_value(at(status, "/groups/1/conflicts")), 12);
 	cr_assert_eq(json_array_size(at(status, "/groups/0/members")), 0);
+	cr_assert_str_eq(json_string_value(at(status, "/groups/1/lost/0")),
+			 "ab000000-0000-0000-0000-000000000000:t:5-7");
 	cr_assert_eq(json_integer_value(at(status, "/groups/0/configuration/number")), 3);
 	cr_assert_eq(json_integer_value(at(status, "/groups/0/configuration/voters/1")), 2);
 	cr_assert(json_is_false(at(status, "/nodes/1/votes")));
@@ -158,5 +176,15 @@ Test(dpdk_status, the_document_names_every_field)
 	for (const char *p = strstr(document, "\n| `"); p; p = strstr(p + 1, "\n| `"))
 		lines++;
 	cr_assert_eq(lines, leaves, "%zu documented, %zu there", lines, leaves);
+	json_decref(status);
+}
+
+Test(dpdk_status, a_number_that_is_nobodys_is_not_shown)
+{
+	snapshot.peers = 5;
+	json_t *status = status_json(&snapshot, &facts);
+
+	cr_assert_eq(json_array_size(at(status, "/nodes")), 2);
+	cr_assert_eq(json_integer_value(at(status, "/nodes/1/number")), 2);
 	json_decref(status);
 }

@@ -6,19 +6,30 @@
  *     2  gtid_executed
  *     3  one key: what reads is written back as the same text
  *     4  a uuid: what reads is written back as one that reads alike
+ *     5  a request on the control socket: what it asks for, written anew, reads alike
+ *     6  no text: certificates that a server shows; a verdict, and a sentence unless it is good
  *
  * What is wrong is refused with a sentence that fits. synod.appliance is left out: its
  * names are asked of the resolver.
  */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "certify/gtid.h"
+#include "dpdk/epoch.h"
+#include "dpdk/request.h"
+#include "hw/certificates.h"
 #include "hw/config.h"
 #include "hw/keys.h"
 #include "mysqlshim/gtid_text.h"
+#include "tests/fuzz/authority.h"
 #include "tests/fuzz/fuzz.h"
 
+#define REQUEST_NODES  7
 #define TEXT_BYTES_MAX 8192
 #define GTID_LIMITS    ((struct gtid_limits){.sources_max = 16, .intervals_max = 64})
 
@@ -63,6 +74,181 @@ one_uuid(const char *text)
 	must(memcmp(uuid[0], uuid[1], UUID_BYTES) == 0);
 }
 
+/* Printable bytes, of which JSON wants two escaped. */
+/* "name":"text", with what JSON wants. */
+static size_t
+text_write(const char *name, const char *text, char *out, size_t room)
+{
+	size_t n = (size_t)snprintf(out, room, "\"%s\":\"", name);
+
+	for (const char *at = text; *at != '\0'; at++) {
+		must(n + 64 < room);
+		if (*at == '"' || *at == '\\')
+			out[n++] = '\\';
+		out[n++] = *at;
+	}
+	out[n++] = '"';
+	out[n++] = ',';
+	return n;
+}
+
+static void
+texts_write(const struct request *r, char *out, size_t room)
+{
+	size_t n = 1;
+
+	out[0] = '{';
+	if (r->peer[0] != '\0')
+		n += text_write("peer", r->peer, out + n, room - n);
+	if (r->node[0] != '\0')
+		n += text_write("node", r->node, out + n, room - n);
+	snprintf(out + n, room - n, "\"command\":\"%s\"}",
+		 r->kind == REQUEST_LIST     ? "list"
+		 : r->kind == REQUEST_UNLIST ? "unlist"
+					     : "node");
+}
+
+static void
+request_write(const struct request *r, char *out, size_t room)
+{
+	char nodes[128] = "";
+	char epoch[EPOCH_TEXT_BYTES];
+	size_t bytes = 0;
+	char horizon[24] = "";
+
+	if (r->horizon > 0)
+		snprintf(horizon, sizeof horizon, ",\"horizon\":%u", r->horizon);
+	for (unsigned n = 0; n < REQUEST_NODES; n++) {
+		if (((r->voters | r->force.voters) >> n & 1) != 0)
+			bytes += (size_t)snprintf(nodes + bytes, sizeof nodes - bytes, "%s%u",
+						  bytes > 0 ? "," : "", n);
+	}
+	if (r->kind == REQUEST_VOTERS)
+		snprintf(out, room,
+			 "{\"number\":%" PRIu64 ",\"voters\":[%s]%s,\"command\":\"voters\"}",
+			 r->number, nodes, horizon);
+	else if (r->kind == REQUEST_KIND)
+		snprintf(out, room, "{\"all_lead\":%s,\"group\":%" PRIu64 ",\"command\":\"kind\"}",
+			 r->all_lead ? "true" : "false", r->group);
+	else if (r->kind == REQUEST_DROP)
+		snprintf(out, room, "{\"group\":%" PRIu64 ",\"command\":\"drop\"}", r->group);
+	else if (r->kind == REQUEST_LIST || r->kind == REQUEST_UNLIST || r->kind == REQUEST_NODE)
+		texts_write(r, out, room);
+	else if (r->kind == REQUEST_FORGET)
+		snprintf(out, room, "{\"number\":%" PRIu64 ",\"command\":\"forget\"}", r->number);
+	else if (r->kind == REQUEST_EXPEL)
+		snprintf(out, room,
+			 "{\"incarnation\":%" PRIu64 ",\"group\":%" PRIu64
+			 ",\"command\":\"expel\"}",
+			 r->incarnation, r->group);
+	else if (r->kind == REQUEST_FORCE) {
+		epoch_text(&r->force, epoch);
+		snprintf(out, room,
+			 "{\"here\":%s,\"epoch\":\"%s\",\"voters\":[%s],\"command\":\"force\"}",
+			 r->here_only ? "true" : "false", epoch, nodes);
+	} else
+		snprintf(out, room, "{\"command\":\"status\"}");
+}
+
+static void
+one_request(const char *text, size_t bytes)
+{
+	char again[2 * (REQUEST_PEER_BYTES + REQUEST_NODE_BYTES) + 256];
+	struct request r = request_parse(text, bytes, REQUEST_NODES);
+
+	if (r.refused) {
+		must(r.refused[0] != '\0');
+		must(r.kind == 0);
+		return;
+	}
+	must(r.voters < 1u << REQUEST_NODES);
+	must((r.voters != 0) == (r.kind == REQUEST_VOTERS));
+	must((r.group != 0) == (r.kind >= REQUEST_KIND && r.kind <= REQUEST_EXPEL));
+	if (r.kind != REQUEST_NODE)
+		must((r.peer[0] != '\0') == (r.kind == REQUEST_LIST || r.kind == REQUEST_UNLIST));
+	must((r.node[0] != '\0') == (r.kind == REQUEST_NODE));
+	must((r.incarnation != 0) == (r.kind == REQUEST_EXPEL));
+	must((r.force.voters != 0) == (r.kind == REQUEST_FORCE));
+	must((r.force.number != 0) == (r.kind == REQUEST_FORCE));
+	request_write(&r, again, sizeof again);
+	struct request s = request_parse(again, strlen(again), REQUEST_NODES);
+	must(!s.refused);
+	must(s.kind == r.kind);
+	must(s.voters == r.voters);
+	must(s.horizon == r.horizon);
+	must(s.number == r.number);
+	must(s.group == r.group);
+	must(s.all_lead == r.all_lead);
+	must(s.incarnation == r.incarnation);
+	must(strcmp(s.peer, r.peer) == 0);
+	must(strcmp(s.node, r.node) == 0);
+	must(memcmp(&s.force, &r.force, sizeof s.force) == 0);
+	must(s.here_only == r.here_only);
+}
+
+static const char *
+written(const char *folder, const char *name, const char *text)
+{
+	static char paths[3][64];
+	static int next;
+	char *path = paths[next++ % 3];
+
+	snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+	FILE *out = fopen(path, "w");
+	must(out);
+	must(fputs(text, out) >= 0);
+	must(fclose(out) == 0);
+	return path;
+}
+
+/* One end of each side, whose key is 32 zero bytes. */
+static struct certificates *
+make_table(enum hw_certificates_side side)
+{
+	static const uint8_t key[CRYPTO_KEY_BYTES];
+	char folder[] = "/tmp/synod-fuzz-XXXXXX";
+	struct hw_error error = {0};
+
+	must(mkdtemp(folder));
+	struct hw_certificates_config c = {
+		.side = side,
+		.ca = {"ca", written(folder, "ca", authority_pem)},
+		.chain = {"file", written(folder, "file", certificate_pem)},
+		.key = {"key", written(folder, "key", certificate_key_pem)},
+		.public_key = key,
+	};
+	struct certificates *table = hw_certificates_new(&c, &error);
+	must(table);
+	(void)unlink(c.ca.path);
+	(void)unlink(c.chain.path);
+	(void)unlink(c.key.path);
+	(void)rmdir(folder);
+	return table;
+}
+
+static void
+certificates(const uint8_t *data, size_t n)
+{
+	static const uint8_t key[CRYPTO_KEY_BYTES];
+	static struct certificates *node;
+	uint8_t *exact = malloc(n > 0 ? n : 1);
+
+	if (!node) {
+		node = make_table(HW_CERTIFICATES_NODE);
+		struct certificates *server = make_table(HW_CERTIFICATES_SERVER);
+		must(node->check(node->context, key, server->shown, server->shown_bytes) ==
+		     CERTIFICATES_GOOD);
+		hw_certificates_free(server);
+	}
+	must(exact);
+	if (n > 0)
+		memcpy(exact, data, n); /* of its own size, so that a read behind it is seen */
+	enum certificates_verdict v = node->check(node->context, key, exact, (uint32_t)n);
+	must(v < CERTIFICATES_VERDICTS);
+	must(v == CERTIFICATES_GOOD || hw_certificates_why(node)[0] != '\0');
+	free(exact);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -85,5 +271,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		one_key(text);
 	else if (data[0] == 4)
 		one_uuid(text);
+	else if (data[0] == 5)
+		one_request((const char *)data + 1, n - 1);
+	else if (data[0] == 6)
+		certificates(data + 1, n - 1);
 	return 0;
 }

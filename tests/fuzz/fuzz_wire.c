@@ -7,7 +7,9 @@
  * fixed parts, an honest datagram with bytes changed. The checksum of each is made
  * right, unless its last byte asks for a wrong one. With the top bit of the first
  * byte the sessions are sealed by a table that costs nothing, the stranger knows
- * all public keys and has one that is listed, and what is repaired is sealed, too.
+ * all public keys and has one that is listed, and what is repaired is sealed, too. With the bit
+ * below it we accept certificates of members, and that key is not listed: what the stranger shows
+ * is sealed for it, and its verdict is a sum over the bytes.
  * Whatever happens: nothing
  * leaves that is larger than agreed or not durable yet, the stranger never gets
  * more bytes than it sent, and every byte of every message can be read.
@@ -49,7 +51,26 @@ struct world {
 	uint32_t key_id; /* under which the peer addresses us */
 	uint64_t now_ns, counter, durable_lsn, sum;
 	uint64_t stranger_sent, stranger_got; /* bytes */
+	bool papers;                          /* we accept certificates */
+	struct certificates certificates;
+	struct noise noise; /* of the stranger's last INIT */
+	bool asked;         /* and no RESPONSE read since */
+	struct noise_keys keys;
+	uint32_t strange_id; /* under which the stranger addresses us; 0: not yet */
+	uint8_t cookie[COOKIE_BYTES];
 };
+
+static enum certificates_verdict
+check(void *context, const uint8_t key[CRYPTO_KEY_BYTES], const uint8_t *data, uint32_t bytes)
+{
+	uint32_t sum = key[0];
+
+	(void)context;
+	must(bytes <= CERTIFICATES_BYTES_MAX);
+	for (uint32_t i = 0; i < bytes; i++)
+		sum += data[i];
+	return (enum certificates_verdict)(sum % CERTIFICATES_VERDICTS);
+}
 
 static struct wire_config
 config_of(int end)
@@ -104,13 +125,34 @@ give(struct world *v, int end, int from, const uint8_t *data, size_t bytes)
 	bool handshake = bytes > 1 && exact[0] < DATAGRAM_CONFIRM && exact[1] == 1;
 	if (bytes >= DATAGRAM_FRAME_BYTES && exact[bytes - 1] == 0) {
 		if (v->sealed && handshake)
-			seal_put_mac(v->wire[end]->mac, exact, bytes);
+			seal_put_mac(v->wire[end]->own[v->wire[end]->own_now].mac, exact, bytes);
 		else
 			datagram_put_tag(exact, bytes);
 	}
 	wire_receive(v->wire[end], &v->endpoint[from], exact, bytes, v->now_ns);
 	free(exact);
 	read_events(v, end);
+}
+
+/* What the stranger learns of an answer: a cookie, or the keys of a handshake. */
+static void
+hear(struct world *v, const struct wire_packet *p)
+{
+	uint8_t payload[HELLO_PRIVATE_BYTES];
+	const uint8_t *body = p->data + DATAGRAM_HEADER_BYTES;
+
+	if (p->data[0] == DATAGRAM_COOKIE)
+		memcpy(v->cookie, body + 8, COOKIE_BYTES);
+	if (p->data[0] != DATAGRAM_RESPONSE || !v->asked)
+		return;
+	v->asked = false;
+	if (!noise_read(&v->noise,
+			(struct crypto_slice){body + HELLO_HEAD_BYTES,
+					      p->bytes - DATAGRAM_FRAME_BYTES - HELLO_HEAD_BYTES},
+			payload))
+		return;
+	noise_split(&v->noise, &v->keys);
+	v->strange_id = bytes_get_u32(body + 12);
 }
 
 static bool
@@ -123,6 +165,8 @@ next_packet(struct world *v, int end, struct wire_packet *p)
 	if (endpoint_equal(&p->to, &v->endpoint[2])) {
 		v->stranger_got += p->bytes;
 		must(v->stranger_got <= v->stranger_sent);
+		if (v->papers)
+			hear(v, p);
 	}
 	if (end == 1 && p->data[0] >= DATAGRAM_CONFIRM && v->session[1] >= 0) {
 		v->key_id = bytes_get_u32(p->data + 4);
@@ -157,6 +201,36 @@ pass_time(struct world *v, uint8_t ticks)
 	}
 }
 
+/* As the input says, under the stranger's keys. */
+static void
+give_show(struct world *v, const uint8_t *data, size_t n)
+{
+	const struct crypto *c = &v->crypto[2].table;
+	uint8_t out[DATAGRAM_FRAME_BYTES + SHOW_BODY_BYTES] = {0};
+	uint8_t *body = out + DATAGRAM_HEADER_BYTES;
+	struct datagram d = {.type = DATAGRAM_SHOW,
+			     .generation = 1,
+			     .key_id = v->strange_id,
+			     .counter = (uint64_t)1 << 63 | ++v->counter,
+			     .epoch = {7}};
+
+	if (v->strange_id == 0)
+		return;
+	memcpy(body, data, n < SHOW_BODY_BYTES ? n : SHOW_BODY_BYTES);
+	datagram_put_header(&d, out);
+	c->key(c->context, CRYPTO_SLOT_SCRATCH, v->keys.send);
+	c->seal(c->context, &(struct crypto_box){.slot = CRYPTO_SLOT_SCRATCH,
+						 .nonce = d.counter,
+						 .bound = {out, DATAGRAM_HEADER_BYTES},
+						 .in = body,
+						 .out = body,
+						 .bytes = SHOW_BODY_BYTES,
+						 .tag = body + SHOW_BODY_BYTES});
+	v->stranger_sent += sizeof out;
+	out[sizeof out - 1] |= 1; /* a tag that give() leaves alone */
+	give(v, 0, 2, out, sizeof out);
+}
+
 static void
 give_items(struct world *v, const uint8_t *data, size_t n)
 {
@@ -168,6 +242,10 @@ give_items(struct world *v, const uint8_t *data, size_t n)
 			     .counter = ++v->counter,
 			     .epoch = {7}};
 
+	if (n > 0 && v->papers && data[0] & 0x40) {
+		give_show(v, data + 1, n - 1);
+		return;
+	}
 	if (n == 0 || v->key_id == 0)
 		return;
 	memset(out + DATAGRAM_HEADER_BYTES, 0, prefix);
@@ -208,6 +286,8 @@ wrap_hello(struct world *v, uint8_t *body)
 			   });
 	must(noise_write(&noise, (struct crypto_slice){private, sizeof private},
 			 body + HELLO_HEAD_BYTES));
+	v->noise = noise;
+	v->asked = true;
 }
 
 /* INIT or, with an id, another datagram of the handshake; noise and epoch right. */
@@ -229,11 +309,16 @@ give_hello(struct world *v, const uint8_t *data, size_t n)
 		memcpy(private + 84, out + DATAGRAM_HEADER_BYTES + 12, 4);
 		private[92] = 7;
 	}
+	if (data[0] & 8) {
+		memcpy(out + DATAGRAM_HEADER_BYTES + 16, v->cookie, COOKIE_BYTES);
+		private[0] = WIRE_MEMBER;
+		private[89] = HELLO_SHOWS | (data[0] & HELLO_DEMANDS);
+	}
 	size_t bytes = datagram_seal(&d, out, HELLO_BYTES);
 	if (v->sealed && (data[0] & 4) == 0) {
 		out[1] = 1;
 		wrap_hello(v, out + DATAGRAM_HEADER_BYTES);
-		seal_put_mac(v->wire[0]->mac, out, bytes);
+		seal_put_mac(v->wire[0]->own[v->wire[0]->own_now].mac, out, bytes);
 	}
 	v->stranger_sent += bytes;
 	give(v, 0, 2, out, bytes);
@@ -314,17 +399,20 @@ list_keys(struct world *v)
 		memcpy(keys[i].key, v->wire[i]->config.self.key, NOISE_KEY_BYTES);
 	fake_public_key(NULL, strange, keys[2].key);
 	for (int i = 0; i < 2; i++)
-		wire_keys(v->wire[i], keys, 3);
+		wire_keys(v->wire[i], keys, v->papers ? 2 : 3);
 	fake_crypto_init(&v->crypto[2], v->slots[2], WIRE_SLOTS(SESSIONS));
 }
 
 static void
-world_start(struct world *v, bool sealed)
+world_start(struct world *v, bool sealed, bool papers)
 {
 	static void *memory[2];
-	static const uint8_t entropy[32] = {1, 2, 3};
+	static const uint8_t entropy[32] = {1, 2, 3}, shown[1000] = {4, 5, 6};
 
-	*v = (struct world){.sealed = sealed, .now_ns = 1000000, .session = {-1, -1}};
+	*v = (struct world){
+		.sealed = sealed, .papers = papers, .now_ns = 1000000, .session = {-1, -1}};
+	v->certificates = (struct certificates){
+		.shown = shown, .shown_bytes = sizeof shown, .accepted = true, .check = check};
 	for (uint32_t i = 0; i < 3; i++)
 		v->endpoint[i] = endpoint_from_ipv4(0x0a000001u + i, 7000);
 	for (int i = 0; i < 2; i++) {
@@ -332,8 +420,8 @@ world_start(struct world *v, bool sealed)
 		if (sealed)
 			c.crypto =
 				fake_crypto_init(&v->crypto[i], v->slots[i], WIRE_SLOTS(SESSIONS));
-		if (memory[i] == NULL)
-			memory[i] = malloc(wire_size(&c));
+		c.certificates = papers && i == 0 ? &v->certificates : NULL;
+		memory[i] = realloc(memory[i], wire_size(&c));
 		must(memory[i]);
 		v->wire[i] = wire_init(memory[i], &c);
 		wire_random(v->wire[i], entropy, sizeof entropy);
@@ -350,7 +438,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct world v;
 
-	world_start(&v, n > 0 && data[0] & 0x80);
+	world_start(&v, n > 0 && data[0] & 0x80, n > 0 && data[0] >= 0xc0);
 	while (n > 2) {
 		size_t bytes = data[1];
 		enum operation operation = data[0] % OPERATIONS;

@@ -155,6 +155,48 @@ Test(hw_config, spares_are_nodes_that_do_not_vote_at_first)
 	cr_assert_eq(config.spares.id[1], 3);
 }
 
+Test(hw_config, certificates_go_together)
+{
+	static const char section[] = "[certificates]\nca = /a\nfile = /f\nkey = /k\n"
+				      "groups = 0102030405060708090a0b0c0d0e0f10, "
+				      "ffffffff-ffff-ffff-ffff-ffffffffffff\n";
+	char text[2048];
+
+	cr_assert_eq(parse(GOOD), 0);
+	cr_assert_eq(config.certificate_ca[0], '\0');
+	cr_assert_eq(config.certificate_groups.count, 0);
+	snprintf(text, sizeof text, "%s%s", GOOD, section);
+	cr_assert_eq(parse(text), 0, "%s", error.text);
+	cr_assert_str_eq(config.certificate_chain, "/f");
+	cr_assert_eq(config.certificate_groups.count, 2);
+	cr_assert_eq(config.certificate_groups.uuid[0][15], 16);
+	cr_assert_eq(config.certificate_groups.uuid[1][0], 0xff);
+	snprintf(text, sizeof text, "%s%s[keys]\nseal = none\n", GOOD, section);
+	refused(text, "[certificates]", "seal = none");
+	refused(GOOD "[certificates]\nca = /a\nkey = /k\n", "[certificates]", "together");
+	refused(GOOD "[certificates]\ncrl = /c\n", "[certificates]", "together");
+	refused(GOOD "[certificates]\ngroups = all\n", "groups = all", "or any");
+	refused(GOOD "[certificates]\ngroups = ,\n", "groups", "name a group");
+}
+
+#define JOINS "joins = 0:00112233445566778899aabbccddeeff\n"
+
+Test(hw_config, numbers_are_all_given_or_none)
+{
+	cr_assert_eq(parse("[node]\nid = 4\naddress = 10.0.0.4:1\n[port]\neal = x\n"
+			   "[appliance]\nnodes = 1/0@10.0.0.1:1, 4/6@10.0.0.4:1\n" JOINS),
+		     0, "%s", error.text);
+	cr_assert(config.nodes.numbered);
+	cr_assert_eq(config.nodes.node[1].id, 4);
+	cr_assert_eq(config.nodes.node[1].number, 6);
+	refused("[appliance]\nnodes = 1/0@10.0.0.1:1, 2@10.0.0.2:1\n", "t.conf:2", "or none");
+	refused("[appliance]\nnodes = 1/7@10.0.0.1:1\n", "t.conf:2", "0 to 6");
+	refused("[appliance]\nnodes = 1/@10.0.0.1:1\n", "t.conf:2", "0 to 6");
+	refused("[appliance]\nnodes = 1/2@10.0.0.1:1, 2/2@10.0.0.2:1\n", "t.conf:2",
+		"duplicate number");
+	refused(GOOD "[appliance]\n" JOINS, "nodes must give numbers", "synodctl node add");
+}
+
 Test(hw_config, duplicates_are_refused)
 {
 	refused("[node]\naddress = 10.0.0.1:1, 10.0.0.1:1\n", "t.conf:2", "duplicate address");

@@ -56,6 +56,10 @@ Test(hw_keys, a_file_says_whom_it_lists)
 	cr_assert_eq(keys.peer[1].group[1][15], 0x34);
 	cr_assert_eq(keys.peer[2].uuid[0], 0);
 	cr_assert_eq(keys.peer[2].group_count, 0);
+	cr_assert_eq(keys.old[0], 0);
+	cr_assert_eq(hw_keys_parse(&keys, "k", OWN "old = " OTHER "\n", &error), 0);
+	cr_assert_eq(keys.secret[0], 1, "the one of now");
+	cr_assert_eq(keys.old[0], 0xff, "and the one before");
 }
 
 Test(hw_keys, every_mistake_has_its_line_and_its_remedy)
@@ -67,7 +71,8 @@ Test(hw_keys, every_mistake_has_its_line_and_its_remedy)
 		{"secret = short\n", "k:1: secret"},
 		{OWN "secret\n", "k:2: secret"},
 		{OWN "secret =\n", "has no value"},
-		{OWN "sekret = " KEY "\n", "there are: secret psk peer"},
+		{OWN "old = x\n", "k:2: old"},
+		{OWN "sekret = " KEY "\n", "there are: secret old psk peer"},
 		{OWN "peer = x node 1\n", "no public key"},
 		{OWN "peer = " KEY "\n", "write: peer ="},
 		{OWN "peer = " KEY " node 0\n", "1 to 65535"},

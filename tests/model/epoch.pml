@@ -5,7 +5,8 @@
  *   "Force starts a new epoch, 128 random bits present in every datagram, record and state image;
  *    other epochs are dropped. Survivors first prepare every open slot and adopt any accepted
  *    value. A node of an old epoch re-enters empty"
- * The code has none of it, but for the epoch in the log's records.
+ * The code asks more: no survivor votes before all others told it what they know (paxos/configure.c,
+ * configure_force), so that every later quorum has it.
  *
  * Seven voters, one slot that is open when the force comes. Four are taken for lost, and are not:
  * they go on in the old epoch, with a leader (ballot 0), one that takes over (ballot 2), and every

@@ -73,12 +73,13 @@ def held_signals():
 
 class Cluster:
     def __init__(self, name, programs, count=3, stock=False, started=None, logs=None, sealed=True,
-                 log_bytes_max='512 MiB'):
+                 log_bytes_max='512 MiB', certificates=''):
         """`started(process)` hears of each process; after a failure `logs` is the folder for the logs, else the
         ends of them are printed."""
         self.logs = logs
         self.name, self.programs, self.count, self.stock = name, programs, count, stock
         self.sealed, self.log_bytes_max = sealed and not stock, log_bytes_max
+        self.certificates = certificates
         self.started = started or (lambda process: None)
         self.stack = contextlib.ExitStack()
         self.net = Bridge(3 + count)
@@ -109,7 +110,7 @@ class Cluster:
             self.appliance = self.stack.enter_context(
                 Appliance(self.net, self.programs.synodd, self.programs.synodctl, within=CACHE,
                           tell=not self.logs, log_bytes_max=self.log_bytes_max, index_hashes_max=1048576,
-                          seal='on' if self.sealed else 'none'))
+                          seal='on' if self.sealed else 'none', certificates=self.certificates))
         self.pool = Servers(self.name, plugin=None if self.stock else self.programs.plugin, port=PORT - 1,
                             run=lambda number, command, **options: self.space(number).run(command, **options))
 
@@ -202,8 +203,10 @@ class Cluster:
         if not os.path.exists(path):
             self.appliance.list_server(self.appliance.key_command('new', path))
             owned_by_mysql(self.pool.root, path)
-        nodes = ','.join(f'{node}={key}' for node, key in zip(NODES.split(','), self.appliance.keys))
-        return [f'--loose-synod.appliance={nodes}', f'--loose-synod.key_file={inside}']
+        return [f'--loose-synod.appliance={self.keyed_nodes()}', f'--loose-synod.key_file={inside}']
+
+    def keyed_nodes(self):
+        return ','.join(f'{node}={key}' for node, key in zip(NODES.split(','), self.appliance.keys))
 
     def on_all(self, work, what):
         """The pool waits for its threads, but not for one in whose start an interrupt came: that would go on alone."""

@@ -1,19 +1,23 @@
-"""Who wins and who loses: one row and two servers, one counter and three, hot rows of one server alone.
+"""Who wins and who loses: one row and two servers, one counter and three, hot rows of one server alone, children of
+one parent, and parents that are deleted under them.
 
 test_conflicts.py SYNODD SYNODCTL PLUGIN
 """
+import random
 import re
 import threading
 import time
 from collections import Counter
 
-from client import CONFLICT, Client
+from client import CONFLICT, GONE, Client
 from cluster import Cluster
 from servers import SqlError
 
 CLAIMS, PAIRS = 10000, 6
 COUNT_S = 4
 HOT_CLIENTS, HOT_S = 6, 4
+CHILD_CLIENTS, FAMILY_S, PARENTS = 6, 6, 8
+NO_PARENT, HAS_CHILDREN, KILLED, NO_THREAD = 1452, 1451, 1317, 1094
 
 
 def together(work, arguments):
@@ -53,8 +57,9 @@ class Claimer:
                     assert error.code in CONFLICT, f'row {row}, {self.name}: {error}'
                     self.answers[row] = error.code
                     self.why += client.run('SHOW WARNINGS') if error.code == 3101 else []
-        finally:
-            self.barrier.abort()
+        except BaseException:
+            self.barrier.abort()  # not at the end: the other may be on its way out of the last wait
+            raise
 
 
 def claims(cluster):
@@ -156,6 +161,79 @@ def hot_rows(cluster):
     print(f'two hot rows from {HOT_CLIENTS} clients of one server: {total["done"]} and no refusal', flush=True)
 
 
+def children(cluster):
+    """Children of one parent share its row, so the server lets them pass side by side; and so does the group. Stock
+    refuses most of them. Now and then the parent itself is changed, and then it is alone."""
+    until, counts = time.monotonic() + HOT_S, [Counter() for _ in range(CHILD_CLIENTS + 1)]
+    cluster.servers[0].query('INSERT INTO conflict_test.parent VALUES (1, 0)')
+    cluster.wait_equal()
+    group = cluster.group_status()
+
+    def work(number):
+        sql = 'INSERT INTO child (parent) VALUES (1)' if number else 'UPDATE parent SET value = value + 1 WHERE id = 1'
+        repeat(cluster.servers[1], lambda _: sql, until, counts[number])
+    together(work, range(CHILD_CLIENTS + 1))
+    cluster.wait_equal()
+    total = sum(counts, Counter())
+    print(f'children of one parent from {CHILD_CLIENTS} clients of one server, and its own changes: {dict(total)}',
+          flush=True)
+    if cluster.stock:
+        return
+    assert set(total) == {'done'}, total
+    assert cluster.group_status()['conflicts'] == group['conflicts'], 'the appliance refused some'
+    for server in cluster.servers:
+        counted = server.value('SELECT COUNT(*) + (SELECT value FROM conflict_test.parent) FROM conflict_test.child')
+        assert int(counted) == total['done'], (server.number, counted, total)
+
+
+def one_of_a_family(cluster, number, until, counts):
+    """Of one server, most of them: adds a child, or takes a parent away, with the children or without; now and then
+    somebody kills it, on whatever way its commit is."""
+    server = cluster.servers[0 if number < CHILD_CLIENTS else 1 + number % 2]
+    client, dice = Client(server, 'conflict_test'), random.Random(number)
+    while time.monotonic() < until:
+        parent = dice.randrange(2, 2 + PARENTS)
+        kind = dice.randrange(10) if number != 0 else 10
+        try:
+            if kind < 6:
+                client.run(f'INSERT INTO child (parent) VALUES ({parent})')
+            elif kind < 8:
+                client.run(f'INSERT IGNORE INTO parent VALUES ({parent}, 0)')
+            elif kind == 8:
+                client.run(f'DELETE FROM parent WHERE id = {parent}')
+            elif kind == 9:
+                client.run('BEGIN')
+                client.run(f'DELETE FROM child WHERE parent = {parent}')
+                client.run(f'DELETE FROM parent WHERE id = {parent}')
+                client.run('COMMIT')
+            else:
+                mine = client.value('SELECT CONNECTION_ID()')
+                for (other,) in client.run("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = 'conflict_test' "
+                                           f"AND USER = 'root' AND ID <> {mine} ORDER BY RAND() LIMIT 1"):
+                    client.run(f'KILL {other}')
+                time.sleep(0.01)
+            counts['done'] += 1
+        except SqlError as error:
+            counts[error.code] += 1
+            if error.code != NO_THREAD:
+                client = Client(server, 'conflict_test')
+
+
+def families(cluster):
+    """What the group accepts must apply everywhere: a child that came without its parent would stop an applier."""
+    until, counts = time.monotonic() + FAMILY_S, [Counter() for _ in range(CHILD_CLIENTS + 2)]
+    together(lambda number: one_of_a_family(cluster, number, until, counts[number]), range(CHILD_CLIENTS + 2))
+    cluster.wait_equal()
+    cluster.check_tables()
+    total = sum(counts, Counter())
+    assert not set(total) - {'done', NO_PARENT, HAS_CHILDREN, KILLED, NO_THREAD, 3100} - CONFLICT - GONE, total
+    for server in cluster.servers:
+        orphans = server.value('SELECT COUNT(*) FROM conflict_test.child WHERE parent NOT IN '
+                               '(SELECT id FROM conflict_test.parent)')
+        assert orphans == '0', f'server {server.number} has {orphans} children without a parent'
+    print(f'parents that come and go, and clients that are killed: {dict(total)}, and no orphan', flush=True)
+
+
 def main():
     with Cluster.of_arguments('conflicts') as cluster:
         cluster.start_group()
@@ -164,7 +242,10 @@ def main():
                     'CREATE TABLE claim (id INT PRIMARY KEY, owner INT NOT NULL); '
                     'CREATE TABLE one (id INT PRIMARY KEY, value BIGINT NOT NULL); INSERT INTO one VALUES (1, 0); '
                     'CREATE TABLE hot (id INT PRIMARY KEY, value BIGINT NOT NULL); '
-                    'INSERT INTO hot VALUES (1, 0), (2, 0)')
+                    'INSERT INTO hot VALUES (1, 0), (2, 0); '
+                    'CREATE TABLE parent (id INT PRIMARY KEY, value BIGINT NOT NULL); '
+                    'CREATE TABLE child (id BIGINT PRIMARY KEY AUTO_INCREMENT, parent INT NOT NULL, '
+                    'FOREIGN KEY (parent) REFERENCES parent (id))')
         client = Client(first, 'conflict_test')
         for begin in range(1, CLAIMS + 1, 1000):
             client.run('INSERT INTO claim VALUES ' + ', '.join(f'({row}, 0)' for row in range(begin, begin + 1000)))
@@ -174,7 +255,10 @@ def main():
             history(cluster)
         counter(cluster)
         hot_rows(cluster)
+        children(cluster)
+        families(cluster)
         cluster.check_tables()
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -18,7 +18,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t sequence_next, sequence_seen;
 static uint32_t open_count, open_max;
-static _Atomic int wakes, others;
+static _Atomic int wakes, others, failings;
 static _Atomic bool killed_flag, end;
 static struct commit *commit;
 static uint64_t count[4]; /* of posts, by kind; the network thread's */
@@ -46,10 +46,12 @@ killed(void *session)
 }
 
 static enum commit_take
-take(void *context, const struct snapshot_executed *executed, struct snapshot_taken *taken)
+take(void *context, bool ahead, const struct snapshot_executed *executed,
+     struct snapshot_taken *taken)
 {
 	cr_assert_null(context);
 	cr_assert(executed->contains);
+	cr_assert(!ahead);
 	if (open_max == 0)
 		return COMMIT_NO_MEMBER;
 	if (open_count == open_max)
@@ -75,6 +77,14 @@ wake(void *context)
 }
 
 static void
+failing(void *context, uint64_t sequence)
+{
+	cr_assert_null(context);
+	cr_assert_gt(sequence, 0);
+	atomic_fetch_add(&failings, 1);
+}
+
+static void
 applied(void *context)
 {
 	cr_assert_null(context);
@@ -92,8 +102,11 @@ close_one(void)
 static void
 setup(void)
 {
-	static const struct commit_engine engine = {
-		.take = take, .untake = untake, .wake = wake, .applied = applied};
+	static const struct commit_engine engine = {.take = take,
+						    .untake = untake,
+						    .failing = failing,
+						    .wake = wake,
+						    .applied = applied};
 	static const struct commit_server server = {.locked = locked, .killed = killed};
 
 	open_max = CLIENTS;
@@ -153,11 +166,10 @@ client(void *argument)
 			++*accepted;
 			if (i % 2)
 				commit_committed(commit, id, &t->gtid);
-			else
-				commit_failed(commit, id);
-		} else {
-			commit_failed(commit, id); /* a rollback of nothing accepted */
 		}
+		/* After a commit, or of what was never accepted: nothing comes of it. */
+		commit_failing(commit, id);
+		commit_failed(commit, id);
 		memset(t, 0xee, sizeof *t); /* what still reads it will be seen */
 		free(t);
 	}
@@ -185,6 +197,8 @@ Test(mysqlshim_commit, each_client_gets_its_own_outcome, .init = setup, .timeout
 		count[post.kind]++;
 	cr_assert_eq(count[COMMIT_POST_SUBMIT], CLIENTS * COMMITS_EACH);
 	cr_assert_eq(count[COMMIT_POST_COMMITTED] + count[COMMIT_POST_FAILED], accepted);
+	cr_assert_eq(count[COMMIT_POST_FAILED], atomic_load(&failings));
+	cr_assert_gt(atomic_load(&failings), 0);
 	cr_assert_eq(count[COMMIT_POST_ABANDON], 0);
 	commit_free(commit);
 }

@@ -1,4 +1,5 @@
-/* Two of three nodes, and what they remember of each other's disks. */
+/* Two of three nodes, and what they remember of each other's disks; and all three, when a
+ * majority is lost for good. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -7,7 +8,7 @@
 #define MS         ((uint64_t)1000000)
 #define LOG_BYTES  (1u << 20)
 #define DATAGRAMS  256
-#define ENDS       2
+#define ENDS       3
 #define LATENCY_NS (MS / 10)
 #define SETTLED_NS (500 * MS)
 
@@ -22,10 +23,13 @@ struct end {
 	uint8_t disk;
 	bool outdated;
 	uint64_t outdated_by;
+	bool forced;
+	struct node_forced comes_back;
 };
 
 struct datagram {
 	uint64_t at_ns;
+	uint8_t from;
 	uint8_t to;
 	uint32_t bytes;
 	uint8_t data[1400];
@@ -64,11 +68,13 @@ config_of(uint8_t number)
 		c.endpoint[i] = endpoint_from_ipv4(0x0a000001u + i, 4000);
 	}
 	memset(c.disk, end[number].disk, sizeof c.disk);
+	c.forced = end[number].comes_back;
+	memcpy(c.epoch, c.forced.epoch, sizeof c.epoch);
 	return c;
 }
 
 static void
-send(const struct node_output *out)
+send(uint8_t from, const struct node_output *out)
 {
 	for (uint8_t i = 0; i < ENDS; i++) {
 		struct endpoint at = endpoint_from_ipv4(0x0a000001u + i, 4000);
@@ -77,6 +83,7 @@ send(const struct node_output *out)
 		cr_assert_lt(datagram_count, DATAGRAMS);
 		struct datagram *d = &datagram[(datagram_first + datagram_count++) % DATAGRAMS];
 		d->at_ns = now_ns + LATENCY_NS;
+		d->from = from;
 		d->to = i;
 		d->bytes = out->bytes;
 		memcpy(d->data, out->data, out->bytes);
@@ -96,12 +103,14 @@ emit(void *context, const struct node_output *out)
 		e->bytes += out->bytes;
 	} else if (out->kind == NODE_OUT_SEND) {
 		cr_assert_leq(out->after_lsn, e->told);
-		send(out);
+		send((uint8_t)(e - end), out);
 	} else if (out->kind == NODE_OUT_TIMER) {
 		e->timer_ns = out->at_ns;
 	} else if (out->kind == NODE_OUT_OUTDATED) {
 		e->outdated = true;
 		e->outdated_by = out->index;
+	} else if (out->kind == NODE_OUT_FORCED) {
+		e->forced = true;
 	}
 }
 
@@ -110,7 +119,7 @@ give(struct end *e, struct node_input in)
 {
 	struct node_sink sink = {.context = e, .emit = emit};
 
-	if (!e->node || e->outdated)
+	if (!e->node || e->outdated || e->forced)
 		return;
 	in.now_ns = now_ns;
 	node_step(e->node, &in, &sink);
@@ -129,6 +138,7 @@ live(uint8_t number, enum paxos_tail tail)
 	cr_assert(e->memory);
 	e->node = node_init(e->memory, &c);
 	e->outdated = false;
+	e->forced = false;
 	e->timer_ns = 0;
 	for (uint64_t lsn = 0; lsn < e->bytes; lsn += frame.frame_bytes) {
 		cr_assert(frame_decode(&frame, e->log + lsn, e->bytes - lsn));
@@ -159,17 +169,18 @@ run(uint64_t for_ns)
 	for (uint64_t until_ns = now_ns + for_ns; now_ns < until_ns; now_ns += LATENCY_NS) {
 		while (datagram_count > 0 && datagram[datagram_first].at_ns <= now_ns) {
 			const struct datagram *d = &datagram[datagram_first];
-			give(&end[d->to],
-			     (struct node_input){
-				     .kind = NODE_IN_PACKET,
-				     .from = endpoint_from_ipv4(0x0a000001u + (1u - d->to), 4000),
-				     .data = d->data,
-				     .bytes = d->bytes});
+			give(&end[d->to], (struct node_input){.kind = NODE_IN_PACKET,
+							      .from = endpoint_from_ipv4(
+								      0x0a000001u + d->from, 4000),
+							      .data = d->data,
+							      .bytes = d->bytes});
 			datagram_first = (datagram_first + 1) % DATAGRAMS;
 			datagram_count--;
 		}
 		for (uint8_t i = 0; i < ENDS; i++) {
 			struct end *e = &end[i];
+			if (e->forced)
+				live(i, PAXOS_TAIL_CLEAN);
 			if (e->timer_ns <= now_ns)
 				give(e, (struct node_input){.kind = NODE_IN_TICK});
 			if (e->told == e->bytes)
@@ -199,17 +210,23 @@ refuses(uint8_t number)
 }
 
 static void
-setup(void)
+begin(uint8_t count)
 {
 	memset(end, 0, sizeof end);
 	datagram_count = 0;
 	now_ns = MS;
-	for (uint8_t i = 0; i < ENDS; i++) {
+	for (uint8_t i = 0; i < count; i++) {
 		end[i].disk = (uint8_t)(0xd0 + i);
 		live(i, PAXOS_TAIL_CLEAN);
 	}
 	run(SETTLED_NS);
 	cr_assert(linked(0) && linked(1));
+}
+
+static void
+setup(void)
+{
+	begin(2);
 }
 
 static void
@@ -296,7 +313,7 @@ Test(node_disks, a_lost_end_is_refused)
 static void
 drop(uint32_t voters, uint64_t number)
 {
-	for (uint8_t i = 0; i < ENDS; i++)
+	for (uint8_t i = 0; i < 2; i++)
 		give(&end[i], (struct node_input){
 				      .kind = NODE_IN_VOTERS, .voters = voters, .number = number});
 	run(SETTLED_NS);
@@ -312,6 +329,28 @@ Test(node_disks, a_new_one_of_a_node_that_was_dropped_is_taken)
 	renew(0);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_refused();
+}
+
+/* It is to vote again, and the one that decided so begins anew before that is in force. */
+Test(node_disks, a_new_one_is_taken_by_who_needs_its_vote)
+{
+	drop(1u << 1, 0);
+	renew(0);
+	run(SETTLED_NS);
+	give(&end[1], (struct node_input){.kind = NODE_IN_VOTERS, .voters = 3, .number = 1});
+	const struct paxos_replica *replica = end[1].node->group[0].replica;
+	for (int i = 0; i < 10 && paxos_configuration(replica)->number < 2; i++)
+		run(LATENCY_NS);
+	cr_assert_eq(paxos_configuration(replica)->number, 2);
+	cr_assert_gt(paxos_configuration(replica)->first, paxos_delivered(replica) + 1);
+	stop(1);
+	live(1, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	replica = end[1].node->group[0].replica;
+	cr_assert_gt(paxos_configuration(replica)->first, paxos_delivered(replica) + 1);
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_taken();
+	cr_assert_leq(paxos_configuration(replica)->first, paxos_delivered(replica) + 1);
 }
 
 /* The same disk, dropped and added again, is no new one. */
@@ -345,6 +384,15 @@ Test(node_disks, a_new_one_is_taken_by_who_was_away)
 Test(node_disks, one_that_was_made_anew_is_refused)
 {
 	renew(0);
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_refused();
+}
+
+/* Process numbers come from a clock, where the disk has none: it may give the last one again. */
+Test(node_disks, one_made_anew_whose_process_has_the_old_number_is_refused)
+{
+	renew(0);
+	end[0].process--;
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_refused();
 }
@@ -389,4 +437,146 @@ Test(node_disks, idle_nodes_write_nothing)
 
 	run(10 * SETTLED_NS);
 	cr_assert_eq(end[0].bytes + end[1].bytes, bytes);
+}
+
+/* ---- force.c ---- */
+
+static void
+setup_all(void)
+{
+	begin(3);
+}
+
+TestSuite(node_force, .init = setup_all, .fini = finish);
+
+static struct node_status
+status(uint8_t number)
+{
+	struct node_status now;
+
+	node_status(end[number].node, &now);
+	return now;
+}
+
+static uint8_t
+leader(uint8_t number)
+{
+	struct node_group_status group;
+
+	cr_assert(node_group_status(end[number].node, 0, &group));
+	return group.leader;
+}
+
+static void
+force(uint8_t number, uint32_t epoch, uint32_t voters, bool here_only)
+{
+	give(&end[number], (struct node_input){.kind = NODE_IN_FORCE,
+					       .force = {epoch, voters, {(uint8_t)(0xe0 + epoch)}},
+					       .here_only = here_only});
+	run(2 * SETTLED_NS);
+}
+
+Test(node_force, one_survivor_goes_on_alone)
+{
+	stop(0);
+	stop(2);
+	run(SETTLED_NS);
+	cr_assert_eq(leader(1), PAXOS_NO_VOTER);
+	force(1, 1, 1 << 1, false);
+	cr_assert_eq(status(1).epoch.number, 1);
+	cr_assert_eq(status(1).epoch.epoch[0], 0xe1);
+	cr_assert_eq(leader(1), 1);
+	live(1, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	cr_assert_eq(status(1).epoch.number, 1, "it is in the log");
+	cr_assert_eq(leader(1), 1);
+}
+
+Test(node_force, whoever_is_there_goes_over)
+{
+	stop(0);
+	force(1, 1, 6, false);
+	cr_assert_eq(status(1).epoch.number, 1);
+	cr_assert_eq(status(2).epoch.number, 1);
+	cr_assert_eq(memcmp(status(1).epoch.epoch, status(2).epoch.epoch, EPOCH_BYTES), 0);
+	cr_assert_eq(status(1).link_up, 1 << 2);
+	cr_assert_neq(leader(1), PAXOS_NO_VOTER);
+	cr_assert_eq(leader(1), leader(2));
+}
+
+/* Node 2 was down when node 1 went over: it is waited for, until it is asked too. */
+Test(node_force, who_was_not_reached_is_waited_for)
+{
+	stop(0);
+	stop(2);
+	force(1, 1, 6, false);
+	live(2, PAXOS_TAIL_CUT);
+	run(2 * SETTLED_NS);
+	cr_assert_eq(status(1).epoch.number, 1);
+	cr_assert_eq(status(1).link_up, 0);
+	cr_assert(!status(1).voting);
+	force(2, 1, 6, true);
+	cr_assert_eq(status(2).epoch.number, 1);
+	cr_assert(status(1).voting && status(2).voting);
+	cr_assert_eq(leader(1), leader(2));
+	cr_assert_neq(leader(1), PAXOS_NO_VOTER);
+}
+
+Test(node_force, who_was_lost_comes_back_empty)
+{
+	stop(0);
+	force(1, 1, 6, false);
+	live(0, PAXOS_TAIL_CLEAN);
+	run(2 * SETTLED_NS);
+	cr_assert_eq(status(0).epoch.number, 0);
+	cr_assert_eq(status(0).link_up, 0, "nobody of another epoch speaks with it");
+	cr_assert_eq(status(1).link_up, 1 << 2);
+	stop(0);
+	end[0].bytes = 0;
+	end[0].disk++;
+	end[0].comes_back = (struct node_forced){.number = 1, .epoch = {0xe1}};
+	live(0, PAXOS_TAIL_CLEAN);
+	run(2 * SETTLED_NS);
+	cr_assert_eq(status(0).link_up, 6);
+	cr_assert_eq(leader(0), leader(1));
+	cr_assert_neq(leader(1), 0);
+	for (uint8_t i = 1; i < 3; i++)
+		give(&end[i],
+		     (struct node_input){.kind = NODE_IN_VOTERS, .voters = 7, .number = 1 << 16});
+	run(2 * SETTLED_NS);
+	struct node_group_status group;
+	cr_assert(node_group_status(end[0].node, 0, &group));
+	cr_assert_eq(group.configuration.voters, 7);
+	/* It is a voter: with one of the others it goes on. */
+	stop(leader(0));
+	run(2 * SETTLED_NS);
+	cr_assert_neq(leader(0), PAXOS_NO_VOTER);
+}
+
+Test(node_force, another_number_than_the_next_is_void)
+{
+	force(1, 2, 6, false);
+	cr_assert_eq(status(1).epoch.number, 0);
+	force(1, 1, 8, false);
+	cr_assert_eq(status(1).epoch.number, 0);
+}
+
+/* Two administrators, a split, and each forces the own side on: no GTID is given by both. */
+Test(node_force, two_sides_of_a_split_have_other_numbers)
+{
+	cr_assert_eq(node_force_number(0, 6), 1);
+	cr_assert_eq(node_force_number(0, 1), 7);
+	cr_assert_eq(node_force_number(7, 7), 14);
+	cr_assert_eq(node_force_number(1, 2), 8);
+	stop(0);
+	force(1, 1, 6, false);
+	cr_assert_eq(status(1).epoch.number, 1);
+	live(0, PAXOS_TAIL_CLEAN);
+	force(0, 1, 1, true);
+	cr_assert_eq(status(0).epoch.number, 0, "of the other side");
+	force(0, 7, 1, true);
+	cr_assert_eq(status(0).epoch.number, 7);
+	cr_assert_eq(leader(0), 0);
+	cr_assert_eq(status(0).link_up, 0);
+	cr_assert_eq(status(1).link_up, 1 << 2);
 }

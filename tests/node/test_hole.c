@@ -103,19 +103,26 @@ live(enum paxos_tail tail)
 	return count;
 }
 
+/* Logs GROUP, and START of the group. */
+static void
+found(void)
+{
+	/* Kind; uuid, number, voters, leader, horizon. */
+	static const uint8_t founding[31] = {1, 9, [25] = 7, [30] = 16};
+	struct node_sink sink = {.emit = emit};
+
+	bench.node->sink = &sink;
+	node_directory_apply(bench.node, founding, sizeof founding);
+	bench.node->sink = NULL;
+}
+
 /* The process that made a group: START, GROUP, START of the group. */
 static void
 setup(void)
 {
-	static const struct node_founding founding = {.uuid = {9}, .voters = 7};
-	struct node_sink sink = {.emit = emit};
-
 	memset(&bench, 0, sizeof bench);
 	live(PAXOS_TAIL_CLEAN);
-	bench.node->sink = &sink;
-	node_directory_log(bench.node, 1, &founding);
-	node_group_start(bench.node, node_group_create(bench.node, 1, &founding));
-	bench.node->sink = NULL;
+	found();
 	cr_assert_eq(bench.count, 3);
 }
 
@@ -175,6 +182,19 @@ Test(node_hole, what_lies_behind_it_is_void)
 	cr_assert_eq(status().group_count, 1);
 	cr_assert_eq(status().lost_lsn, bench.first[1]);
 	cr_assert_eq(status().lost_bytes, end - bench.first[1]);
+}
+
+/* It may have voted there, in what is void. */
+Test(node_hole, what_begins_once_more_begins_in_doubt)
+{
+	bench.gone[1] = true;
+	live(PAXOS_TAIL_CLEAN);
+	found();
+	expect_doubt(bench.count - 1);
+	cr_assert_eq(frame_of(bench.count - 1).group, 1);
+	live(PAXOS_TAIL_CLEAN);
+	expect_doubt(bench.count - 1);
+	cr_assert_eq(frame_of(bench.count - 1).group, 1);
 }
 
 Test(node_hole, one_that_is_known_is_passed_over)

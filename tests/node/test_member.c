@@ -502,3 +502,71 @@ Test(node_member, what_a_leader_to_be_has_dropped_is_sent_again)
 	cr_assert_eq(wire_stats(p->node)->sessions_opened, 1);
 	finish(p);
 }
+
+/* The entry that the node read last. */
+static struct entry_submit
+submitted(const struct pair *p)
+{
+	struct entry e;
+
+	cr_assert_eq(p->last.kind, PROTOCOL_SUBMIT);
+	cr_assert(entry_decode(&e, p->last.data, p->last.bytes));
+	return e.submit;
+}
+
+static struct entry_submit
+submit_and_read(struct pair *p)
+{
+	submit_one(p);
+	for (uint32_t i = 0; i < 100 && p->count > 0 && p->last.kind != PROTOCOL_SUBMIT; i++)
+		arrive(p, 0);
+	struct entry_submit s = submitted(p);
+	p->last.kind = 0;
+	run(p);
+	return s;
+}
+
+/* An own transaction is accepted, and its server cannot commit it. From then on until it has
+ * come back by the applier no submission may call it, or anything behind it, no conflict:
+ * its locks are gone, and nobody has seen what it wrote. */
+Test(node_member, what_has_failed_here_is_a_conflict_until_it_is_back)
+{
+	struct pair *p = attaching(39);
+	struct protocol_message first = attached(p, 42);
+	struct protocol_message verdict = {.kind = PROTOCOL_VERDICT,
+					   .verdict = GROUP_ACCEPTED,
+					   .sequence = 1,
+					   .index = 46,
+					   .dependency = 45,
+					   .gtid = {.source = {.uuid = {4}}, .gno = 46}};
+
+	first.own = 4096;
+	node_says(p, WIRE_CONTROL, first);
+	run(p);
+	node_says(p, WIRE_FEED,
+		  (struct protocol_message){.kind = PROTOCOL_THROUGH, .index = 45, .previous = 38});
+	run(p);
+	struct entry_submit s = submit_and_read(p);
+	cr_assert(s.flags & SUBMIT_TRUSTS_OWN);
+	node_says(p, WIRE_CONTROL, verdict);
+	run(p);
+	s = submit_and_read(p);
+	cr_assert(s.flags & SUBMIT_TRUSTS_OWN);
+	cr_assert(snapshot_contains(&s.snapshot, 46), "it holds its locks");
+	step(p, (struct member_input){.kind = MEMBER_IN_LOCAL_FAILED, .sequence = 1});
+	s = submit_and_read(p);
+	cr_assert_not(s.flags & SUBMIT_TRUSTS_OWN);
+	cr_assert_not(snapshot_contains(&s.snapshot, 46));
+	node_says(p, WIRE_FEED,
+		  (struct protocol_message){
+			  .kind = PROTOCOL_THROUGH, .index = 47, .previous = 45, .own = 46});
+	run(p);
+	cr_assert_eq(p->queued, 1, "it comes back");
+	cr_assert_not(submit_and_read(p).flags & SUBMIT_TRUSTS_OWN);
+	step(p, (struct member_input){.kind = MEMBER_IN_COMMITTED, .gtid = &verdict.gtid});
+	s = submit_and_read(p);
+	cr_assert(s.flags & SUBMIT_TRUSTS_OWN);
+	cr_assert_eq(s.floor, 2);
+	cr_assert(snapshot_contains(&s.snapshot, 47));
+	finish(p);
+}

@@ -7,7 +7,9 @@
 #include "node/member_state.h"
 #include "node/spread.h"
 
-#define TOTAL 1000
+#define TOTAL      1000
+#define INFLIGHT   16
+#define FIRST_NAME (SNAPSHOT_AHEAD | INFLIGHT) /* place 0 */
 
 /* What the member said, and what it gave back. */
 struct told {
@@ -41,12 +43,31 @@ emit(void *context, const struct member_output *out)
 	t->lasts += out->last;
 }
 
+static bool
+nothing_executed(void *context, const struct gtid *gtid)
+{
+	(void)context;
+	(void)gtid;
+	return false;
+}
+
+/* Sequence 1 is taken. */
+static uint64_t
+open_one(struct member *m)
+{
+	static struct snapshot_taken taken;
+	struct snapshot_executed executed = {.contains = nothing_executed};
+
+	cr_assert(snapshot_take(&m->snapshots, &executed, &taken));
+	return taken.sequence;
+}
+
 static void
 release(void *context, uint64_t sequence, const uint8_t *payload)
 {
 	struct told *t = context;
 
-	cr_assert_eq(sequence, 1);
+	cr_assert_eq(sequence, FIRST_NAME);
 	t->released++;
 	t->payload = payload;
 }
@@ -60,7 +81,7 @@ attached(void)
 	struct member_config config = {
 		.node_count = 1,
 		.endpoint = {{.address = {1}, .port = 1}},
-		.inflight_max = 16,
+		.inflight_max = INFLIGHT,
 		.transaction_bytes_max = 600,
 		.payload_bytes_max = 100000,
 		.submission_bytes = 600 * 64,
@@ -174,6 +195,7 @@ Test(node_member_spread, an_own_failed_transaction_waits_for_the_last_piece)
 
 	feed_piece(m, 0, 400);
 	m->open[1] = (struct member_open){.stage = OPEN_REQUEUE,
+					  .name = FIRST_NAME,
 					  .sequence = 1,
 					  .index = 3,
 					  .handle = MEMBER_NO_HANDLE,
@@ -182,13 +204,51 @@ Test(node_member_spread, an_own_failed_transaction_waits_for_the_last_piece)
 					  .spread_bytes = sizeof own,
 					  .lent_payload_bytes = sizeof own};
 	cr_assert(pool_take(m->pool, &m->open[1].handle));
-	m->snapshots.sequence_next = 2;
+	cr_assert_eq(open_one(m), 1);
 	cr_assert(!member_requeue(m, 6));
 	cr_assert_eq(told.pieces, 1);
 	feed_piece(m, 400, 600);
 	cr_assert_eq(told.lasts, 2, "the payload's, then the own one's");
 	cr_assert_eq(told.pieces, 3);
 	free(m);
+}
+
+static bool
+contains(void *context, const struct gtid *gtid)
+{
+	return context == gtid;
+}
+
+/* What it is called until it has a sequence. */
+static uint64_t
+name_of(struct member *m)
+{
+	struct snapshot_executed executed = {.contains = contains};
+	struct snapshot_taken *taken = malloc(sizeof *taken);
+
+	cr_assert(taken && snapshot_take_ahead(&m->snapshots, &executed, taken));
+	uint64_t name = taken->sequence;
+	free(taken);
+	return name;
+}
+
+/* Every chunk was given, and a majority has them: it can be ordered. */
+static struct member_open *
+held(struct member *m)
+{
+	struct member_open *o = &m->ahead[0];
+
+	cr_assert_neq(o->offer, 0);
+	for (; o->hashed < o->spread_bytes; o->hashed += o->chunk_bytes)
+		o->digest = hash_bytes(o->spread + o->hashed,
+				       spread_chunk_at(o->spread_bytes, o->chunk_bytes, o->hashed),
+				       o->digest);
+	o->hashed = o->spread_bytes;
+	member_spread_held(m, &(struct protocol_message){.incarnation = m->incarnation,
+							 .sequence = o->offer,
+							 .flags = 3,
+							 .winner_hash = o->digest});
+	return member_open_find(m, 1);
 }
 
 /* One block: hashes, payload. */
@@ -202,7 +262,7 @@ submit_block(struct member *m, uint32_t hash_count)
 {
 	struct snapshot snapshot = {.mark = 5};
 	struct member_submission s = {
-		.sequence = 1,
+		.sequence = name_of(m),
 		.snapshot = &snapshot,
 		.gtid_spec = GTID_AUTOMATIC,
 		.hashes = block.hash,
@@ -212,7 +272,6 @@ submit_block(struct member *m, uint32_t hash_count)
 		.lent = true,
 	};
 
-	m->snapshots.sequence_next = 2;
 	for (uint32_t i = 0; i < hash_count; i++)
 		block.hash[i] = i;
 	for (uint32_t i = 0; i < TOTAL; i++)
@@ -224,15 +283,10 @@ submit_block(struct member *m, uint32_t hash_count)
 static struct entry
 entry_of(struct member *m, struct entry_spread *spread)
 {
-	struct member_open *o = member_open_find(m, 1);
+	struct member_open *o = held(m); /* without a session it finds no room */
 	struct entry e;
 
-	for (uint64_t at = 0; at < o->spread_bytes; at += o->chunk_bytes)
-		o->digest =
-			hash_bytes(o->spread + at,
-				   spread_chunk_at(o->spread_bytes, o->chunk_bytes, at), o->digest);
-	o->holders = 3;
-	(void)member_spread_send(m, o); /* without a session it finds no room */
+	cr_assert(o);
 	cr_assert(entry_decode(&e, pool_at(m->pool, o->handle), o->bytes));
 	cr_assert(entry_spread_decode(spread, e.submit.payload, e.submit.payload_bytes));
 	return e;
@@ -277,7 +331,7 @@ Test(node_member_spread, a_large_write_set_goes_in_front_of_the_payload)
 
 	/* What the server could not commit comes back without it. */
 	member_verdict(m, &accepted);
-	member_local_failed(m, 1);
+	member_local_failed(m, FIRST_NAME);
 	cr_assert(member_requeue(m, 9));
 	cr_assert_eq(told.lasts, 1);
 	cr_assert_eq(memcmp(told.data, block.byte + 3200, TOTAL), 0);
@@ -304,7 +358,7 @@ submit(struct member *m, uint32_t bytes, bool lent)
 {
 	struct snapshot snapshot = {.mark = 5};
 	struct member_submission s = {
-		.sequence = 1,
+		.sequence = lent ? name_of(m) : open_one(m),
 		.snapshot = &snapshot,
 		.gtid_spec = GTID_AUTOMATIC,
 		.payload = payload,
@@ -312,7 +366,6 @@ submit(struct member *m, uint32_t bytes, bool lent)
 		.lent = lent,
 	};
 
-	m->snapshots.sequence_next = 2;
 	member_submit(m, &s);
 }
 
@@ -338,6 +391,7 @@ Test(node_member_spread, a_large_one_is_kept_until_it_is_refused)
 					   .verdict = GROUP_REFUSED};
 
 	submit(m, TOTAL, true);
+	cr_assert(held(m));
 	cr_assert_eq(told.released, 0);
 	cr_assert_eq(told.verdicts, 0);
 	member_verdict(m, &refused);
@@ -357,6 +411,7 @@ Test(node_member_spread, a_large_one_that_is_accepted_is_kept_until_it_is_commit
 					    .gtid = {.source = {.uuid = {3}}, .gno = 7}};
 
 	submit(m, TOTAL, true);
+	cr_assert(held(m));
 	member_verdict(m, &accepted);
 	cr_assert_eq(told.verdict, MEMBER_ACCEPTED);
 	cr_assert_eq(told.released, 0);
@@ -393,7 +448,9 @@ emit_own(void *context, const struct member_output *out)
 static void
 step_own(struct member *m, enum member_input_kind kind)
 {
-	member_step(m, &(struct member_input){.kind = kind, .now_ns = m->now_ns + 1, .sequence = 1},
+	member_step(m,
+		    &(struct member_input){
+			    .kind = kind, .now_ns = m->now_ns + 1, .sequence = FIRST_NAME},
 		    &(struct member_sink){.context = &told, .emit = emit_own, .release = release});
 }
 
@@ -401,7 +458,7 @@ step_own(struct member *m, enum member_input_kind kind)
 Test(node_member_spread, an_own_one_that_the_server_could_not_commit_is_told_over_many_steps)
 {
 	struct member *m = attached();
-	struct member_submission s = {.sequence = 1,
+	struct member_submission s = {.sequence = name_of(m),
 				      .snapshot = &(struct snapshot){.mark = 5},
 				      .gtid_spec = GTID_AUTOMATIC,
 				      .payload_bytes = HUGE,
@@ -414,8 +471,8 @@ Test(node_member_spread, an_own_one_that_the_server_could_not_commit_is_told_ove
 	s.payload = bytes;
 	m->config.payload_bytes_max = HUGE;
 	m->payload_bytes_max = HUGE;
-	m->snapshots.sequence_next = 2;
 	member_submit(m, &s);
+	cr_assert(held(m));
 	member_verdict(m, &(struct protocol_message){.kind = PROTOCOL_VERDICT,
 						     .incarnation = 5,
 						     .sequence = 1,
@@ -456,17 +513,17 @@ Test(node_member_spread, ranges_that_do_not_fit_are_left_out_from_above)
 	struct entry entry;
 
 	for (uint64_t i = 0; i < 100; i++) {
-		bytes_put_u64(ranges + i * SNAPSHOT_RANGE_BYTES, 10 + 2 * i);
-		bytes_put_u64(ranges + i * SNAPSHOT_RANGE_BYTES + 8, 10 + 2 * i);
+		bytes_put_u64(ranges + i * SNAPSHOT_RANGE_BYTES, 10 + 1000 * i);
+		bytes_put_u64(ranges + i * SNAPSHOT_RANGE_BYTES + 8, 10 + 1000 * i);
 	}
-	m->snapshots.sequence_next = 2;
+	open_one(m);
 	member_submit(m, &s);
 	cr_assert_eq(told.verdicts, 0);
 	const struct member_open *o = member_open_find(m, 1);
 	cr_assert(entry_decode(&entry, pool_at(m->pool, o->handle), o->bytes));
 	uint32_t count = entry.submit.snapshot.range_count;
 	cr_assert(count > 15 && count < 100, "%u", count);
-	cr_assert_eq(snapshot_range(&entry.submit.snapshot, count - 1).to, 10 + 2 * (count - 1));
+	cr_assert_eq(snapshot_range(&entry.submit.snapshot, count - 1).to, 10 + 1000 * (count - 1));
 	cr_assert_eq(entry.submit.payload_bytes, 100);
 	free(m);
 }
@@ -499,5 +556,103 @@ Test(node_member_spread, a_quit_gives_everything_back)
 	submit(m, TOTAL, true);
 	member_step(m, &(struct member_input){.kind = MEMBER_IN_QUIT}, &sink);
 	cr_assert_eq(told.released, 1);
+	free(m);
+}
+
+/* The schedule that numbers taken too soon end: behind one that takes minutes its member could
+ * have only as many others decided as the window holds, and then nothing. */
+Test(node_member_spread, one_on_its_way_holds_nobodys_window)
+{
+	struct member *m = attached();
+	struct snapshot_executed executed = {.contains = contains};
+	struct snapshot_taken *taken = malloc(sizeof *taken);
+
+	cr_assert(taken);
+	submit(m, TOTAL, true);
+	for (uint64_t i = 1; i <= 3 * INFLIGHT; i++) {
+		cr_assert(snapshot_take(&m->snapshots, &executed, taken));
+		cr_assert_eq(taken->sequence, i);
+		snapshot_close(&m->snapshots, i);
+	}
+	cr_assert_eq(m->snapshots.floor, 3 * INFLIGHT + 1);
+	cr_assert_null(held(m), "not 1 any more");
+	struct member_open *o = member_open_find(m, 3 * INFLIGHT + 1);
+	struct entry e;
+	cr_assert(o && entry_decode(&e, pool_at(m->pool, o->handle), o->bytes));
+	cr_assert_eq(e.submit.sequence, 3 * INFLIGHT + 1);
+	cr_assert_eq(e.submit.floor, 3 * INFLIGHT + 1);
+	cr_assert_eq(e.submit.snapshot.mark, 5, "what it had seen when it came");
+	free(taken);
+	free(m);
+}
+
+/* Seed 730044 of the simulator: the server says which one it could not commit by the name that it
+ * knows, and the next snapshot went on above it; who took its row then overwrote it. */
+Test(node_member_spread, one_that_fails_here_is_in_no_snapshot)
+{
+	struct member *m = attached();
+	struct snapshot_executed executed = {.contains = contains};
+	struct snapshot_taken *taken = malloc(sizeof *taken);
+	struct protocol_message accepted = {.kind = PROTOCOL_VERDICT,
+					    .incarnation = 5,
+					    .sequence = 1,
+					    .index = 6,
+					    .gtid.gno = 7,
+					    .verdict = GROUP_ACCEPTED};
+
+	cr_assert(taken);
+	submit(m, TOTAL, true);
+	cr_assert(held(m));
+	member_verdict(m, &accepted);
+	cr_assert_eq(told.verdict, MEMBER_ACCEPTED);
+	cr_assert(snapshot_take(&m->snapshots, &executed, taken));
+	cr_assert_eq(taken->snapshot.mark, 6, "it holds its locks");
+	snapshot_failed(&m->snapshots, FIRST_NAME);
+	cr_assert(snapshot_take(&m->snapshots, &executed, taken));
+	cr_assert_eq(taken->snapshot.mark, 5, "its locks go");
+	cr_assert(!snapshot_open(&m->snapshots, taken->sequence)->trusts_own);
+	free(taken);
+	free(m);
+}
+
+/* The entry that gives it up names it: the nodes have a part of it, and its sequence alone
+ * would tell nobody to forget that. */
+Test(node_member_spread, one_that_was_offered_is_given_up_by_an_entry)
+{
+	struct member *m = attached();
+	struct protocol_message abandoned = {.kind = PROTOCOL_VERDICT,
+					     .incarnation = 5,
+					     .sequence = 1,
+					     .index = 8,
+					     .verdict = GROUP_ABANDONED};
+
+	submit(m, TOTAL, true);
+	uint64_t offer = m->ahead[0].offer;
+	member_abandon(m, FIRST_NAME);
+	cr_assert_eq(told.verdicts, 0);
+	const struct member_open *o = member_open_find(m, 1);
+	cr_assert(o && o->abandon);
+	cr_assert_eq(o->offer, offer);
+	cr_assert_eq(m->lane[offer % ENTRY_OFFER_LANES].offer, offer);
+	member_verdict(m, &abandoned);
+	cr_assert_eq(told.verdict, MEMBER_ABANDONED);
+	cr_assert_eq(told.released, 1);
+	cr_assert_eq(m->lane[offer % ENTRY_OFFER_LANES].offer, 0);
+	cr_assert_eq(m->snapshots.floor, 2);
+	free(m);
+}
+
+Test(node_member_spread, one_that_nobody_was_offered_is_given_up_at_once)
+{
+	struct member *m = attached();
+
+	m->lane[0].offer = 2;
+	m->lane[1].offer = 3;
+	submit(m, TOTAL, true);
+	cr_assert_eq(m->ahead[0].offer, 0, "both lanes are taken");
+	member_abandon(m, FIRST_NAME);
+	cr_assert_eq(told.verdict, MEMBER_ABANDONED);
+	cr_assert_eq(told.released, 1);
+	cr_assert_eq(m->snapshots.sequence_next, 1);
 	free(m);
 }

@@ -60,7 +60,7 @@ static const struct node_config config = {
 	.expel_ns = 1000000000,
 };
 
-static const struct node_founding founding = {.uuid = {9}, .voters = 1};
+static const struct node_founding founding = {.uuid = {9}, .voters = 1, .horizon = 16};
 
 static void
 give(struct bench *b, struct node_input in)
@@ -71,14 +71,20 @@ give(struct bench *b, struct node_input in)
 }
 
 static struct bench *
-bench_new(void)
+bench_of(const struct node_config *c)
 {
 	struct bench *b = calloc(1, sizeof *b);
 
-	b->memory = aligned_alloc(64, (node_size(&config) + 63) / 64 * 64);
+	b->memory = aligned_alloc(64, (node_size(c) + 63) / 64 * 64);
 	cr_assert(b->memory);
-	b->node = node_init(b->memory, &config);
+	b->node = node_init(b->memory, c);
 	return b;
+}
+
+static struct bench *
+bench_new(void)
+{
+	return bench_of(&config);
 }
 
 static void
@@ -120,12 +126,12 @@ apply_through(struct bench *b, uint64_t index)
 }
 
 static struct node_payload *
-new_payload(struct bench *b, uint64_t sequence, uint64_t index)
+new_payload(struct bench *b, uint64_t offer, uint64_t index)
 {
 	return node_payload_new(b->node, &(struct node_payload){
 						 .group = 1,
 						 .incarnation = 50,
-						 .sequence = sequence,
+						 .offer = offer,
 						 .index = index,
 						 .total = 3 * CHUNK - 6,
 						 .chunk_bytes = CHUNK,
@@ -142,7 +148,7 @@ chunk(struct bench *b, struct node_payload *p)
 	node_payload_chunk(b->node, p,
 			   &(struct spread_chunk){
 				   .incarnation = p->incarnation,
-				   .sequence = p->sequence,
+				   .offer = p->offer,
 				   .index = p->index,
 				   .total = p->total,
 				   .offset = p->held,
@@ -213,7 +219,7 @@ Test(node_payload, what_the_next_entry_needs_finds_a_slot)
 Test(node_payload, none_larger_than_the_limit_is_taken)
 {
 	struct bench *b = bench_new();
-	struct node_payload like = {.group = 1, .sequence = 1, .chunk_bytes = CHUNK};
+	struct node_payload like = {.group = 1, .offer = 1, .chunk_bytes = CHUNK};
 	start(b);
 
 	like.total = 8 * CHUNK + 1;
@@ -253,6 +259,7 @@ replayed(const struct bench *first)
 static void
 log_group(struct bench *b)
 {
+	b->node->directory.index++;
 	node_directory_log(b->node, 1, &founding);
 }
 
@@ -308,7 +315,7 @@ log_settled(struct bench *b, const struct node_payload *p)
 	struct writer w = writer_over(frame + FRAME_HEADER_BYTES, 1024);
 
 	spread_settled_encode(&(struct spread_settled){.incarnation = 50,
-						       .sequence = 1,
+						       .offer = 1,
 						       .index = 70,
 						       .number = 1,
 						       .total = p->total,
@@ -347,10 +354,10 @@ Test(node_payload, a_restart_knows_where_an_accepted_one_lies)
 static void
 accept_70(struct bench *b, struct node_payload *p)
 {
-	struct node_result r = {.incarnation = 50,
-				.sequence = 1,
-				.payload = 1,
-				.spread = {.bytes = 3 * CHUNK - 6, .chunk_bytes = CHUNK}};
+	struct node_result r = {
+		.incarnation = 50,
+		.payload = 1,
+		.spread = {.bytes = 3 * CHUNK - 6, .chunk_bytes = CHUNK, .offer = 1}};
 
 	apply_through(b, 70);
 	b->group->payload_count = 1;
@@ -429,5 +436,37 @@ Test(node_payload, what_the_log_has_not_come_to_may_still_come)
 	apply_through(b, 50);
 	cr_assert(!node_payload_may_come(b->group, 50, 1), "entry 50 was no join");
 	cr_assert(node_payload_may_come(b->group, 51, 1));
+	bench_free(b);
+}
+
+/* Those who held it when it was ordered were lost, or have another disk by now; others have
+ * fetched it meanwhile. */
+Test(node_payload, one_whose_holders_give_nothing_is_asked_of_others)
+{
+	struct node_config three = config;
+	struct bench *b;
+
+	three.node_count = 3;
+	for (uint8_t i = 0; i < 3; i++) {
+		three.uuid[i][0] = 1 + i;
+		three.endpoint[i] = endpoint_from_ipv4(0x0a000001 + i, 7400);
+	}
+	b = bench_of(&three);
+	start(b);
+	struct node_payload *p = new_payload(b, 1, 1);
+	p->holders = 1u << 1;
+	p->available = p->total;
+	p->source = 0;
+	b->node->link_up = 6;
+	node_move(b->node);
+	cr_assert_eq(p->source, 1);
+	b->node->now_ns += config.session_dead_ns;
+	node_move(b->node);
+	cr_assert_eq(p->source, 2);
+	b->node->now_ns += config.session_dead_ns;
+	node_move(b->node);
+	cr_assert_eq(p->source, 1, "and again, while nobody gives it");
+	chunk(b, p);
+	cr_assert_eq(p->tried, 0);
 	bench_free(b);
 }

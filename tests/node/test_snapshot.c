@@ -16,7 +16,8 @@ struct fixture {
 	struct snapshot_table table;
 	struct snapshot_taken taken;
 	uint64_t executed; /* a bit per gno */
-	uint8_t memory[CAPACITY * sizeof(struct snapshot_entry) + OPEN_MAX * 8];
+	uint8_t memory[CAPACITY * sizeof(struct snapshot_entry) +
+		       OPEN_MAX * (sizeof(struct snapshot_open) + sizeof(struct snapshot_ahead))];
 };
 
 static bool
@@ -40,7 +41,18 @@ fixture_new(uint64_t mark)
 static void
 add(struct fixture *f, uint64_t index)
 {
-	cr_assert(snapshot_table_add(&f->table, index, &(struct gtid){.gno = index}));
+	cr_assert(snapshot_table_add(&f->table,
+				     &(struct snapshot_entry){.index = index, .gtid.gno = index}));
+}
+
+/* The submission of this sequence is accepted, and its verdict is here. */
+static void
+accept(struct fixture *f, uint64_t sequence, uint64_t index)
+{
+	cr_assert(snapshot_table_add(
+		&f->table,
+		&(struct snapshot_entry){.index = index, .name = sequence, .gtid.gno = index}));
+	snapshot_close(&f->table, sequence);
 }
 
 static void
@@ -149,6 +161,65 @@ Test(node_snapshot, mark_low_is_held_by_an_open_submission)
 	free(f);
 }
 
+static bool
+take_ahead(struct fixture *f)
+{
+	struct snapshot_executed executed = {.context = f, .contains = contains};
+	return snapshot_take_ahead(&f->table, &executed, &f->taken);
+}
+
+/* Its snapshot is that of its beginning, and nothing that it may have to be compared with is
+ * forgotten meanwhile; its sequence is that of its end. */
+Test(node_snapshot, a_name_holds_the_mark_and_no_sequence)
+{
+	struct fixture *f = fixture_new(1);
+
+	cr_assert(take_ahead(f));
+	uint64_t name = f->taken.sequence;
+	cr_assert(name & SNAPSHOT_AHEAD);
+	cr_assert_eq(f->taken.snapshot.mark, 1);
+	for (uint64_t i = 1; i <= 3 * OPEN_MAX; i++) {
+		cr_assert(take(f));
+		cr_assert_eq(f->taken.sequence, i);
+		snapshot_close(&f->table, i);
+	}
+	add(f, 2);
+	commit(f, 2);
+	snapshot_table_through(&f->table, 2);
+	cr_assert_eq(snapshot_mark_low(&f->table), 1);
+	cr_assert_eq(snapshot_number(&f->table, name), 3 * OPEN_MAX + 1);
+	cr_assert_eq(snapshot_mark_low(&f->table), 1);
+	snapshot_close(&f->table, 3 * OPEN_MAX + 1);
+	cr_assert_eq(snapshot_mark_low(&f->table), 2);
+	snapshot_close(&f->table, name);
+	cr_assert_eq(f->table.ahead_count, 0);
+	free(f);
+}
+
+Test(node_snapshot, names_end_at_the_bound_and_none_is_used_twice)
+{
+	struct fixture *f = fixture_new(1);
+
+	cr_assert(take_ahead(f));
+	uint64_t first = f->taken.sequence;
+	for (uint32_t i = 1; i < OPEN_MAX; i++)
+		cr_assert(take_ahead(f));
+	cr_assert(!take_ahead(f));
+	for (uint32_t i = 0; i < OPEN_MAX; i++)
+		cr_assert(take(f), "a name takes no sequence");
+	cr_assert_eq(snapshot_number(&f->table, first), 0, "not now");
+	snapshot_close(&f->table, 1);
+	cr_assert_eq(snapshot_number(&f->table, first), OPEN_MAX + 1);
+	snapshot_close(&f->table, first);
+	snapshot_close(&f->table, first);
+	cr_assert(take_ahead(f));
+	cr_assert_neq(f->taken.sequence, first);
+	cr_assert_eq(snapshot_ahead_place(&f->table, f->taken.sequence),
+		     snapshot_ahead_place(&f->table, first));
+	cr_assert(!take_ahead(f));
+	free(f);
+}
+
 Test(node_snapshot, sequences_end_at_the_bound_and_go_on_when_the_floor_moves)
 {
 	struct fixture *f = fixture_new(0);
@@ -165,7 +236,104 @@ Test(node_snapshot, sequences_end_at_the_bound_and_go_on_when_the_floor_moves)
 	free(f);
 }
 
-/* Random histories against the plain definition. */
+static bool
+trusts(const struct fixture *f)
+{
+	return snapshot_open(&f->table, f->taken.sequence)->trusts_own;
+}
+
+/* Own ones hold their locks until they are committed: one that is accepted counts as seen,
+ * and for one that is undecided the submission vouches, from its floor on. */
+Test(node_snapshot, own_ones_count_as_seen_while_they_hold_their_locks)
+{
+	struct fixture *f = fixture_new(4);
+
+	cr_assert(take(f) && take(f));
+	accept(f, 1, 6);
+	cr_assert(take(f));
+	cr_assert(!seen(f, 5), "that is somebody else's");
+	cr_assert(seen(f, 6));
+	cr_assert(trusts(f));
+	cr_assert_eq(snapshot_open(&f->table, 3)->floor, 2);
+	accept(f, 2, 7);
+	cr_assert_eq(snapshot_open(&f->table, 3)->floor, 2, "what it was then");
+	free(f);
+}
+
+/* V was accepted at 6, and fails: its locks are gone, and its bytes are not applied yet. An
+ * update of its row that comes next has not seen what it wrote: to call V no conflict, for
+ * it is of this server and older, loses an update. The same holds for W, still undecided,
+ * which may have found V in the index and hide it. */
+Test(node_snapshot, nobody_vouches_for_a_failed_one)
+{
+	struct fixture *f = fixture_new(4);
+
+	cr_assert(take(f) && take(f)); /* V, W */
+	accept(f, 1, 6);
+	snapshot_failed(&f->table, 1);
+	cr_assert(take(f));
+	cr_assert(!seen(f, 6));
+	cr_assert(!trusts(f));
+	f->executed = 1u << 6; /* the applier has it */
+	cr_assert(take(f));
+	cr_assert(seen(f, 6));
+	cr_assert(trusts(f));
+	free(f);
+}
+
+/* V and W are children of one parent row, accepted at 6 and 7 in this order. W commits, V
+ * fails. Who deletes the parent now has seen W, and W is the row's last writer: were 7 in
+ * its snapshot, it would be accepted, and V's row has no parent where it is applied. */
+Test(node_snapshot, what_came_behind_a_failed_one_is_not_seen_before_it_is_back)
+{
+	struct fixture *f = fixture_new(4);
+
+	cr_assert(take(f) && take(f)); /* V, W */
+	snapshot_table_through(&f->table, 5);
+	accept(f, 1, 6);
+	accept(f, 2, 7);
+	commit(f, 7);
+	snapshot_failed(&f->table, 1);
+	cr_assert(take(f));
+	cr_assert(seen(f, 5));
+	cr_assert(!seen(f, 6));
+	cr_assert(!seen(f, 7));
+	snapshot_table_through(&f->table, 9);
+	cr_assert(take(f));
+	cr_assert(!seen(f, 9), "what others wrote behind it may hide it too");
+	commit(f, 6);
+	cr_assert(take(f));
+	cr_assert(seen(f, 9));
+	free(f);
+}
+
+/* The same two, and the server crashes with W in its binlog and without V. The next
+ * incarnation joins at 12, has 5 as its mark, and is fed V: nothing of the older one is
+ * known as such any more. */
+Test(node_snapshot, a_new_incarnation_sees_nothing_behind_what_it_lacks)
+{
+	struct fixture *f = fixture_new(5);
+
+	snapshot_table_joined(&f->table, 12);
+	add(f, 6);
+	snapshot_table_through(&f->table, 8); /* 7 is executed, and was not told again */
+	cr_assert(take(f));
+	cr_assert(!seen(f, 7));
+	cr_assert(!trusts(f));
+	commit(f, 6);
+	cr_assert(take(f));
+	cr_assert(seen(f, 8));
+	cr_assert(!trusts(f), "9 to 11 may be missing too");
+	snapshot_table_through(&f->table, 12);
+	add(f, 14);
+	snapshot_table_through(&f->table, 15);
+	cr_assert(take(f));
+	cr_assert(!seen(f, 14));
+	cr_assert(seen(f, 15));
+	cr_assert(trusts(f));
+	free(f);
+}
+
 /* The mark stands still behind the feed of a large transaction, and own ones commit
  * meanwhile: what is submitted must find room in the table when it is accepted. */
 Test(node_snapshot, nothing_is_submitted_that_the_table_could_not_hold)
@@ -176,8 +344,9 @@ Test(node_snapshot, nothing_is_submitted_that_the_table_could_not_hold)
 	while (take(f)) {
 		uint64_t sequence = f->taken.sequence;
 		taken++;
-		cr_assert(snapshot_table_add(&f->table, 1 + sequence,
-					     &(struct gtid){.gno = 1 + sequence % 32}));
+		cr_assert(snapshot_table_add(
+			&f->table, &(struct snapshot_entry){.index = 1 + sequence,
+							    .gtid.gno = 1 + sequence % 32}));
 		snapshot_close(&f->table, sequence);
 	}
 	cr_assert_eq(taken, CAPACITY);
@@ -187,6 +356,7 @@ Test(node_snapshot, nothing_is_submitted_that_the_table_could_not_hold)
 	free(f);
 }
 
+/* Random histories against the plain definition. */
 Test(node_snapshot, agrees_with_its_definition)
 {
 	uint64_t state = 42;

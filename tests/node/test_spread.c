@@ -16,7 +16,7 @@ sample(uint64_t offset, uint32_t bytes)
 		bytes_of_chunk[i] = (uint8_t)(i * 7);
 	return (struct spread_chunk){
 		.incarnation = 11,
-		.sequence = 3,
+		.offer = 3,
 		.index = 77,
 		.total = 2 * CHUNK + 100,
 		.offset = offset,
@@ -46,7 +46,7 @@ Test(node_spread, chunks_survive_the_round_trip)
 		cr_assert_eq(bytes + FRAME_HEADER_BYTES, spread_chunk_record_bytes(in.bytes));
 		cr_assert(spread_chunk_decode(&out, body, bytes));
 		cr_assert_eq(out.incarnation, 11);
-		cr_assert_eq(out.sequence, 3);
+		cr_assert_eq(out.offer, 3);
 		cr_assert_eq(out.index, 77);
 		cr_assert_eq(out.total, in.total);
 		cr_assert_eq(out.offset, offset);
@@ -101,7 +101,7 @@ Test(node_spread, ends_survive_the_round_trip)
 {
 	uint8_t lsn[3 * 8], body[1024];
 	struct spread_settled in = {.incarnation = 11,
-				    .sequence = 3,
+				    .offer = 3,
 				    .index = 77,
 				    .number = 5,
 				    .total = 2 * CHUNK + 100,
@@ -131,7 +131,7 @@ Test(node_spread, ends_survive_the_round_trip)
 Test(node_spread, an_end_without_an_index_names_no_chunks)
 {
 	uint8_t body[1024];
-	struct spread_settled in = {.incarnation = 11, .sequence = 3, .total = 5 * CHUNK}, out;
+	struct spread_settled in = {.incarnation = 11, .offer = 3, .total = 5 * CHUNK}, out;
 	struct writer w = writer_over(body, sizeof body);
 
 	in.chunk_bytes = CHUNK;

@@ -129,7 +129,8 @@ order(struct bench *b, struct entry e)
 static void
 begin(struct bench *b, uint64_t process)
 {
-	static const struct node_founding founding = {.uuid = {9}, .voters = 1};
+	/* Kind; uuid, number, voters, leader, horizon. */
+	static const uint8_t founding[31] = {1, 9, [25] = 1, [30] = 16};
 
 	give(b, (struct node_input){.kind = NODE_IN_START,
 				    .process = process,
@@ -139,9 +140,8 @@ begin(struct bench *b, uint64_t process)
 				    .bytes = 64});
 	b->group = node_group_by_number(b->node, 1);
 	if (!b->group) {
-		node_directory_log(b->node, 1, &founding);
-		b->group = node_group_create(b->node, 1, &founding);
-		node_group_start(b->node, b->group);
+		node_directory_apply(b->node, founding, sizeof founding);
+		b->group = node_group_by_number(b->node, 1);
 	}
 	for (int i = 0; i < 20; i++)
 		turn(b);
@@ -170,17 +170,18 @@ grouped(void)
 
 /* Chunks of what is spread, into the log. */
 static struct entry_spread
-spread(struct bench *b, uint64_t sequence, uint64_t row, uint32_t count)
+spread(struct bench *b, uint64_t offer, uint64_t row, uint32_t count)
 {
 	uint8_t bytes[16 * CHUNK] = {0};
 	struct entry_spread s = {.bytes = (uint64_t)count * ENTRY_HASH_BYTES + 500,
 				 .chunk_bytes = CHUNK,
 				 .holders = 1,
-				 .hash_count = count};
+				 .hash_count = count,
+				 .offer = offer};
 	struct node_payload *p = node_payload_new(b->node, &(struct node_payload){
 								   .group = 1,
 								   .incarnation = 2,
-								   .sequence = sequence,
+								   .offer = offer,
 								   .total = s.bytes,
 								   .chunk_bytes = CHUNK,
 								   .source = NODE_FROM_MEMBER,
@@ -193,7 +194,7 @@ spread(struct bench *b, uint64_t sequence, uint64_t row, uint32_t count)
 		node_payload_chunk(b->node, p,
 				   &(struct spread_chunk){
 					   .incarnation = 2,
-					   .sequence = sequence,
+					   .offer = offer,
 					   .total = p->total,
 					   .offset = p->held,
 					   .chunk_bytes = CHUNK,

@@ -15,6 +15,8 @@
 #define HORIZON     16
 #define BALLOTS_MAX 64 /* per slot and run */
 #define NO_NODE     0xff
+#define STAMP       56   /* in an id: from this bit on the epoch in which it was proposed */
+#define FORCE       0xf0 /* a record's kind: count is the epoch, to the voters */
 
 enum event_kind {
 	EVENT_MESSAGE = 1,
@@ -30,6 +32,7 @@ struct event {
 	uint8_t from;
 	uint32_t life; /* of the node it was meant for: disk and reads */
 	uint64_t lsn;
+	uint32_t epoch;
 	uint64_t id; /* of the value */
 	struct paxos_message message;
 };
@@ -62,6 +65,7 @@ struct node {
 	bool hold;
 	bool disk_busy;
 	uint32_t life;
+	uint32_t epoch;
 	uint64_t process;
 	uint64_t disk_ns;
 	uint64_t timer_ns;
@@ -93,10 +97,13 @@ struct history {
 		uint64_t id;
 		uint32_t voters;
 	} ballot[BALLOTS_MAX];
-	bool is_delivered;
 	bool used;    /* its owner proposed in it without a prepare */
 	bool skipped; /* its owner said that it did not, nor will */
-	uint64_t delivered_id;
+	struct {
+		bool is_delivered;
+		uint64_t id;
+		uint32_t by; /* whom */
+	} in[CLUSTER_EPOCHS];
 };
 
 /* Who votes from a slot on. */
@@ -109,9 +116,13 @@ struct voters {
 
 struct cluster {
 	struct cluster_config config;
-	struct voters change[CLUSTER_CHANGES_MAX];
-	uint32_t change_count; /* change[0] is how it began */
-	uint32_t leavers;      /* nodes that could have gone, once */
+	struct epoch {
+		struct voters change[CLUSTER_CHANGES_MAX];
+		uint32_t change_count; /* change[0] is how it began */
+		uint32_t forced;       /* nodes that came over from the epoch before */
+		uint64_t fork;         /* slot of its first own value; 0: none yet */
+	} epoch[CLUSTER_EPOCHS];
+	uint32_t leavers; /* nodes that could have gone, once */
 	uint64_t now;
 	uint64_t random;
 	uint64_t order;
@@ -169,15 +180,31 @@ cluster_random(struct cluster *c, uint64_t below)
 
 /* Values: one pool, every handle belongs to one node. */
 
+/* An id without the epoch in which it was proposed. A change has that in itself. */
+static uint64_t
+content(uint64_t id)
+{
+	return id & CLUSTER_CHANGE ? id : id & ((1ull << STAMP) - 1);
+}
+
+static uint32_t
+stamp_of(uint64_t id)
+{
+	return id & CLUSTER_CHANGE ? (uint32_t)(id >> PAXOS_CHANGE_EPOCH & 0x3f)
+				   : (uint32_t)(id >> STAMP);
+}
+
 static struct paxos_value
 value_make(struct cluster *c, uint8_t node, uint64_t id)
 {
-	if (id == 0)
-		return (struct paxos_value){.handle = PAXOS_NO_VALUE};
+	uint32_t change =
+		id & CLUSTER_CHANGE ? (uint32_t)id : (uint32_t)(id >> STAMP) << PAXOS_CHANGE_EPOCH;
+
+	if (content(id) == 0)
+		return (struct paxos_value){.handle = PAXOS_NO_VALUE, .change = change};
 	must(c->value_free_count > 0);
 	uint32_t handle = c->value_free[--c->value_free_count];
-	c->value[handle] = (struct value){.id = id, .refs = 1, .node = node};
-	uint32_t change = id & CLUSTER_CHANGE ? (uint32_t)id : 0;
+	c->value[handle] = (struct value){.id = content(id), .refs = 1, .node = node};
 	return (struct paxos_value){.handle = handle, .bytes = 8, .change = change};
 }
 
@@ -197,18 +224,21 @@ value_release(struct cluster *c, uint8_t node, struct paxos_value value)
 static uint64_t
 value_id(struct cluster *c, uint8_t node, struct paxos_value value)
 {
+	uint64_t stamp = (uint64_t)paxos_value_epoch(&value) << STAMP;
+
 	if (value.handle == PAXOS_NO_VALUE) {
-		if (value.change != 0)
+		if (paxos_is_change(&value))
 			return CLUSTER_CHANGE | value.change;
 		if (value.bytes != 0)
 			fail(c, "node %u: an empty value of %u bytes", node, value.bytes);
-		return 0;
+		return stamp;
 	}
 	const struct value *v = &c->value[value.handle];
 	if (v->refs == 0 || v->node != node)
 		fail(c, "node %u uses a value it does not hold", node);
 	/* Who proposes a change adds a leader to it. */
-	return value.change ? (v->id & ~(uint64_t)UINT32_MAX) | value.change : v->id;
+	return paxos_is_change(&value) ? (v->id & ~(uint64_t)UINT32_MAX) | value.change
+				       : v->id | stamp;
 }
 
 static uint32_t
@@ -379,40 +409,90 @@ check_accept_durable(struct cluster *c, uint8_t n, const struct record *record)
 }
 
 static uint32_t
-change_at(const struct cluster *c, uint64_t slot)
+change_at(const struct epoch *e, uint64_t slot)
 {
-	uint32_t at = c->change_count - 1;
-	while (c->change[at].first > slot)
+	uint32_t at = e->change_count - 1;
+	while (e->change[at].first > slot)
 		at--;
 	return at;
 }
 
 /* A slot is delivered for the first time. */
 static void
-note_change(struct cluster *c, uint64_t slot, uint64_t id)
+note_change(struct cluster *c, uint32_t epoch, uint64_t slot, uint64_t id)
 {
-	const struct voters *last = &c->change[c->change_count - 1];
-	if (!(id & CLUSTER_CHANGE) || slot + 1 < last->first)
+	struct epoch *e = &c->epoch[epoch];
+	const struct voters *last = &e->change[e->change_count - 1];
+	if (!(id & CLUSTER_CHANGE) || slot + 1 < last->first || (id >> 25 & 0x3f) != epoch)
 		return; /* none, or void */
-	must(c->change_count < CLUSTER_CHANGES_MAX);
-	c->change[c->change_count] = (struct voters){.first = slot + last->horizon,
+	must(e->change_count < CLUSTER_CHANGES_MAX);
+	e->change[e->change_count] = (struct voters){.first = slot + last->horizon,
 						     .voters = id & 0xff,
 						     .horizon = id >> 16 & 0xff,
 						     .all_lead = id >> 24 & 1};
-	c->change_count++;
+	e->change_count++;
 }
 
 /* Who votes in a slot may, and has what others rely on it for. */
 static void
 check_may_vote(struct cluster *c, uint8_t n, uint64_t slot)
 {
-	uint32_t at = change_at(c, slot);
-	if (!(c->change[at].voters >> n & 1))
+	const struct epoch *e = &c->epoch[c->node[n].epoch];
+	uint32_t at = change_at(e, slot);
+	if (!(e->change[at].voters >> n & 1))
 		fail(c, "node %u votes on slot %" PRIu64 " and is no voter", n, slot);
-	if (at > 0 && !(c->change[at - 1].voters >> n & 1) &&
-	    c->node[n].delivered + 1 < c->change[at].first)
+	if (at > 0 && !(e->change[at - 1].voters >> n & 1) &&
+	    c->node[n].delivered + 1 < e->change[at].first)
 		fail(c, "node %u votes on slot %" PRIu64 " and has delivered %" PRIu64, n, slot,
 		     c->node[n].delivered);
+}
+
+/* Of the voters of the ballot's epoch. */
+static bool
+is_decided(const struct cluster *c, uint64_t slot, uint32_t at)
+{
+	const struct history *h = &c->history[slot];
+	const struct epoch *e = &c->epoch[h->ballot[at].ballot >> (40 + PAXOS_EPOCH_SHIFT)];
+	uint32_t voters = e->change[change_at(e, slot)].voters;
+
+	return 2 * __builtin_popcount(h->ballot[at].voters & voters) > __builtin_popcount(voters);
+}
+
+/* What the epoch before decided with one that was forced stays. */
+static void
+check_binding(struct cluster *c, uint32_t epoch, uint64_t slot, uint64_t id)
+{
+	const struct history *h = &c->history[slot];
+	uint64_t old = h->in[epoch - 1].id;
+	bool binds = (h->in[epoch - 1].by & c->epoch[epoch].forced) != 0;
+
+	if (!h->in[epoch - 1].is_delivered || content(old) == content(id))
+		return;
+	for (uint32_t i = 0; i < h->count; i++)
+		binds |= h->ballot[i].id == old && is_decided(c, slot, i) &&
+			 (h->ballot[i].voters & c->epoch[epoch].forced) != 0;
+	if (binds)
+		fail(c, "slot %" PRIu64 " was %" PRIx64 ", and is %" PRIx64 " after a force", slot,
+		     old, id);
+}
+
+/* Until an epoch's first own value its order is that of the one before, lost or not. */
+static void
+check_fork(struct cluster *c, uint32_t epoch, uint64_t slot, uint64_t id)
+{
+	const struct history *h = &c->history[slot];
+	struct epoch *e = &c->epoch[epoch];
+
+	if (stamp_of(id) == epoch && epoch > 0 && (e->fork == 0 || slot < e->fork))
+		e->fork = slot;
+	for (uint32_t new = epoch; new <= epoch + 1 && new < CLUSTER_EPOCHS; new ++) {
+		bool both = new > 0 && h->in[new].is_delivered && h->in[new - 1].is_delivered;
+		uint64_t fork = c->epoch[new].fork;
+		if (both && (fork == 0 || slot < fork) && h->in[new].id != h->in[new - 1].id)
+			fail(c,
+			     "slot %" PRIu64 " was %" PRIx64 ", and is %" PRIx64 " below %" PRIu64,
+			     slot, h->in[new - 1].id, h->in[new].id, fork);
+	}
 }
 
 static void
@@ -420,27 +500,29 @@ check_delivered(struct cluster *c, uint8_t n, uint64_t slot, uint64_t id)
 {
 	must(slot < CLUSTER_SLOTS_MAX);
 	struct history *h = &c->history[slot];
-	if (h->is_delivered && h->delivered_id != id)
+	uint32_t e = c->node[n].epoch;
+	if (h->in[e].is_delivered && h->in[e].id != id)
 		fail(c, "node %u delivers %" PRIx64 " in slot %" PRIu64 ", not %" PRIx64, n, id,
-		     slot, h->delivered_id);
+		     slot, h->in[e].id);
 	if (slot != c->node[n].delivered + 1)
 		fail(c, "node %u delivers slot %" PRIu64 " after %" PRIu64, n, slot,
 		     c->node[n].delivered);
 	c->node[n].delivered = slot;
 	if (c->node[n].reached < slot)
 		c->node[n].reached = slot;
-	bool quorum = h->is_delivered || (h->skipped && id == 0);
-	for (uint32_t i = 0; i < h->count; i++) {
-		uint32_t voters = c->change[change_at(c, slot)].voters;
-		int votes = __builtin_popcount(h->ballot[i].voters & voters);
-		quorum |= h->ballot[i].id == id && 2 * votes > __builtin_popcount(voters);
-	}
+	bool quorum = h->in[e].is_delivered || (h->skipped && content(id) == 0);
+	for (uint32_t i = 0; i < h->count; i++)
+		quorum |= h->ballot[i].id == id && is_decided(c, slot, i);
 	if (!quorum)
 		fail(c, "node %u delivers slot %" PRIu64 ", which no quorum has on disk", n, slot);
-	if (!h->is_delivered)
-		note_change(c, slot, id);
-	h->is_delivered = true;
-	h->delivered_id = id;
+	if (!h->in[e].is_delivered && e > 0)
+		check_binding(c, e, slot, id);
+	if (!h->in[e].is_delivered)
+		note_change(c, e, slot, id);
+	h->in[e].is_delivered = true;
+	h->in[e].id = id;
+	h->in[e].by |= 1u << n;
+	check_fork(c, e, slot, id);
 }
 
 static bool
@@ -469,7 +551,8 @@ check_may_leave(struct cluster *c, uint8_t n)
 	const struct paxos_configuration *now = paxos_configuration(c->node[n].replica);
 	uint32_t there = 0;
 
-	if (!paxos_may_leave(c->node[n].replica) || c->node[n].left_number == now->number)
+	if (!paxos_may_leave(c->node[n].replica) || now->voters == 0 ||
+	    c->node[n].left_number == now->number)
 		return;
 	c->node[n].left_number = now->number;
 	for (uint8_t v = 0; v < c->config.replica_count; v++)
@@ -502,9 +585,8 @@ disk_holds(const struct node *node, const struct paxos_message *m)
 
 /* The voters have their turns in the order of their numbers. */
 static uint8_t
-turn_of(const struct cluster *c, uint32_t at, uint64_t slot)
+turn_of(const struct voters *v, uint64_t slot)
 {
-	const struct voters *v = &c->change[at];
 	uint64_t turn = (slot - v->first) % (uint64_t)__builtin_popcount(v->voters);
 
 	for (uint8_t n = 0; n < PAXOS_VOTERS_MAX; n++) {
@@ -531,11 +613,12 @@ static void
 check_owner(struct cluster *c, uint8_t n, const struct paxos_message *m, uint64_t slot)
 {
 	struct history *h = &c->history[slot];
-	uint64_t at = m->ballot >> 40;
+	uint64_t at = m->ballot >> 40 & ((1u << PAXOS_EPOCH_SHIFT) - 1);
+	const struct epoch *e = &c->epoch[m->ballot >> (40 + PAXOS_EPOCH_SHIFT)];
 
-	if ((uint32_t)(m->ballot >> 8) != 0 || at == 0 || !c->change[at].all_lead)
+	if ((uint32_t)(m->ballot >> 8) != 0 || at == 0 || !e->change[at].all_lead)
 		return;
-	bool own = at == change_at(c, slot) && turn_of(c, (uint32_t)at, slot) == n;
+	bool own = at == change_at(e, slot) && turn_of(&e->change[at], slot) == n;
 	if (m->kind == PAXOS_SKIP && !own)
 		return;
 	h->skipped |= m->kind == PAXOS_SKIP;
@@ -599,6 +682,7 @@ link_carry(struct cluster *c, uint8_t from, uint8_t to, const struct paxos_messa
 					     .kind = EVENT_MESSAGE,
 					     .node = to,
 					     .from = from,
+					     .epoch = c->node[from].epoch,
 					     .id = id,
 					     .message = *m});
 	}
@@ -734,7 +818,7 @@ step_once(struct cluster *c, uint8_t n, struct paxos_input *in)
 	memset(node->given, 0, sizeof node->given);
 	in->now_ns = c->now;
 	in->pressure = node->pressure;
-	in->hold = node->hold && in->kind != PAXOS_IN_RECORD;
+	in->hold = node->hold && in->kind != PAXOS_IN_RECORD && in->kind != PAXOS_IN_FORCE;
 	in->lsn_next = node->record_count ? node->record[node->record_count - 1].end : 0;
 	paxos_step(node->replica, in, &c->output);
 	for (uint32_t i = 0; i < c->output.count; i++)
@@ -785,7 +869,12 @@ node_start(struct cluster *c, uint8_t n, enum paxos_tail tail)
 		struct paxos_input in = {.kind = PAXOS_IN_RECORD,
 					 .message = node->record[i].message,
 					 .lsn = node->record[i].end};
-		in.message.value = value_make(c, n, node->record[i].id);
+		if (in.message.kind == FORCE)
+			in = (struct paxos_input){.kind = PAXOS_IN_FORCE,
+						  .epoch = node->record[i].message.count,
+						  .voters = (uint32_t)node->record[i].message.to};
+		else
+			in.message.value = value_make(c, n, node->record[i].id);
 		step_once(c, n, &in);
 	}
 	must(node->record_count == records);
@@ -805,7 +894,7 @@ cluster_new(const struct cluster_config *config)
 	must(c);
 	c->config = *config;
 	c->random = config->seed;
-	c->change[c->change_count++] = (struct voters){
+	c->epoch[0].change[c->epoch[0].change_count++] = (struct voters){
 		.voters = config->voters ? config->voters : (1u << config->replica_count) - 1,
 		.horizon = HORIZON};
 	c->heap = calloc(CLUSTER_EVENTS_MAX, sizeof *c->heap);
@@ -842,6 +931,16 @@ cluster_free(struct cluster *c)
 	free(c->value_free);
 	free(c->history);
 	free(c);
+}
+
+void
+cluster_finish(struct cluster *c)
+{
+	cluster_heal(c);
+	cluster_run(c, 300000000);
+	cr_assert_null(cluster_failure(c), "%s", cluster_failure(c));
+	cr_assert_geq(cluster_leader(c), 0, "nobody leads");
+	cluster_free(c);
 }
 
 void
@@ -931,6 +1030,30 @@ cluster_restart(struct cluster *c, uint8_t n, enum paxos_tail tail)
 {
 	must(!c->node[n].up);
 	node_start(c, n, tail);
+}
+
+void
+cluster_force(struct cluster *c, uint8_t n, uint32_t epoch, uint32_t voters)
+{
+	struct node *node = &c->node[n];
+	struct epoch *e = &c->epoch[epoch];
+
+	must(!node->up && node->record_count == node->durable_count);
+	must(epoch > node->epoch && epoch < CLUSTER_EPOCHS);
+	trace(c, n, "> epoch %u, voters %x", epoch, voters);
+	node->epoch = epoch;
+	if (voters == 0) {
+		node->record_count = 0;
+		node->durable = 0;
+		node->left_promise = 0;
+	} else {
+		e->change[0] = (struct voters){.voters = voters, .horizon = HORIZON};
+		e->change_count = 1;
+		e->forced |= 1u << n;
+	}
+	node->record[node->record_count++] = (struct record){
+		.message = {.kind = FORCE, .count = epoch, .to = voters}, .end = node->durable};
+	node->durable_count = node->record_count;
 }
 
 void
@@ -1029,7 +1152,8 @@ static void
 run_event(struct cluster *c, const struct event *e)
 {
 	struct node *node = &c->node[e->node];
-	if (!node->up || (e->kind != EVENT_MESSAGE && e->life != node->life))
+	if (!node->up || (e->kind != EVENT_MESSAGE && e->life != node->life) ||
+	    (e->kind == EVENT_MESSAGE && e->epoch != node->epoch))
 		return;
 	if (e->kind == EVENT_MESSAGE) {
 		run_message(c, e);
@@ -1041,13 +1165,13 @@ run_event(struct cluster *c, const struct event *e)
 		step(c, e->node, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .lsn = e->lsn});
 	} else {
 		const struct history *h = &c->history[e->lsn];
-		must(h->is_delivered);
+		must(h->in[node->epoch].is_delivered);
 		step(c, e->node,
 		     (struct paxos_input){.kind = PAXOS_IN_READ_DONE,
 					  .slot = e->lsn,
 					  .from = e->from,
 					  .found = true,
-					  .value = value_make(c, e->node, h->delivered_id)});
+					  .value = value_make(c, e->node, h->in[node->epoch].id)});
 	}
 }
 
@@ -1115,23 +1239,40 @@ cluster_delivered(const struct cluster *c, uint8_t n)
 	return c->node[n].delivered;
 }
 
+static uint32_t
+last_epoch(const struct cluster *c)
+{
+	uint32_t epoch = 0;
+	while (epoch + 1 < CLUSTER_EPOCHS && c->epoch[epoch + 1].change_count > 0)
+		epoch++;
+	return epoch;
+}
+
+uint64_t
+cluster_fork(const struct cluster *c)
+{
+	return c->epoch[last_epoch(c)].fork;
+}
+
 uint64_t
 cluster_value(const struct cluster *c, uint64_t slot)
 {
-	must(c->history[slot].is_delivered);
-	return c->history[slot].delivered_id;
+	must(c->history[slot].in[last_epoch(c)].is_delivered);
+	return content(c->history[slot].in[last_epoch(c)].id);
 }
 
 uint32_t
 cluster_voters(const struct cluster *c)
 {
-	return c->change[c->change_count - 1].voters;
+	const struct epoch *e = &c->epoch[last_epoch(c)];
+	return e->change[e->change_count - 1].voters;
 }
 
 bool
 cluster_all_lead(const struct cluster *c)
 {
-	return c->change[c->change_count - 1].all_lead;
+	const struct epoch *e = &c->epoch[last_epoch(c)];
+	return e->change[e->change_count - 1].all_lead;
 }
 
 uint64_t
@@ -1146,7 +1287,7 @@ cluster_takeovers(const struct cluster *c)
 uint64_t
 cluster_changes(const struct cluster *c)
 {
-	return c->change_count - 1;
+	return c->epoch[last_epoch(c)].change_count - 1;
 }
 
 uint32_t

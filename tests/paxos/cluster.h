@@ -13,6 +13,8 @@
  *   - where all lead, nobody proposes without a prepare in a slot of another's, nor in one
  *     that any process of its owner skipped, nor skips one that any has proposed in; both
  *     only below what the disk had as reserved before its last batch;
+ *   - an epoch has one value per slot, and that is the earlier epoch's wherever a replica
+ *     that was forced had voted for its decision, or delivered it;
  *   - no promise or acceptance leaves before its record is on disk, and none that
  *     left is forgotten or broken;
  *   - every reference to a value is given back exactly once.
@@ -38,6 +40,7 @@
 #define CLUSTER_TRACE_BYTES 65536
 #define CLUSTER_CHANGE      (1ull << 63) /* in an id: its low half is the change */
 #define CLUSTER_CHANGES_MAX 512
+#define CLUSTER_EPOCHS      3
 #define US                  ((uint64_t)1000)
 #define MS                  ((uint64_t)1000000)
 
@@ -61,6 +64,9 @@ struct cluster;
 struct cluster *cluster_new(const struct cluster_config *config);
 void cluster_free(struct cluster *c);
 
+/* Heals it: nothing had failed, and soon somebody leads. Ends it. */
+void cluster_finish(struct cluster *c);
+
 /* Faults and their end. A link is cut in both directions. */
 void cluster_cut(struct cluster *c, uint8_t a, uint8_t b);
 void cluster_cut_one_way(struct cluster *c, uint8_t from, uint8_t to);
@@ -70,6 +76,9 @@ void cluster_crash(struct cluster *c, uint8_t node);
 void cluster_crash_lying(struct cluster *c, uint8_t node, uint32_t records);
 void cluster_stop(struct cluster *c, uint8_t node); /* orderly: the log is flushed */
 void cluster_restart(struct cluster *c, uint8_t node, enum paxos_tail tail);
+/* Of a replica that is down: it restarts in this epoch, where these vote. With its log or,
+ * voters 0, with an empty one. Links carry nothing from one epoch to another. */
+void cluster_force(struct cluster *c, uint8_t node, uint32_t epoch, uint32_t voters);
 void cluster_disk_ns(struct cluster *c, uint8_t node, uint64_t disk_ns);
 void cluster_pressure(struct cluster *c, uint8_t node, bool pressure);
 void cluster_hold(struct cluster *c, uint8_t node, bool hold);
@@ -92,13 +101,16 @@ uint64_t cluster_random(struct cluster *c, uint64_t below);
 bool cluster_is_up(const struct cluster *c, uint8_t node);
 const struct paxos_replica *cluster_replica(const struct cluster *c, uint8_t node);
 uint64_t cluster_delivered(const struct cluster *c, uint8_t node);
-uint64_t cluster_value(const struct cluster *c, uint64_t slot); /* its id; 0: empty */
-bool cluster_all_lead(const struct cluster *c);                 /* by the latest change */
-uint64_t cluster_takeovers(const struct cluster *c);            /* won, by replicas that are up */
-uint32_t cluster_voters(const struct cluster *c);  /* by the latest change that was delivered */
-uint64_t cluster_changes(const struct cluster *c); /* so many were decided, and not void */
-uint32_t cluster_leavers(const struct cluster *c); /* replicas that could go, at some time */
-int cluster_leader(const struct cluster *c);       /* can propose, or -1 */
+uint64_t cluster_value(const struct cluster *c,
+		       uint64_t slot); /* its id in the last epoch; 0: empty */
+/* The first slot of which it is not certain that the epoch before had the same there; 0: none. */
+uint64_t cluster_fork(const struct cluster *c);
+bool cluster_all_lead(const struct cluster *c);      /* by the latest change */
+uint64_t cluster_takeovers(const struct cluster *c); /* won, by replicas that are up */
+uint32_t cluster_voters(const struct cluster *c);    /* by the latest change that was delivered */
+uint64_t cluster_changes(const struct cluster *c);   /* so many were decided, and not void */
+uint32_t cluster_leavers(const struct cluster *c);   /* replicas that could go, at some time */
+int cluster_leader(const struct cluster *c);         /* can propose, or -1 */
 /* References that the node holds; none when nothing is open and pressure is on. */
 uint32_t cluster_values_held(const struct cluster *c, uint8_t node);
 const char *cluster_failure(const struct cluster *c); /* or NULL */

@@ -5,6 +5,7 @@
  * by the cluster (cluster.h); random ones are in test_random.c.
  */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 
 #include "tests/paxos/cluster.h"
 
@@ -37,16 +38,6 @@ static struct cluster *
 three(void)
 {
 	return started(3, UINT64_MAX / 4);
-}
-
-static void
-finish(struct cluster *c)
-{
-	cluster_heal(c);
-	cluster_run(c, 300 * MS);
-	cr_assert_null(cluster_failure(c), "%s", cluster_failure(c));
-	cr_assert_geq(cluster_leader(c), 0, "nobody leads");
-	cluster_free(c);
 }
 
 static bool
@@ -90,7 +81,7 @@ Test(paxos_owner, a_commit_while_the_others_are_idle)
 	cluster_run(c, 30 * US);
 	cr_assert_eq(cluster_delivered(c, 0), slot + 3);
 	cr_assert_eq(cluster_delivered(c, 1), slot + 3);
-	finish(c);
+	cluster_finish(c);
 }
 
 /* Slots are decided at once, not one hop after the other. */
@@ -111,7 +102,7 @@ Test(paxos_owner, all_propose_at_once)
 	}
 	cr_assert_leq(cluster_delivered(c, 0), delivered + 12 + 6);
 	cr_assert_eq(takeovers_begun(c), 0);
-	finish(c);
+	cluster_finish(c);
 }
 
 /* A skip that is lost is no skip and no value: it is asked for. */
@@ -130,7 +121,7 @@ Test(paxos_owner, what_nobody_said_of_a_slot_is_asked_for)
 	/* From 2, who has heard it: 1 is not heard at all. */
 	cr_assert(is_delivered(c, 0, 0xcd));
 	cr_assert_eq(takeovers_begun(c), 0);
-	finish(c);
+	cluster_finish(c);
 }
 
 /* The kind in which one leads comes back by any voter's word, and nobody takes over. */
@@ -148,7 +139,7 @@ Test(paxos_owner, a_switch_back_without_a_pause)
 	cr_assert(!paxos_can_propose(cluster_replica(c, 0)));
 	cr_assert_eq(paxos_leader(cluster_replica(c, 0)), 2);
 	cr_assert_eq(takeovers_begun(c), 0);
-	finish(c);
+	cluster_finish(c);
 }
 
 Test(paxos_owner, the_second_of_two_changes_is_void)
@@ -162,7 +153,7 @@ Test(paxos_owner, the_second_of_two_changes_is_void)
 	cr_assert_eq(cluster_changes(c), changes + 1);
 	cr_assert_eq(cluster_leader(c), 0);
 	cr_assert_eq(paxos_stats(cluster_replica(c, 1))->changes_void, 1);
-	finish(c);
+	cluster_finish(c);
 }
 
 /* A voter that is gone holds up all that lies behind its slots. Somebody settles those, and
@@ -190,7 +181,7 @@ Test(paxos_owner, a_dead_owner_ends_the_turns)
 	cr_assert(cluster_submit(c, 1, 0xb1));
 	cluster_run(c, 1 * MS);
 	cr_assert(is_delivered(c, 0, 0xb1));
-	finish(c);
+	cluster_finish(c);
 }
 
 /* What a dead owner proposed, and one other has, may have been acknowledged: it is adopted.
@@ -214,7 +205,7 @@ Test(paxos_owner, a_takeover_adopts_or_skips)
 	cr_assert_eq(cluster_value(c, slot + 3), 0, "%s", cluster_failure(c));
 	cr_assert(is_delivered(c, 0, 0xad));
 	cluster_restart(c, 1, PAXOS_TAIL_CUT);
-	finish(c);
+	cluster_finish(c);
 }
 
 /* One that begins again cannot know what it skipped: it begins where its reservation ended.
@@ -232,7 +223,7 @@ Test(paxos_owner, a_restarted_owner_has_no_turn)
 	cr_assert(!cluster_submit(c, 1, 0xab));
 	cluster_run(c, 20 * MS);
 	cr_assert(!cluster_all_lead(c), "%s", cluster_failure(c));
-	finish(c);
+	cluster_finish(c);
 }
 
 /* All are gone, and all begin again: none has a turn, and none may choose a value in its own
@@ -255,7 +246,7 @@ Test(paxos_owner, a_full_outage_while_all_lead)
 		cr_assert(cluster_submit(c, (uint8_t)cluster_leader(c), 0xff));
 		cluster_run(c, 1 * MS);
 		cr_assert(is_delivered(c, 0, 0xff));
-		finish(c);
+		cluster_finish(c);
 	}
 }
 
@@ -279,7 +270,7 @@ Test(paxos_owner, what_an_earlier_process_skipped_stays_empty)
 	cluster_run(c, 9 * MS);
 	cr_assert_eq(paxos_stats(cluster_replica(c, 2))->takeovers_won, 1);
 	cr_assert(!cluster_all_lead(c), "%s", cluster_failure(c));
-	finish(c);
+	cluster_finish(c);
 }
 
 /* The others are where 0 leads alone, and have their turns no more; it lacks what they skipped
@@ -301,7 +292,7 @@ Test(paxos_owner, who_leads_alone_is_told_what_it_lacks)
 	cluster_run(c, 3 * MS);
 	cr_assert_geq(cluster_delivered(c, 0), first - 1, "%s", cluster_failure(c));
 	cr_assert_eq(takeovers_begun(c), 0);
-	finish(c);
+	cluster_finish(c);
 }
 
 /* Voters change, and all the new ones have their turns. */
@@ -324,5 +315,67 @@ Test(paxos_owner, other_voters_have_other_turns)
 	cluster_run(c, 1 * MS);
 	cr_assert(is_delivered(c, 4, 0xab));
 	cr_assert(paxos_may_leave(cluster_replica(c, 2)));
-	finish(c);
+	cluster_finish(c);
+}
+
+/* One replica, its log, and what it says. */
+struct alone {
+	struct paxos_replica *replica;
+	struct paxos_output out;
+	uint64_t lsn;
+	uint32_t skips;
+};
+
+static void
+step(struct alone *a, struct paxos_input in)
+{
+	in.lsn_next = a->lsn;
+	paxos_step(a->replica, &in, &a->out);
+	for (uint32_t i = 0; i < a->out.count; i++) {
+		const struct paxos_output_item *item = &a->out.item[i];
+
+		if (item->kind == PAXOS_OUT_LOG)
+			a->lsn = item->lsn;
+		a->skips += item->kind == PAXOS_OUT_SEND && item->message.kind == PAXOS_SKIP;
+	}
+}
+
+static void
+hear(struct alone *a, struct paxos_message m)
+{
+	m.value.handle = PAXOS_NO_VALUE;
+	step(a, (struct paxos_input){.kind = PAXOS_IN_MESSAGE, .from = 2, .message = m});
+	step(a, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .lsn = a->lsn});
+}
+
+/* Replica 1 was dropped, and has a new disk. It learns of the turns in which it had voted: what
+ * it proposed then may be decided, and is to be asked for like all else. */
+Test(paxos_owner, a_new_disk_has_no_turn_in_what_is_decided)
+{
+	struct paxos_config config = {.replica_count = 3,
+				      .self = 1,
+				      .horizon = 10,
+				      .reserve_slots = 1024,
+				      .takeover_ns = MS,
+				      .retry_ns = MS};
+	struct alone a = {0};
+	void *memory = aligned_alloc(64, (paxos_size(&config) + 63) / 64 * 64);
+
+	a.replica = paxos_init(memory, &config);
+	step(&a,
+	     (struct paxos_input){
+		     .kind = PAXOS_IN_START, .process = 1, .nonce = 1, .tail = PAXOS_TAIL_CLEAN});
+	step(&a, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .lsn = a.lsn});
+	hear(&a, (struct paxos_message){.kind = PAXOS_LEARN, .from = 100, .to = 100});
+	for (uint64_t slot = 1; slot <= 13; slot++) {
+		uint32_t change = slot == 1 ? paxos_change(3, 7, 10, PAXOS_ALL_LEAD) : 0;
+
+		hear(&a, (struct paxos_message){
+				 .kind = PAXOS_LEARNED, .slot = slot, .value.change = change});
+		cr_assert_eq(paxos_delivered(a.replica), slot);
+	}
+	cr_assert(paxos_configuration(a.replica)->all_lead);
+	cr_assert(!paxos_is_leader(a.replica));
+	cr_assert_eq(a.skips, 0);
+	free(memory);
 }

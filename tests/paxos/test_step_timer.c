@@ -62,13 +62,14 @@ durable(struct follower *f, uint64_t now_ns)
 
 /* Of 3, at its start. */
 static struct follower *
-voter(uint8_t self, uint64_t now_ns)
+voter_of(uint8_t self, uint64_t now_ns, uint64_t takeover_min_ns)
 {
 	struct paxos_config config = {.replica_count = 3,
 				      .self = self,
 				      .horizon = 64,
 				      .reserve_slots = 1024,
 				      .takeover_ns = TAKEOVER_NS,
+				      .takeover_min_ns = takeover_min_ns,
 				      .retry_ns = 20 * MS,
 				      .tail_trust_ns = 5000 * MS};
 	struct follower *f = calloc(1, sizeof *f);
@@ -84,6 +85,12 @@ voter(uint8_t self, uint64_t now_ns)
 				     .tail = PAXOS_TAIL_CLEAN});
 	durable(f, now_ns);
 	return f;
+}
+
+static struct follower *
+voter(uint8_t self, uint64_t now_ns)
+{
+	return voter_of(self, now_ns, 0);
 }
 
 /* Voter 1, first in the row to take over from voter 0. */
@@ -113,7 +120,64 @@ Test(paxos_step_timer, a_silent_leader_is_taken_for_dead_when_the_time_is_up)
 	follower_free(f);
 }
 
-/* Stopped for two seconds, and awake before it has read what the leader said. */
+/* On a quiet host a leader that was heard regularly is missed early, behind twice the longest
+ * silence that it came back from. */
+Test(paxos_step_timer, a_leader_heard_regularly_is_missed_early)
+{
+	struct follower *f = voter_of(1, 10 * MS, 25 * MS);
+
+	cr_assert_eq(f->out.timer_ns, 10 * MS + TAKEOVER_NS, "nothing was heard yet");
+	for (uint64_t now_ns = 10 * MS; now_ns <= 90 * MS; now_ns += 8 * MS)
+		cr_assert(!hear(f, now_ns));
+	cr_assert_eq(f->out.timer_ns, 90 * MS + 25 * MS);
+	cr_assert(!hear(f, 110 * MS));
+	cr_assert_eq(f->out.timer_ns, 110 * MS + 2 * 20 * MS);
+	cr_assert(tick(f, f->out.timer_ns));
+	follower_free(f);
+}
+
+/* It was not dead: who speaks on in the ballot that it was deposed in shows how long its host
+ * lets it wait, and the next leader is given as long. */
+Test(paxos_step_timer, who_was_deposed_for_nothing_teaches_patience)
+{
+	struct follower *f = voter_of(1, 10 * MS, 25 * MS);
+
+	cr_assert(!hear(f, 10 * MS));
+	cr_assert(!hear(f, 18 * MS));
+	cr_assert(tick(f, 18 * MS + 25 * MS));
+	cr_assert(!hear(f, 58 * MS));
+	struct paxos_input higher = {.kind = PAXOS_IN_MESSAGE,
+				     .now_ns = 60 * MS,
+				     .message = {.kind = PAXOS_DECIDED,
+						 .from = 0,
+						 .ballot = f->ballot + 256 - 1,
+						 .value = {.handle = PAXOS_NO_VALUE}}};
+	higher.from = 0;
+	cr_assert(!step(f, higher));
+	cr_assert_eq(f->out.timer_ns, 60 * MS + 2 * 40 * MS);
+	follower_free(f);
+}
+
+/* Its promise waits for its disk, and longer than a heartbeat. */
+Test(paxos_step_timer, who_prepares_is_given_the_whole_time)
+{
+	struct follower *f = voter_of(1, 10 * MS, 25 * MS);
+
+	cr_assert(!hear(f, 10 * MS));
+	cr_assert(!hear(f, 18 * MS));
+	cr_assert(!step(f, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+						.now_ns = 20 * MS,
+						.message = {.kind = PAXOS_PREPARE,
+							    .ballot = 1 << 8,
+							    .from = 1,
+							    .to = PAXOS_SLOT_END,
+							    .value = {.handle = PAXOS_NO_VALUE}}}));
+	cr_assert_eq(f->out.timer_ns, 20 * MS + TAKEOVER_NS);
+	follower_free(f);
+}
+
+/* Stopped for two seconds, and awake before it has read what the leader said. What was in its
+ * queue does not end this: its sessions were closed, and open again when they do. */
 Test(paxos_step_timer, who_stood_still_listens_before_it_takes_over)
 {
 	struct follower *f = follower(10 * MS);
@@ -121,7 +185,9 @@ Test(paxos_step_timer, who_stood_still_listens_before_it_takes_over)
 	cr_assert(!tick(f, 2000 * MS));
 	cr_assert_geq(f->out.timer_ns, 2000 * MS + 4 * TAKEOVER_NS);
 	cr_assert(!hear(f, 2100 * MS));
-	cr_assert_eq(f->out.timer_ns, 2100 * MS + TAKEOVER_NS);
+	cr_assert_eq(f->out.timer_ns, 2000 * MS + 5 * TAKEOVER_NS);
+	cr_assert(!hear(f, 2700 * MS));
+	cr_assert_eq(f->out.timer_ns, 2700 * MS + TAKEOVER_NS);
 	cr_assert(tick(f, f->out.timer_ns));
 	follower_free(f);
 }

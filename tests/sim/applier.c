@@ -24,7 +24,7 @@ check_dependency(struct sim *s, const struct sim_server *v, uint64_t index, uint
 	for (uint32_t i = 0; i < v->client_count; i++) {
 		const struct sim_client *c = &v->client[i];
 
-		if (c->state != CLIENT_COMMITTING || v->executed[c->tx])
+		if (c->state != CLIENT_COMMITTING || v->executed[c->tx] || s->tx[c->tx].lost)
 			continue;
 		if (s->tx[c->tx].index <= dependency)
 			sim_fail(s,
@@ -36,8 +36,8 @@ check_dependency(struct sim *s, const struct sim_server *v, uint64_t index, uint
 	}
 	for (uint32_t i = 0; i < s->returned_count; i++) {
 		const struct sim_tx *tx = &s->tx[s->returned[i]];
-		if (!tx->requeued && tx->server == v->number && tx->incarnation == v->incarnation &&
-		    tx->index <= dependency)
+		if (!tx->requeued && !tx->lost && tx->server == v->number &&
+		    tx->incarnation == v->incarnation && tx->index <= dependency)
 			sim_fail(s,
 				 "server %u: %llu is queued, depends on %llu; own failed %llu "
 				 "has not come back yet",
@@ -88,38 +88,60 @@ applier_queue(struct sim *s, struct sim_server *v, const struct member_output *t
 	applier_run(s, v);
 }
 
-/* True when all rows are its own now. */
+/* Kills whoever of the clients is in the way; false: he may not be. */
+static bool
+kill_clients(struct sim *s, struct sim_server *v, uint64_t index, uint32_t clients)
+{
+	for (uint32_t i = 0; i < v->client_count; i++) {
+		if (!(clients >> i & 1))
+			continue;
+		if (v->client[i].state == CLIENT_COMMITTING) {
+			sim_fail(s,
+				 "server %u: %llu is queued before own accepted "
+				 "transaction %u has committed",
+				 v->number, (unsigned long long)index, v->client[i].tx);
+			return false;
+		}
+		client_killed(s, v, i);
+	}
+	return true;
+}
+
+/* True when the row is its own now, or one that it shares. */
+static bool
+take_row(struct sim *s, struct sim_server *v, uint32_t position, uint32_t k)
+{
+	const struct sim_apply *e = entry_at(v, position);
+	struct sim_row *row = &v->row[s->tx[e->tx].row[k]];
+	bool shared = sim_shares(&s->tx[e->tx], k);
+	int32_t owner = row->owner;
+	uint32_t clients = shared ? 0 : row->sharers;
+
+	if (owner >= SIM_APPLIER || (!shared && row->applier_sharers > 0)) {
+		sim_fail(s, "server %u: %llu and an earlier one run together on row %u", v->number,
+			 (unsigned long long)e->index, s->tx[e->tx].row[k]);
+		return false;
+	}
+	if (owner != SIM_NOBODY)
+		clients |= 1u << owner;
+	/* Its own lock first: a waiter must not be granted the row. */
+	row->owner = SIM_APPLIER + (int32_t)position;
+	if (!kill_clients(s, v, e->index, clients))
+		return false;
+	if (shared) {
+		row->owner = SIM_NOBODY;
+		row->applier_sharers++;
+	}
+	return true;
+}
+
+/* True when it has all rows now. */
 static bool
 take_rows(struct sim *s, struct sim_server *v, uint32_t position)
 {
-	struct sim_apply *e = entry_at(v, position);
-	const struct sim_tx *tx = &s->tx[e->tx];
-	int32_t self = SIM_APPLIER + (int32_t)position;
-
-	for (uint32_t k = 0; k < tx->row_count; k++) {
-		int32_t owner = v->row[tx->row[k]].owner;
-
-		if (owner >= SIM_APPLIER) {
-			sim_fail(s, "server %u: %llu and an earlier one run together on row %u",
-				 v->number, (unsigned long long)e->index, tx->row[k]);
+	for (uint32_t k = 0; k < s->tx[entry_at(v, position)->tx].row_count; k++)
+		if (!take_row(s, v, position, k))
 			return false;
-		}
-		if (owner != SIM_NOBODY) {
-			enum sim_client_state state = v->client[owner].state;
-			if (state == CLIENT_COMMITTING) {
-				sim_fail(s,
-					 "server %u: %llu is queued before own accepted "
-					 "transaction %u has committed",
-					 v->number, (unsigned long long)e->index,
-					 v->client[owner].tx);
-				return false;
-			}
-			/* Its own lock first: a waiter must not be granted the row. */
-			v->row[tx->row[k]].owner = self;
-			client_killed(s, v, (uint32_t)owner);
-		}
-		v->row[tx->row[k]].owner = self;
-	}
 	return true;
 }
 

@@ -1,4 +1,5 @@
-/* tests/sim/bent.c - see sim.h: a node whose memory rots, and that the others find out.
+/* tests/sim/bent.c - see sim.h: a node whose memory rots, and that the others find out; and
+ * a server that commits something else, which its node finds out.
  *
  * Only the digest is bent, and not what it is a digest of: a wrong verdict would reach
  * members before any alarm can, and every other checker would have to look away. */
@@ -12,7 +13,7 @@
 void
 bent_reset(struct sim *s)
 {
-	s->bent = (struct sim_bent){.node = SIM_NODES_MAX};
+	s->bent = (struct sim_bent){.node = SIM_NODES_MAX, .watcher = SIM_NODES_MAX};
 }
 
 void
@@ -23,8 +24,8 @@ bent_begin(struct sim *s, uint8_t node)
 
 	if (s->node_count < 2 || s->bent.node != SIM_NODES_MAX || !p->up)
 		return; /* who is alone has nobody to compare with */
-	g = &s->node[node].node->group[GROUP];
-	if (!g->state || !group_created(g->state))
+	g = node_group_by_number(s->node[node].node, GROUP);
+	if (!g || !g->state || !group_created(g->state))
 		return;
 	sim_trace(s, "node %u: its memory rots", node);
 	g->state->digest ^= 1;
@@ -43,14 +44,95 @@ bent_diverged(struct sim *s, uint8_t node, const struct node_output *out)
 	s->totals.bent++;
 }
 
+static struct sim_server *
+server_of(struct sim *s, const struct node_session *e)
+{
+	for (uint8_t i = 0; i < s->server_count; i++) {
+		struct sim_server *v = &s->server[i];
+
+		if (v->process.up && v->incarnation == e->incarnation &&
+		    memcmp(v->config.server_uuid, e->server_uuid, UUID_BYTES) == 0)
+			return v;
+	}
+	return NULL;
+}
+
+static bool
+is_compared(const struct node *n, const struct node_session *e)
+{
+	const struct node_group *g = node_group_by_number(n, e->group);
+
+	for (uint32_t i = 0; i < GROUP_SLOTS_MAX; i++)
+		if (g->sums[i].incarnation == e->incarnation && g->sums[i].differs == 0)
+			return true;
+	return false;
+}
+
+/* One whose sums this node has compared before: what came before that it cannot know. */
+void
+bent_member_begin(struct sim *s, uint8_t node)
+{
+	const struct node *n = s->node[node].node;
+
+	if (s->bent.incarnation != 0 || !s->node[node].process.up)
+		return;
+	for (uint32_t i = 0; i < n->session_count; i++) {
+		const struct node_session *e = &n->session[i];
+		struct sim_server *v = server_of(s, e);
+
+		if (e->stage != SESSION_ATTACHED || !v || !is_compared(n, e))
+			continue;
+		sim_trace(s, "server %u: commits something else", v->number);
+		member_snapshots(v->member)->sum++;
+		s->bent.incarnation = e->incarnation;
+		s->bent.group = e->group;
+		s->bent.watcher = node;
+		s->bent.watcher_life = s->node[node].process.life;
+		s->bent.session = e->session;
+		s->bent.mark = member_snapshots(v->member)->mark;
+		return;
+	}
+}
+
+void
+bent_member_diverged(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	if (s->bent.incarnation == 0 || out->group != s->bent.group)
+		sim_fail(s,
+			 "node %u finds that a member of group %u differs at %llu, and none does",
+			 node, out->group, (unsigned long long)out->index);
+	sim_trace(s, "node %u: a member of group %u differs at %llu", node, out->group,
+		  (unsigned long long)out->index);
+	s->totals.bent_members++;
+}
+
+/* It hangs on that node as it did, and has committed more since. */
+static bool
+goes_unnoticed(const struct sim *s)
+{
+	const struct sim_node *w = &s->node[s->bent.watcher % SIM_NODES_MAX];
+
+	if (s->bent.incarnation == 0 || !w->process.up || w->process.life != s->bent.watcher_life)
+		return false;
+	for (uint32_t i = 0; i < w->node->session_count; i++) {
+		const struct node_session *e = &w->node->session[i];
+
+		if (e->stage == SESSION_ATTACHED && e->incarnation == s->bent.incarnation &&
+		    e->group == s->bent.group && e->session == s->bent.session &&
+		    e->committed > s->bent.mark)
+			return true;
+	}
+	return false;
+}
+
 static const struct node_group *
 bent_group(const struct sim *s)
 {
 	const struct sim_process *p = &s->node[s->bent.node % SIM_NODES_MAX].process;
 
-	if (s->bent.node == SIM_NODES_MAX || !p->up || p->life != s->bent.life)
+	if (s->bent.node == SIM_NODES_MAX || !p->up || p->life != s->bent.life || s->bent.replaced)
 		return NULL; /* what was bent is gone */
-	return &s->node[s->bent.node].node->group[GROUP];
+	return node_group_by_number(s->node[s->bent.node].node, GROUP);
 }
 
 void
@@ -67,6 +149,8 @@ bent_final(struct sim *s)
 {
 	const struct node_group *g = bent_group(s);
 
+	if (goes_unnoticed(s))
+		sim_fail(s, "a member committed something else, and is a member still");
 	if (g && g->compare_next[s->bent.node] >= s->bent.comparisons + COMPARISONS_MIN)
 		sim_fail(s, "node %u computes other results, and nobody noticed", s->bent.node);
 }

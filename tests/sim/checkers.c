@@ -25,6 +25,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "node/internal.h"
 #include "paxos/codec.h"
 #include "tests/sim/sim.h"
 
@@ -39,15 +40,18 @@ check_reset(struct sim *s)
 			memset(c->slot, 0, c->slot_count * sizeof *c->slot);
 		if (c->index_count > 0) {
 			memset(c->digest, 0, c->index_count * sizeof *c->digest);
+			memset(c->slot_of, 0, c->index_count * sizeof *c->slot_of);
 			memset(c->tx, 0, c->index_count * sizeof *c->tx);
 		}
-		if (c->accepted > 0)
+		if (c->gtids > 0)
 			memset(c->by_gtid, 0, SIM_GTID_PLACES * sizeof *c->by_gtid);
 		c->slot_count = 0;
 		c->index_count = 0;
 		c->ballot_max = 0;
 		c->accepted = 0;
+		c->gtids = 0;
 		c->accepted_late = 0;
+		c->forks = 0;
 		memset(c->promised, 0, sizeof c->promised);
 	}
 }
@@ -98,9 +102,11 @@ index_room(struct sim *s, struct check_group *c, uint64_t index)
 		while (capacity <= index)
 			capacity *= 2;
 		c->digest = realloc(c->digest, capacity * sizeof *c->digest);
+		c->slot_of = realloc(c->slot_of, capacity * sizeof *c->slot_of);
 		c->tx = realloc(c->tx, capacity * sizeof *c->tx);
-		must(c->digest != NULL && c->tx != NULL);
+		must(c->digest != NULL && c->slot_of != NULL && c->tx != NULL);
 		memset(c->digest + old, 0, (capacity - old) * sizeof *c->digest);
+		memset(c->slot_of + old, 0, (capacity - old) * sizeof *c->slot_of);
 		memset(c->tx + old, 0, (capacity - old) * sizeof *c->tx);
 		c->index_capacity = capacity;
 	}
@@ -119,7 +125,7 @@ value_hash(const uint8_t *data, uint32_t bytes, uint32_t change)
 
 /* Rule 2, for a slot that has just been decided. */
 static void
-check_majority(struct sim *s, uint32_t group, uint64_t slot, const struct check_slot *c)
+check_majority(struct sim *s, const struct node_output *out, const struct check_slot *c)
 {
 	for (uint32_t node = 0; node < s->node_count; node++) {
 		for (uint32_t i = 0; i < c->count[node]; i++) {
@@ -132,14 +138,15 @@ check_majority(struct sim *s, uint32_t group, uint64_t slot, const struct check_
 					    c->vote[other][k].value == c->value)
 						holders |= 1u << other;
 			}
-			if (voters_majority(s, group, slot, holders))
+			if (voters_majority(s, out->group, out->slot, holders))
 				return;
 		}
 	}
-	if (c->value == 0 && voters_all_lead(s, group, slot))
+	bool nothing = out->bytes == 0 && (out->change & PAXOS_CHANGE_IS) == 0;
+	if (nothing && voters_all_lead(s, out->group, out->slot))
 		return;
 	sim_fail(s, "group %u slot %llu is delivered, and no majority of disks has accepted it",
-		 group, (unsigned long long)slot);
+		 out->group, (unsigned long long)out->slot);
 }
 
 void
@@ -148,7 +155,7 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 	struct check_slot *c = slot_at(s, out->group, out->slot);
 	uint64_t value = value_hash(out->data, out->bytes, out->change);
 
-	if (c == NULL)
+	if (c == NULL || force_lost(s, node))
 		return;
 	uint64_t *last = &s->node[node].delivered[out->group];
 	if (*last != 0 && out->slot != *last + 1)
@@ -161,13 +168,15 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 				 out->group, (unsigned long long)out->slot);
 		return;
 	}
+	bool again = c->before && c->value == value; /* whose disks it was on may be gone */
 	c->delivered = true;
 	c->value = value;
 	s->totals.decided++;
 	sim_trace(s, "group %u: slot %llu is decided, %u bytes; node %u knows it first", out->group,
 		  (unsigned long long)out->slot, out->bytes, node);
 	voters_delivered(s, out);
-	check_majority(s, out->group, out->slot, c);
+	if (!again)
+		check_majority(s, out, c);
 	large_delivered(s, out);
 }
 
@@ -176,8 +185,10 @@ check_result(struct sim *s, uint8_t node, const struct node_output *out)
 {
 	struct check_group *c = group_at(s, out->group);
 
-	if (!index_room(s, c, out->index))
+	if (!index_room(s, c, out->index) || force_lost(s, node))
 		return;
+	if (c->slot_of[out->index] == 0)
+		c->slot_of[out->index] = out->slot;
 	if (s->bent.node == node && s->bent.life == s->node[node].process.life)
 		return; /* bent.c */
 	if (c->digest[out->index] == 0)
@@ -185,6 +196,78 @@ check_result(struct sim *s, uint8_t node, const struct node_output *out)
 	else if (c->digest[out->index] != out->digest)
 		sim_fail(s, "node %u group %u: another state after index %llu", node, out->group,
 			 (unsigned long long)out->index);
+}
+
+/* Before it or behind it: an image may be of either. */
+static bool
+is_forked(const struct check_group *c, uint64_t index)
+{
+	for (uint32_t i = 0; i < c->forks; i++)
+		if (c->forked[i] == index)
+			return true;
+	return false;
+}
+
+/* A node has taken the state of a slot: an image's, which must be what all had there. */
+void
+check_image(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	if (force_lost(s, node))
+		return;
+	if (out->slot == 0) {
+		const struct sim_swarm *w = &s->swarm;
+		bool sound = node != w->liar && node != w->rotten && node != w->restored;
+
+		if (!s->node[node].process.replaying && sound)
+			sim_fail(s, "node %u: the image that its log begins with is of no use",
+				 node);
+		s->node[node].delivered[out->group] = 0;
+		return;
+	}
+	struct check_slot *c = slot_at(s, out->group, out->slot);
+	if (c == NULL)
+		return;
+	if (!c->delivered)
+		sim_fail(s, "node %u group %u: an image of slot %llu, which nobody delivered", node,
+			 out->group, (unsigned long long)out->slot);
+	uint64_t *last = &s->node[node].delivered[out->group];
+	if (*last != 0 && !s->node[node].process.replaying) {
+		s->totals.images++;
+		sim_trace(s, "node %u group %u: takes the state of slot %llu, and had %llu", node,
+			  out->group, (unsigned long long)out->slot, (unsigned long long)*last);
+	}
+	if (*last < out->slot)
+		*last = out->slot;
+	s->bent.replaced |= s->bent.node == node;
+	if (out->index != 0 && !is_forked(&s->check[out->group], out->index))
+		check_result(s, node, out);
+}
+
+/* A row names nothing that a replay of the log before it would not deliver: a force may make
+ * something else of it. */
+void
+check_row(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	struct frame frame;
+	struct history_row row;
+
+	if (!frame_decode(&frame, out->data, out->bytes) || frame.kind != NODE_RECORD_HISTORY)
+		return;
+	must(history_row_decode(&row, out->data + FRAME_HEADER_BYTES,
+				out->bytes - FRAME_HEADER_BYTES));
+	const struct node *n = s->node[node].node;
+	const struct node_group *g = node_group_by_number((struct node *)n, frame.group);
+	uint64_t last = (row.row + 1) * row.items;
+	uint64_t slot = 0;
+
+	if (row.series == HISTORY_PLACES)
+		slot = last;
+	else if (row.series == HISTORY_RESULTS && last >= node_group_first_result(n, g))
+		slot = node_group_result(n, g, last)->slot;
+	if (slot > paxos_delivered_logged(g->replica))
+		sim_fail(s, "node %u group %u: a row goes to slot %llu, the log before it to %llu",
+			 node, frame.group, (unsigned long long)slot,
+			 (unsigned long long)paxos_delivered_logged(g->replica));
 }
 
 static void
@@ -219,6 +302,9 @@ check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	struct paxos_message m;
 	const uint8_t *value;
 
+	if (force_lost(s, node))
+		return;
+	force_record(s, node, frame, data);
 	large_record(s, node, frame, data);
 	if (frame->kind != PAXOS_ACCEPT && frame->kind != PAXOS_RECORD_PROMISE)
 		return;
@@ -244,8 +330,35 @@ check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	note_vote(s, node, frame->group, &m, value_hash(value, m.value.bytes, m.value.change));
 }
 
-/* No two transactions of a group have one GTID. */
-static void
+/* What was voted on stays: it may yet be found, and decided by who voted then. But one that
+ * no survivor knows is none, and its number may be given again. */
+uint64_t
+check_forked(struct sim *s, uint32_t group, uint64_t slot, bool known)
+{
+	struct check_group *c = &s->check[group];
+	uint64_t last = 0;
+
+	for (uint64_t i = slot + 1; i < c->slot_count; i++) {
+		c->slot[i].before |= c->slot[i].delivered;
+		c->slot[i].delivered = false;
+		if (!known)
+			c->slot[i] = (struct check_slot){0};
+	}
+	for (uint64_t i = 1; i < c->index_count; i++) {
+		if (c->slot_of[i] > slot) {
+			c->slot_of[i] = 0;
+			c->digest[i] = 0;
+		} else if (c->slot_of[i] != 0) {
+			last = i;
+		}
+	}
+	must(c->forks < SIM_FORKS_MAX);
+	c->forked[c->forks++] = last;
+	return last;
+}
+
+/* No two transactions of a group have one GTID, void or not. */
+void
 check_gtid(struct sim *s, struct check_group *c, uint32_t number)
 {
 	const struct gtid *gtid = &s->tx[number].gtid;
@@ -253,7 +366,8 @@ check_gtid(struct sim *s, struct check_group *c, uint32_t number)
 
 	if (c->by_gtid == NULL)
 		c->by_gtid = calloc(SIM_GTID_PLACES, sizeof *c->by_gtid);
-	must(c->by_gtid != NULL && c->accepted < SIM_GTID_PLACES);
+	must(c->by_gtid != NULL && c->gtids < SIM_GTID_PLACES);
+	c->gtids++;
 	for (;; place++) {
 		uint32_t *at = &c->by_gtid[place % SIM_GTID_PLACES];
 		if (*at == 0) {
@@ -281,7 +395,11 @@ check_accepted(struct sim *s, const struct sim_server *v, uint32_t number, uint6
 	}
 	if (tx->state == TX_OPEN && v->number == tx->server)
 		tx->state = TX_ACCEPTED;
-	if (tx->index == 0 && c->tx[index] == 0) {
+	if (force_is_past(s, v, index)) {
+		force_told(s, v, number, gtid);
+		return;
+	}
+	if (tx->index == 0 && c->tx[index] == 0 && !tx->lost) {
 		tx->index = index;
 		tx->gtid = *gtid;
 		c->tx[index] = number + 1;
@@ -311,7 +429,7 @@ check_refused(struct sim *s, const struct sim_server *v, uint32_t number,
 			 "server %u: transaction %u was accepted at %llu, and verdict %d is told",
 			 v->number, number, (unsigned long long)tx->index, out->verdict);
 	tx->state = TX_REFUSED;
-	if (out->verdict == MEMBER_CONFLICT)
+	if (out->verdict == MEMBER_CONFLICT && !force_is_past(s, v, out->index))
 		tx->conflict = out->index;
 	if (out->verdict < MEMBER_CONFLICT || out->verdict > MEMBER_ENDED)
 		sim_fail(s, "server %u: verdict %d", v->number, out->verdict);
@@ -324,6 +442,8 @@ check_queue(struct sim *s, const struct sim_server *v, uint32_t number, uint64_t
 {
 	struct check_group *c = &s->check[v->group + 1];
 
+	if (force_is_past(s, v, index))
+		return;
 	struct sim_tx *queued = &s->tx[number];
 	if (queued->returned && queued->server == v->number &&
 	    queued->incarnation == v->incarnation) {
@@ -381,6 +501,8 @@ static uint32_t
 node_behind(const struct sim *s)
 {
 	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++) {
+		if (groups_gone(s, g))
+			continue;
 		for (uint32_t i = 0; i < s->node_count; i++) {
 			for (uint32_t k = 0; k < s->node_count; k++) {
 				if (s->node[i].delivered[g] + 64 < s->node[k].delivered[g])
@@ -406,7 +528,8 @@ check_settled(struct sim *s)
 		if (!check_lives(s, g))
 			return false;
 	}
-	if (node_behind(s) < SIM_NODES_MAX)
+	if (node_behind(s) < SIM_NODES_MAX || s->groups.away != 0 || !force_is_over(s) ||
+	    !comers_settled(s))
 		return false;
 	return s->now_ns > s->healed_ns + 3 * SEC && s->submitted >= s->options.submissions;
 }
@@ -414,6 +537,12 @@ check_settled(struct sim *s)
 void
 check_unsettled(struct sim *s)
 {
+	if (!force_is_over(s))
+		sim_fail(s, "nodes %x have not gone over to epoch %u, %x are lost",
+			 s->force.asked.voters & ~s->force.over, s->force.asked.number,
+			 s->force.lost);
+	if (s->groups.away != 0)
+		sim_fail(s, "group %u is not dropped", s->group_number[s->groups.away - 1]);
 	for (uint32_t i = 0; i < s->server_count; i++) {
 		const struct sim_server *v = &s->server[i];
 		if (server_at_rest(s, v))
@@ -436,6 +565,8 @@ check_unsettled(struct sim *s)
 		if (!check_lives(s, g))
 			sim_fail(s, "group %u accepts nothing after everything has healed", g);
 	}
+	if (!comers_settled(s))
+		sim_fail(s, "not all nodes know all");
 	sim_fail(s, "does not come to rest: %u of %u submissions", s->submitted,
 		 s->options.submissions);
 }
@@ -449,7 +580,7 @@ check_rows(struct sim *s, const struct sim_server *v)
 		const struct sim_tx *tx = &s->tx[i];
 		if (tx->group != v->group)
 			continue;
-		if (tx->acked && !v->executed[i])
+		if (tx->acked && !tx->lost && !v->executed[i])
 			sim_fail(s, "transaction %u was acknowledged and is not on server %u", i,
 				 v->number);
 		if ((tx->index != 0) != (v->executed[i] != 0))
@@ -466,33 +597,54 @@ check_rows(struct sim *s, const struct sim_server *v)
 	}
 }
 
+/* Who shared a row behind `last`, and before the transaction was refused. */
+static uint64_t
+children(const struct sim *s, const struct sim_tx *tx, uint8_t row, uint64_t last)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < s->tx_count; i++) {
+		const struct sim_tx *other = &s->tx[i];
+		if (other->group != tx->group || other->life > 0 || other->index <= last ||
+		    other->index >= tx->conflict)
+			continue;
+		for (uint32_t r = 0; r < other->row_count; r++)
+			if (other->row[r] == row && sim_shares(other, r))
+				sum += other->after[r];
+	}
+	return sum;
+}
+
 /* Rule 9, when every accepted transaction is known: a refused one had read a row that
  * an earlier entry of the order has changed. Not of a member that has yet to be told
  * what came before its own join, some of which it has executed: behind a large
- * transaction that takes a while, and a server is read only so long. */
+ * transaction that takes a while, and a server is read only so long. Nor of a group that
+ * began with what another one of its name had left, or that was dropped: then nobody need
+ * ever hear what it had accepted from those who were gone. */
 static void
 check_conflict(struct sim *s, uint32_t number)
 {
 	const struct sim_tx *tx = &s->tx[number];
 
-	if (!tx->caught_up)
+	if (!tx->caught_up || s->groups.life[tx->group] > 0)
 		return;
 	for (uint32_t k = 0; k < tx->row_count; k++) {
 		uint64_t last = 0;
-		uint64_t value = 0;
+		struct sim_row row = {0};
 		for (uint32_t i = 0; i < s->tx_count; i++) {
 			const struct sim_tx *other = &s->tx[i];
-			if (other->group != tx->group || other->index <= last ||
+			if (other->group != tx->group || other->life > 0 || other->index <= last ||
 			    other->index >= tx->conflict)
 				continue;
 			for (uint32_t r = 0; r < other->row_count; r++) {
-				if (other->row[r] == tx->row[k]) {
-					last = other->index;
-					value = other->after[r];
-				}
+				if (other->row[r] != tx->row[k] || sim_shares(other, r))
+					continue;
+				last = other->index;
+				row.chain = other->after[r];
 			}
 		}
-		if (value != tx->before[k])
+		row.children = children(s, tx, tx->row[k], last);
+		if (sim_row_value(&row) != tx->seen[k])
 			return;
 	}
 	sim_fail(s, "transaction %u was refused at %llu, and had seen every row as it was", number,
@@ -505,6 +657,7 @@ check_final(struct sim *s)
 	large_final(s);
 	bent_final(s);
 	voters_final(s);
+	force_final(s);
 	for (uint32_t i = 0; i < s->tx_count; i++) {
 		if (s->tx[i].conflict != 0)
 			check_conflict(s, i);
@@ -515,7 +668,8 @@ check_final(struct sim *s)
 			if (s->server[k].group != s->server[i].group)
 				continue;
 			for (uint32_t r = 0; r < SIM_ROWS; r++) {
-				if (s->server[k].row[r].chain != s->server[i].row[r].chain)
+				if (sim_row_value(&s->server[k].row[r]) !=
+				    sim_row_value(&s->server[i].row[r]))
 					sim_fail(s, "servers %u and %u differ in row %u", k, i, r);
 			}
 		}

@@ -39,6 +39,7 @@ tx_new(struct sim *s, const struct sim_server *v)
 	must(s->tx_count < SIM_GTIDS_MAX);
 	s->tx[s->tx_count] = (struct sim_tx){
 		.group = v->group,
+		.life = s->groups.life[v->group],
 		.server = v->number,
 		.state = TX_OPEN,
 	};
@@ -63,8 +64,10 @@ choose_rows(struct sim *s, struct sim_tx *tx)
 		chosen |= 1u << random_below(&s->random, hot ? SIM_ROWS_HOT : SIM_ROWS);
 	}
 	for (uint8_t r = 0; r < SIM_ROWS; r++) {
-		if (chosen & 1u << r)
-			tx->row[tx->row_count++] = r;
+		if (!(chosen & 1u << r))
+			continue;
+		tx->shared |= (uint8_t)(random_chance(&s->random, 300000) << tx->row_count);
+		tx->row[tx->row_count++] = r;
 	}
 }
 
@@ -79,15 +82,14 @@ static void
 lock_next(struct sim *s, struct sim_server *v, uint32_t client)
 {
 	struct sim_client *c = &v->client[client];
-	struct sim_row *row = &v->row[s->tx[c->tx].row[c->at]];
+	const struct sim_tx *tx = &s->tx[c->tx];
 
-	if (row->owner != SIM_NOBODY) {
+	if (!server_lock(v, tx->row[c->at], client, sim_shares(tx, c->at))) {
 		c->state = CLIENT_ROW_WAIT;
 		c->wait_order = ++v->wait_order;
 		c->generation++;
 		return;
 	}
-	row->owner = (int32_t)client;
 	client_granted(s, v, client);
 }
 
@@ -116,6 +118,22 @@ executed_here(void *context, const struct gtid *gtid)
 	return false;
 }
 
+/* What the member takes from where it lies. */
+static bool
+is_lent(uint32_t tx)
+{
+	return payload_padding(tx) > 10000 || tx % 8 == 0;
+}
+
+static bool
+all_are_back(const struct sim *s, const struct sim_server *v)
+{
+	for (uint32_t i = 0; i < s->returned_count; i++)
+		if (s->tx[s->returned[i]].server == v->number && !v->executed[s->returned[i]])
+			return false;
+	return true;
+}
+
 /* COMMIT: snapshot and sequence in one critical section, row locks held. */
 static void
 commit(struct sim *s, struct sim_server *v, uint32_t client)
@@ -129,15 +147,18 @@ commit(struct sim *s, struct sim_server *v, uint32_t client)
 		c->generation++;
 		return;
 	}
-	if (v->state != SERVER_ON ||
-	    !snapshot_take(member_snapshots(v->member), &executed, c->taken)) {
+	struct snapshot_table *table = v->state == SERVER_ON ? member_snapshots(v->member) : NULL;
+	bool taken = table && (is_lent(c->tx) ? snapshot_take_ahead(table, &executed, c->taken)
+					      : snapshot_take(table, &executed, c->taken));
+	if (!taken) {
 		s->tx[c->tx].state = TX_NEVER;
 		rolled_back(s, v, client);
 		return;
 	}
 	s->tx[c->tx].incarnation = v->incarnation;
 	s->tx[c->tx].sequence = c->taken->sequence;
-	s->tx[c->tx].caught_up = member_snapshots(v->member)->mark >= v->incarnation;
+	s->tx[c->tx].caught_up =
+		member_snapshots(v->member)->mark >= v->incarnation && all_are_back(s, v);
 	c->state = CLIENT_MAILBOX;
 	later(s, v, client, EVENT_SUBMIT, random_between(&s->random, US, 300 * US));
 }
@@ -149,7 +170,9 @@ statement_done(struct sim *s, struct sim_server *v, uint32_t client)
 	struct sim_tx *tx = &s->tx[c->tx];
 
 	if (c->at < tx->row_count) {
-		uint64_t before = v->row[tx->row[c->at]].chain;
+		const struct sim_row *row = &v->row[tx->row[c->at]];
+		tx->seen[c->at] = sim_row_value(row);
+		uint64_t before = sim_shares(tx, c->at) ? row->chain : tx->seen[c->at];
 		tx->before[c->at] = before;
 		tx->after[c->at] = hash_fold(before, c->tx + 1u);
 		c->at++;
@@ -222,7 +245,7 @@ client_step(struct sim *s, uint8_t server, uint32_t slot)
 		struct member_input in = {.kind = MEMBER_IN_LOCAL_FAILED};
 		in.sequence = s->tx[c->tx].sequence;
 		think(s, v, client);
-		if (v->state != SERVER_OFF)
+		if (v->state != SERVER_OFF && v->incarnation == s->tx[c->tx].incarnation)
 			sim_member_feed(s, server, &in);
 		break;
 	}
@@ -252,7 +275,7 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 	if ((c->generation & 0xffffffu) != slot >> 8 || c->state != CLIENT_MAILBOX)
 		return;
 	struct sim_tx *tx = &s->tx[c->tx];
-	bool lent = payload_padding(c->tx) > 10000 || c->tx % 8 == 0;
+	bool lent = is_lent(c->tx);
 	uint32_t hash_count = payload_write_set(s, c->tx, block);
 	uint8_t *payload = (uint8_t *)(block + hash_count);
 	struct member_submission submission = {
@@ -300,14 +323,15 @@ accepted(struct sim *s, struct sim_server *v, uint32_t client, const struct memb
 			 v->number, c->tx);
 	if (s->failed)
 		return;
-	if (random_chance(&s->random, 5000)) {
+	if (random_chance(&s->random, s->swarm.fail_ppm)) {
 		sim_trace(s, "server %u: transaction %u fails to commit here", v->number, c->tx);
 		s->tx[c->tx].returned = true;
 		must(s->returned_count < SIM_RETURNED_MAX);
 		s->returned[s->returned_count++] = c->tx;
 		c->state = CLIENT_FAILING;
+		snapshot_failed(member_snapshots(v->member), s->tx[c->tx].sequence);
 		server_unlock(s, v, (int32_t)client);
-		later(s, v, client, EVENT_CLIENT, US);
+		later(s, v, client, EVENT_CLIENT, random_mean(&s->random, 100 * US));
 		return;
 	}
 	c->state = CLIENT_COMMITTING;

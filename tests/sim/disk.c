@@ -120,9 +120,11 @@ disk_format(struct sim *s, struct sim_disk *d, uint8_t node)
 	d->append_lsn = 0;
 	d->durable_lsn = 0;
 	d->checked_lsn = 0;
+	d->dropped_lsn = 0;
 	d->failed = false;
 	d->outdated = false;
 	d->renewed = false;
+	d->stranger = false;
 	d->stopped = false;
 	d->copy_bytes = 0;
 	d->writing = false;
@@ -318,6 +320,38 @@ disk_rots(struct sim *s, uint8_t node)
 	}
 }
 
+/* Have all others seen its disk? Then they tell another one, though it votes at once. One that
+ * is added meanwhile has not. */
+static bool
+is_known(const struct sim *s, uint8_t node)
+{
+	struct node_status now;
+
+	node_status(s->node[node].node, &now);
+	uint32_t others = ((1u << s->node_count) - 1) & ~(1u << node);
+	return (now.link_up & others) == others && s->swarm.named == (others | 1u << node);
+}
+
+/* Its directory is gone: it begins on an empty one, for repair, or as if it were a new node;
+ * then its clock may give it the last process number again. */
+static void
+disk_gone(struct sim *s, uint8_t node)
+{
+	struct sim_node *n = &s->node[node];
+	bool plain = is_known(s, node) && random_chance(&s->random, 500000);
+
+	sim_trace(s, "disk %u: its directory is gone%s", node,
+		  plain ? ", and nobody told that it is to be repaired" : "");
+	disk_format(s, &n->disk, node);
+	large_renewed(s, node);
+	n->disk.outdated = !plain;
+	n->disk.renewed = plain;
+	n->disk.stranger = plain;
+	if (plain && random_chance(&s->random, 500000))
+		n->starts--;
+	s->totals.gone++;
+}
+
 /* One disk in some runs is put back as it was at an earlier crash. Not as it was at an
  * orderly stop: from such a log a node votes at once, and who could tell it better may not
  * be there. */
@@ -328,6 +362,10 @@ disk_put_back(struct sim *s, uint8_t node)
 
 	if (node != s->swarm.restored || d->failed)
 		return;
+	if (random_chance(&s->random, 150000)) {
+		disk_gone(s, node);
+		return;
+	}
 	if (d->copy_bytes == 0 && !d->stopped && random_chance(&s->random, 800000)) {
 		d->copy = realloc(d->copy, d->used);
 		must(d->copy != NULL);
@@ -335,11 +373,13 @@ disk_put_back(struct sim *s, uint8_t node)
 		d->copy_bytes = d->used;
 		d->copy_segment = d->segment;
 		d->copy_lsn = d->durable_lsn;
+		d->copy_dropped_lsn = d->dropped_lsn;
 	} else if (d->copy_bytes > 0 && random_chance(&s->random, 500000)) {
 		image_clear(d, 0);
 		image_write(d, 0, d->copy, d->copy_bytes);
 		d->segment = d->copy_segment;
 		d->durable_lsn = d->copy_lsn;
+		d->dropped_lsn = d->copy_dropped_lsn;
 		if (d->checked_lsn > d->durable_lsn)
 			d->checked_lsn = d->durable_lsn;
 		d->copy_bytes = 0;
@@ -426,13 +466,22 @@ segment_read(const struct sim_disk *d, uint32_t number, struct log_segment *segm
 }
 
 static void
-feed_records(struct sim *s, uint8_t node, const struct log_batch *batch, const uint8_t *records)
+feed_records(struct sim *s, uint8_t node, const struct log_batch *batch, const uint8_t *records,
+	     bool *first)
 {
+	const struct sim_disk *d = &s->node[node].disk;
 	struct reader r = reader_over(records, batch->record_bytes);
 	uint64_t lsn = batch->first_lsn;
 	struct frame frame;
 	const uint8_t *data;
 
+	if (batch->first_lsn + batch->record_bytes <= d->dropped_lsn)
+		return;
+	if (batch->first_lsn > 0 && *first) {
+		struct node_input in = {.kind = NODE_IN_TRIMMED, .lsn = batch->first_lsn};
+		sim_node_feed(s, node, &in);
+	}
+	*first = false;
 	while (log_record_next(&r, lsn, &frame, &data)) {
 		lsn += frame.frame_bytes;
 		struct node_input in = {.kind = NODE_IN_RECORD, .data = data, .lsn = lsn};
@@ -450,6 +499,7 @@ disk_recover(struct sim *s, uint8_t node)
 	uint64_t acknowledged = d->durable_lsn;
 	struct log_scan scan;
 	uint32_t end = LOG_BLOCK_BYTES;
+	bool first = true;
 
 	d->failed = false;
 	d->stopped = false;
@@ -472,7 +522,7 @@ disk_recover(struct sim *s, uint8_t node)
 			if (place.bytes > 0)
 				place_add(d, place);
 			show_records(s, node, place);
-			feed_records(s, node, &batch, records);
+			feed_records(s, node, &batch, records, &first);
 		}
 		end = scan.end;
 	}
@@ -486,10 +536,12 @@ disk_recover(struct sim *s, uint8_t node)
 	d->ordinal = verdict.next_ordinal;
 	d->append_lsn = verdict.end_lsn;
 	d->durable_lsn = verdict.end_lsn;
+	memcpy(d->epoch, node_epoch(s->node[node].node), sizeof d->epoch);
 	if (end == LOG_BLOCK_BYTES)
 		segment_prepare(d);
 	bool outdated = d->outdated;
 	d->outdated = false;
+	d->stranger = d->stranger && !outdated;
 	if (verdict.end == LOG_TAIL_ROT || outdated)
 		return PAXOS_TAIL_MISSING;
 	bool unused = s->node[node].starts == 0 || (d->renewed && d->append_lsn == 0);
@@ -503,7 +555,7 @@ disk_find(const struct sim_disk *d, uint64_t end_lsn, uint32_t bytes)
 	uint32_t low = 0;
 	uint32_t high = d->place_count;
 
-	if (end_lsn < bytes)
+	if (end_lsn < bytes || end_lsn <= d->dropped_lsn)
 		return NULL;
 	while (low < high) {
 		uint32_t middle = (low + high) / 2;

@@ -148,12 +148,25 @@ process_fault(struct sim *s, enum sim_fault fault)
 		break;
 	case FAULT_BENT:
 		bent_begin(s, node);
+		bent_member_begin(s, node);
 		break;
 	case FAULT_VOTERS:
 		voters_change(s, node);
 		break;
 	case FAULT_LEAD:
 		voters_lead(s, node);
+		break;
+	case FAULT_EXPEL:
+		groups_expel(s, node);
+		break;
+	case FAULT_DROP:
+		groups_drop(s);
+		break;
+	case FAULT_FORCE:
+		force_begin(s);
+		break;
+	case FAULT_NODES:
+		comers_ask(s, node);
 		break;
 	case FAULT_SERVER_STOPS:
 		server_stop_group(s, server);

@@ -10,6 +10,7 @@
 
 #include "base/must.h"
 #include "node/internal.h"
+#include "node/member_state.h"
 #include "tests/sim/payload.h"
 #include "tests/sim/sim.h"
 
@@ -51,6 +52,50 @@ large_renewed(struct sim *s, uint8_t node)
 		s->payload[i].kept[node] = false;
 		s->payload[i].held[node] = 0;
 		s->payload[i].next[node] = 0;
+	}
+}
+
+/* The nodes that hold all of it, a bit each. */
+static uint32_t
+holders(const struct sim *s, const struct check_payload *p)
+{
+	uint32_t nodes = 0;
+
+	for (uint32_t i = 0; i < s->node_count; i++)
+		nodes |= p->total > 0 && p->held[i] == p->total ? 1u << i : 0;
+	return nodes;
+}
+
+/* Behind a force: up to `slot` the order stays, up to `applied` a survivor knows the results.
+ * Does it need the bytes of one, that no survivor has? */
+bool
+large_scarce(const struct sim *s, uint32_t group, uint64_t slot, uint64_t applied)
+{
+	for (uint32_t i = 0; i < s->payload_count; i++) {
+		const struct check_payload *p = &s->payload[i];
+
+		if (p->group != group || !p->ordered || p->slot > slot ||
+		    (holders(s, p) & s->force.voters) != 0)
+			continue;
+		if (p->slot > applied || (p->number != 0 && s->tx[p->number - 1].index != 0))
+			return true;
+	}
+	return false;
+}
+
+/* An incarnation above this index is another one from now on, if it is one at all; and what
+ * is below is ordered no more, if it was not. */
+void
+large_forked(struct sim *s, uint32_t group, uint64_t index)
+{
+	for (uint32_t i = 0; i < s->payload_count; i++) {
+		struct check_payload *p = &s->payload[i];
+
+		if (p->group != group)
+			continue;
+		if (p->incarnation > index)
+			*p = (struct check_payload){.group = UINT32_MAX};
+		p->past = true;
 	}
 }
 
@@ -113,41 +158,62 @@ large_piece(struct sim *s, struct sim_server *v, struct member_output *out)
 }
 
 static struct check_payload *
-payload_at(struct sim *s, uint32_t group, uint64_t incarnation, uint64_t sequence)
+payload_at(struct sim *s, uint32_t group, uint64_t incarnation, uint64_t offer)
 {
 	for (uint32_t i = s->payload_count; i > 0; i--) {
 		struct check_payload *p = &s->payload[i - 1];
 
-		if (p->group == group && p->incarnation == incarnation && p->sequence == sequence)
+		if (p->group == group && p->incarnation == incarnation && p->offer == offer)
 			return p;
 	}
 	if (s->payload_count == SIM_PAYLOADS_MAX)
 		return NULL;
 	struct check_payload *p = &s->payload[s->payload_count++];
-	*p = (struct check_payload){
-		.group = group, .incarnation = incarnation, .sequence = sequence};
+	*p = (struct check_payload){.group = group, .incarnation = incarnation, .offer = offer};
 	return p;
 }
 
-/* Two groups know the same incarnations and sequences: their uuid tells which is which. */
+/* Two groups know the same incarnations and offers: their uuid tells which is which. */
 static void
 note_group(struct sim *s, const struct frame *frame, const uint8_t *uuid)
 {
 	for (uint32_t i = 0; i < SIM_GROUPS_MAX; i++) {
-		if (memcmp(s->group_uuid[i], uuid, UUID_BYTES) == 0)
+		if (memcmp(s->group_uuid[i], uuid, UUID_BYTES) == 0 &&
+		    !groups_gone(s, frame->group))
 			s->group_number[i] = frame->group;
+	}
+}
+
+/* By which name its member offers a transaction's payload. Only the member knows. */
+void
+large_offered(struct sim *s, struct sim_server *v)
+{
+	for (uint32_t i = 0; i < ENTRY_OFFER_LANES; i++) {
+		const struct member_lane *lane = &v->member->lane[i];
+
+		if (lane->offer == 0 || lane->offer == v->offered[i])
+			continue;
+		v->offered[i] = lane->offer;
+		for (uint32_t k = 0; k < v->client_count; k++) {
+			struct sim_tx *tx = &s->tx[v->client[k].tx];
+
+			if (v->client[k].state == CLIENT_SUBMITTED &&
+			    tx->sequence == lane->open->name)
+				tx->offer = lane->offer;
+		}
 	}
 }
 
 /* Whose payload it is; UINT32_MAX: nobody's. */
 static uint32_t
-transaction_of(const struct sim *s, uint32_t group, uint64_t incarnation, uint64_t sequence)
+transaction_of(const struct sim *s, uint32_t group, uint64_t incarnation, uint64_t offer)
 {
 	for (uint32_t i = s->tx_count; i > 0; i--) {
 		const struct sim_tx *tx = &s->tx[i - 1];
 
-		if (tx->submitted && s->group_number[tx->group] == group &&
-		    tx->incarnation == incarnation && tx->sequence == sequence)
+		if (tx->submitted && tx->life == s->groups.life[tx->group] &&
+		    s->group_number[tx->group] == group && tx->incarnation == incarnation &&
+		    tx->offer == offer)
 			return i - 1;
 	}
 	return UINT32_MAX;
@@ -163,6 +229,8 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	struct spread_settled e;
 
 	data += FRAME_HEADER_BYTES;
+	if (frame->kind == NODE_RECORD_DROPPED)
+		groups_dropped(s, frame->group);
 	if (frame->kind == NODE_RECORD_GROUP) {
 		note_group(s, frame, data);
 		voters_founded(s, frame->group, data);
@@ -172,7 +240,7 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 			sim_fail(s, "node %u logs an end that does not decode", node);
 			return;
 		}
-		p = payload_at(s, frame->group, e.incarnation, e.sequence);
+		p = payload_at(s, frame->group, e.incarnation, e.offer);
 		if (p == NULL)
 			return;
 		/* It may come again: replay knows the end before it learns the entry anew. */
@@ -188,7 +256,7 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 		sim_fail(s, "node %u logs a chunk that does not decode", node);
 		return;
 	}
-	p = payload_at(s, frame->group, c.incarnation, c.sequence);
+	p = payload_at(s, frame->group, c.incarnation, c.offer);
 	if (p == NULL)
 		return;
 	/* One whose disk lied or rotted has forgotten some, and begins again there. */
@@ -200,18 +268,7 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 		p->held[node] = p->next[node];
 	p->total = c.total;
 	if (c.offset == 0)
-		p->number = transaction_of(s, frame->group, c.incarnation, c.sequence) + 1;
-}
-
-/* The nodes that do, a bit each. */
-static uint32_t
-holders(const struct sim *s, const struct check_payload *p)
-{
-	uint32_t nodes = 0;
-
-	for (uint32_t i = 0; i < s->node_count; i++)
-		nodes |= p->total > 0 && p->held[i] == p->total ? 1u << i : 0;
-	return nodes;
+		p->number = transaction_of(s, frame->group, c.incarnation, c.offer) + 1;
 }
 
 /* A value that is delivered for the first time: rule 11. What its member had abandoned, or left
@@ -231,20 +288,22 @@ large_delivered(struct sim *s, const struct node_output *out)
 			return;
 		if (e.kind != ENTRY_SUBMIT || !(e.submit.flags & SUBMIT_SPREAD))
 			continue;
+		struct entry_spread spread;
+		must(entry_spread_decode(&spread, e.submit.payload, e.submit.payload_bytes));
 		struct check_payload *p =
-			payload_at(s, out->group, e.submit.incarnation, e.submit.sequence);
+			payload_at(s, out->group, e.submit.incarnation, spread.offer);
 		if (p == NULL)
 			return;
 		s->totals.spread += !p->ordered;
 		if (!p->ordered && entry_hash_count(&e.submit) != e.submit.hash_count)
 			s->totals.write_sets++;
 		p->ordered = true;
-		p->number = transaction_of(s, p->group, p->incarnation, p->sequence) + 1;
-		sim_trace(
-			s,
-			"sequence %llu of incarnation %llu is ordered; %llu bytes are on disks %s",
-			(unsigned long long)p->sequence, (unsigned long long)p->incarnation,
-			(unsigned long long)p->total, word_set(holders(s, p)).text);
+		p->slot = out->slot;
+		p->number = transaction_of(s, p->group, p->incarnation, p->offer) + 1;
+		sim_trace(s,
+			  "offer %llu of incarnation %llu is ordered; %llu bytes are on disks %s",
+			  (unsigned long long)p->offer, (unsigned long long)p->incarnation,
+			  (unsigned long long)p->total, word_set(holders(s, p)).text);
 		p->scarce = !voters_majority(s, out->group, out->slot, holders(s, p));
 	}
 }
@@ -260,9 +319,13 @@ large_final(struct sim *s)
 	for (uint32_t i = 0; i < s->payload_count; i++) {
 		const struct check_payload *p = &s->payload[i];
 
-		if (!p->ordered || p->number == 0 || s->tx[p->number - 1].index == 0)
+		if (p->past || groups_gone(s, p->group) || !p->ordered || p->number == 0 ||
+		    s->tx[p->number - 1].index == 0)
 			continue;
-		if (p->scarce || !voters_majority(s, p->group, UINT64_MAX, holders(s, p)))
+		/* A log that is trimmed holds what some member has yet to commit. */
+		bool held = s->swarm.image_bytes > 0 ||
+			    voters_majority(s, p->group, UINT64_MAX, holders(s, p));
+		if (p->scarce || !held)
 			sim_fail(s, "transaction %u is accepted, and disks %x hold its payload%s",
 				 p->number - 1, holders(s, p),
 				 p->scarce ? "; fewer when it was ordered" : "");

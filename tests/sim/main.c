@@ -2,7 +2,8 @@
  * tests/sim/main.c - synod-sim: seeds, one after the other.
  *
  *     synod-sim --seed S --runs N [--nodes 1|3|5|7] [--seconds T] [--submissions K]
- *               [--rate R] [--jobs J] [--keep-going] [--trace]
+ *               [--rate R] [--jobs J] [--keep-going] [--trim] [--force] [--added]
+ *               [--trace]
  *
  * Ends with one line of totals, and 1 when a seed failed; before it, one line for
  * that seed which replays it.
@@ -52,9 +53,11 @@ replay_line(const struct plan *plan)
 	if (plan->options.rate)
 		snprintf(rate, sizeof rate, " --rate %u", plan->options.rate);
 	int n = snprintf(replay, sizeof replay,
-			 "failed: synod-sim --seed %llu --runs 1%s%s --seconds %llu "
+			 "failed: synod-sim --seed %llu --runs 1%s%s%s%s%s --seconds %llu "
 			 "--submissions %u   commit %s\n",
 			 (unsigned long long)plan->options.seed, nodes, rate,
+			 plan->options.trim ? " --trim" : "", plan->options.force ? " --force" : "",
+			 plan->options.added ? " --added" : "",
 			 (unsigned long long)(plan->options.duration_ns / SEC),
 			 plan->options.submissions, SIM_COMMIT);
 	replay_bytes = n > 0 ? (size_t)n : 0;
@@ -220,6 +223,9 @@ usage(FILE *to)
 	      "  --rate R         about so many a simulated second, else drawn from the seed\n"
 	      "  --jobs J         processes that share the seeds (1)\n"
 	      "  --keep-going     past a seed that fails\n"
+	      "  --trim           half of the seeds trim their logs behind state images\n"
+	      "  --force          a majority is lost for good in every seed that has one\n"
+	      "  --added          nodes are added in every seed of three or more\n"
 	      "  --trace          tell the story\n"
 	      "  --verbose        a line for each seed\n"
 	      "Ends with 1 when a seed failed, or when nothing was decided, no leader was\n"
@@ -239,6 +245,9 @@ plan_read(int argc, char **argv)
 		{"rate", required_argument, NULL, 'p'},
 		{"jobs", required_argument, NULL, 'j'},
 		{"keep-going", no_argument, NULL, 'g'},
+		{"trim", no_argument, NULL, 'i'},
+		{"force", no_argument, NULL, 'o'},
+		{"added", no_argument, NULL, 'a'},
 		{"trace", no_argument, NULL, 'v'},
 		{"verbose", no_argument, NULL, 'b'},
 		{"help", no_argument, NULL, 'h'},
@@ -265,6 +274,12 @@ plan_read(int argc, char **argv)
 			plan.jobs = (uint32_t)number("jobs", optarg, 1, JOBS_MAX);
 		else if (c == 'g')
 			plan.keep_going = true;
+		else if (c == 'i')
+			plan.options.trim = true;
+		else if (c == 'o')
+			plan.options.force = true;
+		else if (c == 'a')
+			plan.options.added = true;
 		else if (c == 'v')
 			plan.options.trace = true;
 		else if (c == 'b')
@@ -296,16 +311,26 @@ main(int argc, char **argv)
 	double wall =
 		(double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
 	printf("submitted=%llu accepted=%llu conflicts=%llu abandoned=%llu stops=%llu "
-	       "restarts=%llu spread=%llu write_sets=%llu bent=%llu rotten=%llu changes=%llu "
-	       "outdated=%llu restored=%llu renewed=%llu turns=%llu\n",
+	       "restarts=%llu spread=%llu write_sets=%llu bent=%llu bent_members=%llu rotten=%llu "
+	       "changes=%llu "
+	       "outdated=%llu restored=%llu gone=%llu renewed=%llu turns=%llu dropped=%llu "
+	       "trims=%llu "
+	       "images=%llu clones=%llu forced=%llu lost=%llu put_back=%llu "
+	       "scarce=%llu added=%llu forgotten=%llu\n",
 	       (unsigned long long)t.submissions, (unsigned long long)t.accepted,
 	       (unsigned long long)t.conflicts, (unsigned long long)t.abandoned,
 	       (unsigned long long)t.stops, (unsigned long long)t.restarts,
 	       (unsigned long long)t.spread, (unsigned long long)t.write_sets,
-	       (unsigned long long)t.bent, (unsigned long long)t.rotten,
-	       (unsigned long long)t.changes, (unsigned long long)t.outdated,
-	       (unsigned long long)t.restored, (unsigned long long)t.renewed,
-	       (unsigned long long)t.turns);
+	       (unsigned long long)t.bent, (unsigned long long)t.bent_members,
+	       (unsigned long long)t.rotten, (unsigned long long)t.changes,
+	       (unsigned long long)t.outdated, (unsigned long long)t.restored,
+	       (unsigned long long)t.gone, (unsigned long long)t.renewed,
+	       (unsigned long long)t.turns, (unsigned long long)t.dropped,
+	       (unsigned long long)t.trims, (unsigned long long)t.images,
+	       (unsigned long long)t.clones, (unsigned long long)t.forced,
+	       (unsigned long long)t.lost, (unsigned long long)t.put_back,
+	       (unsigned long long)t.scarce, (unsigned long long)t.added,
+	       (unsigned long long)t.forgotten);
 	printf("sealed=%llu forged=%llu replayed=%llu rekeys=%llu\n", (unsigned long long)t.sealed,
 	       (unsigned long long)t.forged, (unsigned long long)t.replayed,
 	       (unsigned long long)t.rekeys);

@@ -19,7 +19,7 @@ sim_member_setup(struct sim *s, uint8_t server)
 	memset(c, 0, sizeof *c);
 	c->node_count = (uint8_t)s->node_count;
 	for (uint8_t i = 0; i < s->node_count; i++)
-		c->endpoint[i] = net_endpoint(i);
+		c->endpoint[i] = net_endpoint(sim_listed(s, server, i));
 	memset(c->server_uuid, 0x50 + server, sizeof c->server_uuid);
 	c->inflight_max = s->swarm.inflight_max;
 	c->transaction_bytes_max = s->swarm.value_bytes_max - 2000;
@@ -52,6 +52,7 @@ sim_member_boot(struct sim *s, uint8_t server)
 	sim_soil(v->memory, member_size(&v->config));
 	seal_member(s, server, &v->config);
 	v->member = member_init(v->memory, &v->config);
+	memset(v->offered, 0, sizeof v->offered);
 	s->timer_ns[sim_server_process(server)] = UINT64_MAX;
 	for (uint32_t i = 0; i < sizeof entropy; i++)
 		entropy[i] = (uint8_t)random_u64(&s->random);
@@ -147,6 +148,8 @@ sim_member_feed(struct sim *s, uint8_t server, struct member_input *in)
 	in->now_ns = sim_local(s, &v->process);
 	s->totals.member_steps++;
 	member_step(v->member, in, &sink);
+	if (v->member != NULL) /* else it took another's data, and is down */
+		large_offered(s, v);
 	if (v->process.dying)
 		server_crash(s, server, random_mean(&s->random, s->swarm.down_ns));
 }

@@ -44,7 +44,7 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->results_max = s->swarm.short_memory ? in_flight(s) : 8192;
 	c->history_row = s->swarm.history_row;
 	c->history_links = 4;
-	c->history_blocks = 256;
+	c->history_blocks = 1024; /* of 16 slots or more: as far as a log of these runs goes */
 	c->value_bytes_max = s->swarm.value_bytes_max;
 	c->payload_bytes_max = SIM_PAYLOAD_BYTES;
 	c->chunk_bytes = s->swarm.chunk_bytes;
@@ -54,13 +54,19 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
 	c->stream_bytes = s->swarm.stream_bytes;
 	c->takeover_ns = s->swarm.pace * 60 * MS;
+	if (s->swarm.impatient) {
+		c->takeover_min_ns = c->takeover_ns / 6;
+		c->beat_ns = s->swarm.pace * 3 * MS;
+	}
 	c->retry_ns = s->swarm.pace * 15 * MS;
 	/* Time alone is no proof where a disk lies: there everybody must be asked. */
 	bool forgets = s->swarm.liar < SIM_NODES_MAX || s->swarm.restored < SIM_NODES_MAX;
 	c->tail_trust_ns = forgets ? 1000000 * SEC : 1500 * MS;
 	c->session_dead_ns = s->swarm.pace * 150 * MS;
 	c->gc_ns = s->swarm.gc_ns;
+	c->image_bytes = s->swarm.image_bytes;
 	c->expel_ns = 2500 * MS;
+	comers_setup(s, node);
 	seal_node(s, node, c);
 	size_t bytes = (node_size(c) + 63) / 64 * 64;
 	if (bytes > n->memory_bytes) {
@@ -88,6 +94,7 @@ sim_node_start(struct sim *s, uint8_t node)
 	must(!p->up);
 	sim_soil(n->memory, node_size(&n->config));
 	memset(n->delivered, 0, sizeof n->delivered);
+	memset(n->applied, 0, sizeof n->applied);
 	memset(n->read, 0, sizeof n->read);
 	n->reads_used = 0;
 	*p = (struct sim_process){
@@ -213,6 +220,7 @@ node_logs(struct sim *s, uint8_t node, const struct node_output *out)
 			 (unsigned long long)out->lsn, (unsigned long long)d->append_lsn);
 	else
 		disk_append(d, out->data, out->bytes);
+	force_logs(s, node, out->data);
 }
 
 static void
@@ -229,6 +237,7 @@ node_emits(void *context, const struct node_output *out)
 		node_sends(s, scope->node, out);
 		break;
 	case NODE_OUT_LOG:
+		check_row(s, scope->node, out);
 		node_logs(s, scope->node, out);
 		break;
 	case NODE_OUT_READ:
@@ -238,12 +247,16 @@ node_emits(void *context, const struct node_output *out)
 		check_delivered(s, scope->node, out);
 		break;
 	case NODE_OUT_RESULT:
+		s->node[scope->node].applied[out->group] = out->slot;
 		check_result(s, scope->node, out);
 		break;
 	case NODE_OUT_DIVERGED:
 		bent_diverged(s, scope->node, out);
 		p->dying = true;
 		return;
+	case NODE_OUT_MEMBER_DIVERGED:
+		bent_member_diverged(s, scope->node, out);
+		break;
 	case NODE_OUT_OUTDATED:
 		sim_trace(s, "node %u: has forgotten what node %llu saw, up to @%llu", scope->node,
 			  (unsigned long long)out->index, (unsigned long long)out->lsn);
@@ -255,11 +268,40 @@ node_emits(void *context, const struct node_output *out)
 		s->totals.outdated++;
 		p->dying = true;
 		return;
+	case NODE_OUT_FORCED:
+		sim_trace(s, "node %u: goes over to epoch %llu", scope->node,
+			  (unsigned long long)out->index);
+		if (out->index > s->force.number && out->index != s->force.asked.number)
+			sim_fail(s, "node %u goes over to an epoch that nobody asked for",
+				 scope->node);
+		p->dying = true;
+		return;
+	case NODE_OUT_DROP:
+		s->node[scope->node].disk.dropped_lsn = out->lsn;
+		s->totals.trims++;
+		sim_trace(s, "node %u: drops its log below @%llu", scope->node,
+			  (unsigned long long)out->lsn);
+		break;
+	case NODE_OUT_IMAGE:
+		check_image(s, scope->node, out);
+		break;
+	case NODE_OUT_LOST:
+		sim_fail(s, "node %u: the begin of its log is lost", scope->node);
+		return;
 	case NODE_OUT_TIMER:
 		sim_timer(s, scope->node, out->at_ns);
 		return;
 	}
 	p->dying = sim_output_kills(s, p);
+}
+
+static bool
+has_links(const struct node *node, uint8_t self)
+{
+	struct node_status now;
+
+	node_status(node, &now);
+	return (now.link_up & ~(1u << self)) != 0;
 }
 
 void
@@ -281,5 +323,7 @@ sim_node_feed(struct sim *s, uint8_t node, struct node_input *in)
 		sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
 		return;
 	}
+	if (n->disk.stranger && !voters_dropped(s, node) && has_links(n->node, node))
+		sim_fail(s, "node %u: its disk was made anew, and passes for the one before", node);
 	disk_submit(s, node);
 }

@@ -79,10 +79,13 @@ begin(struct sim *s, const struct sim_options *options)
 	s->settled = false;
 	large_reset(s);
 	bent_reset(s);
+	groups_reset(s);
+	force_reset(s);
 	s->tx_count = 0;
 	s->submitted = 0;
 	random_seed(&s->random, options->seed);
 	swarm_draw(s);
+	comers_reset(s);
 	net_reset(s);
 	voters_reset(s);
 	check_reset(s);
@@ -110,6 +113,9 @@ begin(struct sim *s, const struct sim_options *options)
 static void
 watch(struct sim *s)
 {
+	groups_go_on(s);
+	force_go_on(s);
+	comers_go_on(s);
 	bool enough =
 		s->submitted >= s->options.submissions || s->now_ns > 2 * s->options.duration_ns;
 
@@ -166,7 +172,9 @@ tick(struct sim *s, uint8_t process)
 static void
 restart(struct sim *s, uint8_t process)
 {
-	if (sim_process(s, process)->up)
+	if (sim_process(s, process)->up || force_holds(s, process))
+		return;
+	if (sim_is_node(process) && comers_away(s, process))
 		return;
 	if (sim_is_node(process))
 		sim_node_start(s, process);
@@ -280,14 +288,14 @@ bool
 sim_run(struct sim *s, const struct sim_options *options)
 {
 	begin(s, options);
-	while (!s->failed && !s->settled && advance(s))
+	while (!s->failed && !s->settled && !s->force.scarce && advance(s))
 		continue;
-	if (!s->failed)
+	if (!s->failed && !s->force.scarce)
 		check_final(s);
 	sim_trace(s, "the end: %u transactions submitted, %s", s->submitted,
 		  s->failed ? "FAILED" : "and every promise was kept");
 	seal_final(s);
-	if (!s->failed && s->submitted < s->options.submissions)
+	if (!s->failed && !s->force.scarce && s->submitted < s->options.submissions)
 		sim_fail(s, "only %u submissions", s->submitted);
 	s->totals.runs++;
 	s->totals.simulated_ns += s->now_ns;

@@ -26,6 +26,7 @@ seal_setup(struct sim *s)
 	for (uint8_t i = 0; i < SIM_PROCESSES_MAX; i++) {
 		const struct crypto *c = new_table(s, i);
 		s->seal[i].unlisted = s->seal[i].groupless = 0;
+		s->seal[i].renewed = false;
 		memset(s->seal[i].secret, 0x61 + i, sizeof s->seal[i].secret);
 		c->public_key(c->context, s->seal[i].secret, s->seal[i].key);
 	}
@@ -53,7 +54,8 @@ seal_member(struct sim *s, uint8_t server, struct member_config *c)
 	c->rekey_ns = s->swarm.pace * REKEY_NS;
 	memcpy(c->secret, s->seal[process].secret, sizeof c->secret);
 	for (uint8_t i = 0; i < s->node_count; i++)
-		memcpy(c->node_key[i], s->seal[i].key, sizeof c->node_key[i]);
+		memcpy(c->node_key[i], s->seal[sim_listed(s, server, i)].key,
+		       sizeof c->node_key[i]);
 }
 
 static bool
@@ -62,22 +64,41 @@ is_in(uint32_t processes, uint8_t process)
 	return processes >> process & 1;
 }
 
+static void
+own_keys(struct sim *s, uint8_t node)
+{
+	const struct sim_seal *e = &s->seal[node];
+	struct node_secrets secrets;
+	struct node_input in = {.kind = NODE_IN_SECRETS, .secrets = &secrets};
+
+	memcpy(secrets.now, e->secret, sizeof secrets.now);
+	memcpy(secrets.before, e->secret_before, sizeof secrets.before);
+	sim_node_feed(s, node, &in);
+}
+
 /* Each server's key opens its own group and no other. */
 void
 seal_list(struct sim *s, uint8_t node)
 {
 	const struct sim_seal *e = &s->seal[node];
-	struct node_key key[SIM_PROCESSES_MAX] = {0};
+	struct node_key key[2 * SIM_PROCESSES_MAX] = {0};
 	struct node_input in = {.kind = NODE_IN_KEYS, .keys = key};
 
 	if (!s->sealed)
 		return;
+	if (e->renewed)
+		own_keys(s, node);
 	for (uint8_t i = 0; i < s->node_count; i++) {
 		struct node_key *k = &key[in.key_count];
-		in.key_count += !is_in(e->unlisted, i);
+		bool listed = comers_lists(s, node, i) && !is_in(e->unlisted, i);
+		in.key_count += listed;
 		k->node = true;
 		memcpy(k->key, s->seal[i].key, sizeof k->key);
 		memcpy(k->uuid, s->node[node].config.uuid[i], sizeof k->uuid);
+		if (!s->seal[i].renewed || !listed)
+			continue;
+		key[in.key_count] = *k;
+		memcpy(key[in.key_count++].key, s->seal[i].key_before, sizeof k->key);
 	}
 	for (uint8_t i = 0; i < s->server_count; i++) {
 		struct node_key *k = &key[in.key_count];
@@ -93,6 +114,24 @@ seal_list(struct sim *s, uint8_t node)
 	sim_node_feed(s, node, &in);
 }
 
+/* A node changes its own key: the others list both, then it takes it. */
+static void
+renew(struct sim *s, uint8_t node)
+{
+	struct sim_seal *e = &s->seal[node];
+	const struct crypto *c = &e->crypto.table;
+
+	sim_trace(s, "node %u: changes its own key", node);
+	memcpy(e->secret_before, e->secret, sizeof e->secret);
+	memcpy(e->key_before, e->key, sizeof e->key);
+	memset(e->secret, 0x21 + node, sizeof e->secret);
+	c->public_key(c->context, e->secret, e->key);
+	e->renewed = true;
+	for (uint8_t i = 0; i < s->node_count; i++)
+		if (i != node)
+			seal_list(s, i);
+}
+
 /* As an administrator who takes the wrong line out of a node's file, and puts it back. */
 void
 seal_relist(struct sim *s, uint8_t node)
@@ -105,6 +144,8 @@ seal_relist(struct sim *s, uint8_t node)
 	e->groupless = (uint32_t)(random_u64(&s->random) & random_u64(&s->random));
 	if (s->healed || random_chance(&s->random, 500000))
 		e->unlisted = e->groupless = 0;
+	if (!e->renewed && random_chance(&s->random, 200000))
+		renew(s, node);
 	sim_trace(s, "node %u: lists other keys, without %x", node, e->unlisted | e->groupless);
 	seal_list(s, node);
 }

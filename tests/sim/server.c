@@ -40,10 +40,23 @@ server_setup(struct sim *s, uint8_t server)
 	v->binlog_count = 0;
 	v->binlog_synced = 0;
 	v->last_incarnation = 0;
+	v->extra = false;
 	v->write_ns = random_between(&s->random, 50 * US, 2 * MS);
 	v->workers = (uint32_t)random_between(&s->random, 1, 4);
 	v->client_count = (uint32_t)random_between(&s->random, 1, SIM_CLIENTS_MAX);
 	v->process = (struct sim_process){.life = v->process.life + 1};
+}
+
+static void
+write_row(struct sim_row *row, const struct sim_tx *tx, uint32_t k)
+{
+	row->writes++;
+	if (sim_shares(tx, k)) {
+		row->children += tx->after[k];
+		return;
+	}
+	row->chain = tx->after[k];
+	row->children = 0;
 }
 
 /* Recovery of a server: rows and gtid_executed are what the binlog says. */
@@ -56,10 +69,8 @@ replay_binlog(struct sim *s, struct sim_server *v)
 	for (uint32_t i = 0; i < v->binlog_count; i++) {
 		const struct sim_tx *tx = &s->tx[v->binlog[i]];
 		v->executed[v->binlog[i]] = 1;
-		for (uint32_t k = 0; k < tx->row_count; k++) {
-			v->row[tx->row[k]].chain = tx->after[k];
-			v->row[tx->row[k]].writes++;
-		}
+		for (uint32_t k = 0; k < tx->row_count; k++)
+			write_row(&v->row[tx->row[k]], tx, k);
 	}
 	v->executed_count = v->binlog_count;
 }
@@ -81,6 +92,7 @@ server_boot(struct sim *s, uint8_t server)
 	v->binlog_count = v->binlog_synced + (uint32_t)random_below(&s->random, extra + 1u);
 	v->binlog_synced = v->binlog_count;
 	replay_binlog(s, v);
+	v->extra = false;
 	v->state = SERVER_OFF;
 	v->member = NULL;
 	v->connected = false;
@@ -123,6 +135,17 @@ server_crash(struct sim *s, uint8_t server, uint64_t down_ns)
 	sim_push(s, down_ns, EVENT_RESTART, sim_server_process(server), 0);
 }
 
+/* As a clone of the other one, which is at rest too: and it starts anew, since clients that
+ * hold rows have read what was there before. */
+void
+server_copy(struct sim *s, struct sim_server *v, const struct sim_server *from)
+{
+	server_crash(s, v->number, random_mean(&s->random, 30 * MS));
+	memcpy(v->binlog, from->binlog, from->binlog_count * sizeof *v->binlog);
+	v->binlog_count = from->binlog_count;
+	v->binlog_synced = from->binlog_count;
+}
+
 /* Nothing of an earlier START is still on its way to the binlog. */
 bool
 server_quiet(const struct sim_server *v)
@@ -163,7 +186,12 @@ server_start_group(struct sim *s, uint8_t server)
 
 	if (v->state != SERVER_OFF)
 		return;
-	if (!server_quiet(v)) {
+	if (!server_quiet(v) || groups_away(s, v->group)) {
+		sim_push(s, 20 * MS, EVENT_START, process, 0);
+		return;
+	}
+	bool bootstrap = v->try_bootstrap && !s->group_begun[v->group];
+	if (bootstrap && force_refuses(s, v)) {
 		sim_push(s, 20 * MS, EVENT_START, process, 0);
 		return;
 	}
@@ -172,7 +200,7 @@ server_start_group(struct sim *s, uint8_t server)
 		return;
 	v->start_nonce = random_u64(&s->random);
 	struct member_start start = {
-		.bootstrap = v->try_bootstrap && !s->group_begun[v->group],
+		.bootstrap = bootstrap,
 		.process = random_u64(&s->random) | 1,
 		.last_incarnation = v->last_incarnation,
 		.host = "server",
@@ -195,6 +223,41 @@ server_start_group(struct sim *s, uint8_t server)
 	sim_member_feed(s, server, &in);
 }
 
+/* What it lacks was dropped by a node, since every member had it. */
+static bool
+is_trimmed(const struct sim *s)
+{
+	for (uint32_t i = 0; i < s->node_count; i++)
+		if (s->node[i].disk.dropped_lsn > 0)
+			return true;
+	return false;
+}
+
+/* The administrator gives it the data of another server, as of a backup. Waits while none is
+ * up that has more. */
+static void
+clone(struct sim *s, struct sim_server *v)
+{
+	const struct sim_server *donor = v;
+
+	for (uint32_t i = 0; i < s->server_count; i++) {
+		const struct sim_server *other = &s->server[i];
+
+		if (other->group == v->group && other->process.up &&
+		    other->binlog_synced > donor->binlog_synced && !force_has_lost(s, other))
+			donor = other;
+	}
+	if (donor == v)
+		return;
+	sim_trace(s, "server %u: takes the data of server %u, %u transactions", v->number,
+		  donor->number, donor->binlog_synced);
+	s->totals.clones++;
+	server_crash(s, v->number, random_between(&s->random, 50 * MS, 500 * MS));
+	memcpy(v->binlog, donor->binlog, donor->binlog_synced * sizeof *v->binlog);
+	v->binlog_count = donor->binlog_synced;
+	v->binlog_synced = donor->binlog_synced;
+}
+
 void
 server_started(struct sim *s, struct sim_server *v, const struct member_output *out)
 {
@@ -209,6 +272,7 @@ server_started(struct sim *s, struct sim_server *v, const struct member_output *
 		v->incarnation = out->incarnation;
 		v->last_incarnation = out->incarnation;
 		s->group_begun[v->group] = true;
+		force_joined(s, v);
 		sim_trace(s, "server %u: started, incarnation %llu", v->number,
 			  (unsigned long long)out->incarnation);
 		return;
@@ -218,8 +282,13 @@ server_started(struct sim *s, struct sim_server *v, const struct member_output *
 		v->last_incarnation = out->incarnation;
 	if (out->refusal == MEMBER_REFUSED_GROUP_EXISTS)
 		s->group_begun[v->group] = true;
-	bool wrong = out->refusal == MEMBER_REFUSED_EXTRA_GTIDS ||
-		     out->refusal == MEMBER_REFUSED_GAP || out->refusal == MEMBER_REFUSED_VERSION ||
+	/* Its founding may be void. */
+	if (out->refusal == MEMBER_REFUSED_NO_GROUP && s->force.fork_count > 0)
+		s->group_begun[v->group] = false;
+	bool gap = out->refusal == MEMBER_REFUSED_GAP;
+	bool extra = out->refusal == MEMBER_REFUSED_EXTRA_GTIDS;
+	bool wrong = (extra && !force_refuses(s, v)) || (gap && !is_trimmed(s)) ||
+		     out->refusal == MEMBER_REFUSED_VERSION ||
 		     out->refusal == MEMBER_REFUSED_EPOCH || out->refusal == MEMBER_REFUSED_FULL ||
 		     out->refusal == MEMBER_REFUSED_BLOCK_SIZE;
 	if (wrong)
@@ -227,6 +296,8 @@ server_started(struct sim *s, struct sim_server *v, const struct member_output *
 			 word_refusal(out->refusal));
 	v->state = SERVER_OFF;
 	sim_push(s, random_between(&s->random, 20 * MS, 200 * MS), EVENT_START, process, 0);
+	if (gap)
+		clone(s, v);
 }
 
 /* The incarnation is over: STOPPED, EXPELLED, or a stop without a quorum. */
@@ -314,13 +385,13 @@ server_synced(struct sim *s, uint8_t server)
 		const struct sim_tx *tx = &s->tx[c->tx];
 		for (uint32_t k = 0; k < tx->row_count; k++) {
 			struct sim_row *row = &v->row[tx->row[k]];
-			if (row->chain != tx->before[k])
+			uint64_t now = sim_shares(tx, k) ? row->chain : sim_row_value(row);
+			if (now != tx->before[k])
 				sim_fail(s,
 					 "server %u: transaction %u overwrites row %u in the "
 					 "wrong order",
 					 server, c->tx, tx->row[k]);
-			row->chain = tx->after[k];
-			row->writes++;
+			write_row(row, tx, k);
 		}
 		server_unlock(s, v, c->applier ? SIM_APPLIER + (int32_t)c->slot : (int32_t)c->slot);
 	}
@@ -386,17 +457,29 @@ server_hooks(struct sim *s, uint8_t server, uint32_t end)
 	}
 }
 
-/* Gives back every row that `owner` holds, to the oldest local waiter of each. The
- * applier never waits for a row: it takes it (applier.c). */
-void
-server_unlock(struct sim *s, struct sim_server *v, int32_t owner)
+bool
+server_lock(struct sim_server *v, uint8_t r, uint32_t client, bool shared)
 {
-	for (uint8_t r = 0; r < SIM_ROWS; r++) {
+	struct sim_row *row = &v->row[r];
+	bool free = row->sharers == 0 && row->applier_sharers == 0;
+
+	if (row->owner != SIM_NOBODY || (!shared && !free))
+		return false;
+	if (shared)
+		row->sharers |= 1u << client;
+	else
+		row->owner = (int32_t)client;
+	return true;
+}
+
+/* To the oldest local waiters of a row, as many as may have it. The applier never waits
+ * for a row: it takes it (applier.c). */
+static void
+grant(struct sim *s, struct sim_server *v, uint8_t r)
+{
+	for (;;) { /* each turn ends the wait of a client */
 		uint32_t next = UINT32_MAX;
 
-		if (v->row[r].owner != owner)
-			continue;
-		v->row[r].owner = SIM_NOBODY;
 		for (uint32_t i = 0; i < v->client_count; i++) {
 			const struct sim_client *c = &v->client[i];
 			if (c->state != CLIENT_ROW_WAIT || s->tx[c->tx].row[c->at] != r)
@@ -404,9 +487,49 @@ server_unlock(struct sim *s, struct sim_server *v, int32_t owner)
 			if (next == UINT32_MAX || c->wait_order < v->client[next].wait_order)
 				next = i;
 		}
-		if (next != UINT32_MAX) {
-			v->row[r].owner = (int32_t)next;
-			client_granted(s, v, next);
-		}
+		if (next == UINT32_MAX)
+			return;
+		const struct sim_client *c = &v->client[next];
+		if (!server_lock(v, r, next, sim_shares(&s->tx[c->tx], c->at)))
+			return;
+		client_granted(s, v, next);
+	}
+}
+
+/* True when it held this row, as a sharer. */
+static bool
+unshare(struct sim *s, struct sim_server *v, int32_t owner, uint8_t r)
+{
+	struct sim_row *row = &v->row[r];
+
+	if (owner < SIM_APPLIER) {
+		bool held = (row->sharers >> owner & 1) != 0;
+		row->sharers &= ~(1u << owner);
+		return held;
+	}
+	uint32_t position = (uint32_t)(owner - SIM_APPLIER);
+	const struct sim_tx *tx = &s->tx[v->apply[position % SIM_APPLY_MAX].tx];
+	for (uint32_t k = 0; k < tx->row_count; k++) {
+		if (tx->row[k] != r || !sim_shares(tx, k))
+			continue;
+		must(row->applier_sharers > 0);
+		row->applier_sharers--;
+		return true;
+	}
+	return false;
+}
+
+/* Gives back every row that `owner` holds. */
+void
+server_unlock(struct sim *s, struct sim_server *v, int32_t owner)
+{
+	for (uint8_t r = 0; r < SIM_ROWS; r++) {
+		bool shared = unshare(s, v, owner, r);
+
+		if (!shared && v->row[r].owner != owner)
+			continue;
+		if (!shared)
+			v->row[r].owner = SIM_NOBODY;
+		grant(s, v, r);
 	}
 }

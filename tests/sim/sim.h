@@ -18,7 +18,10 @@
  *     checkers.c  what must hold; it stands outside and knows no internals
  *     large.c     large transactions: what was lent, what comes in pieces, what the
  *                 disks hold of them
+ *     groups.c    administrators who expel members and drop groups
  *     voters.c    who votes and leads, and administrators who want others
+ *     comers.c    nodes that are added by their addresses, and forgotten
+ *     force.c     a majority is lost for good, and the survivors are forced on
  *     bent.c      a node whose memory rots, and whether the others find out
  *     seal.c      keys, and who forges without one; half of the runs are in clear
  *     swarm.c     what a run is like: sizes, speeds, which faults and how often
@@ -59,13 +62,14 @@
 #define SIM_GTID_PLACES    (2 * SIM_GTIDS_MAX) /* power of two */
 #define SIM_RETURNED_MAX   1024
 #define SIM_CHANGES_MAX    256
-#define SIM_GROUP_NUMBERS  (SIM_GROUPS_MAX + 1)
+#define SIM_GROUP_NUMBERS  16 /* no number is used twice */
 #define SIM_SEGMENT_BYTES  (2u << 20)
 #define SIM_SEGMENTS_MAX   48
 #define SIM_PAYLOAD_BYTES  (128u << 10)
 #define SIM_CRYPTO_SLOTS   256
 #define SIM_COUNTER_AT     8   /* where a datagram has its counter */
 #define SIM_PAYLOADS_MAX   512 /* large ones of a run that the checkers follow */
+#define SIM_FORKS_MAX      3
 
 #define US  UINT64_C(1000)
 #define MS  UINT64_C(1000000)
@@ -206,9 +210,11 @@ struct sim_disk {
 	uint64_t ordinal;
 	uint64_t append_lsn;
 	uint64_t durable_lsn;
+	uint64_t dropped_lsn; /* the node needs nothing below */
 	uint64_t checked_lsn; /* the checkers have seen every record below */
 	bool failed;
 	bool renewed;  /* it is a new one under a number that is not; until repaired */
+	bool stranger; /* and all the others know that it is not what they saw */
 	bool outdated; /* another node said that it forgot: whoever runs it has it repaired */
 	bool writing;
 	uint64_t write_ns;  /* mean time of a write */
@@ -220,6 +226,7 @@ struct sim_disk {
 	size_t copy_bytes;
 	uint32_t copy_segment;
 	uint64_t copy_lsn;
+	uint64_t copy_dropped_lsn;
 	uint8_t *pending; /* records not yet in a batch, behind room for a header */
 	uint32_t pending_bytes;
 	uint32_t pending_count;
@@ -254,6 +261,7 @@ struct sim_node {
 	uint32_t reads_used;
 	uint64_t starts;
 	uint64_t delivered[SIM_GROUP_NUMBERS]; /* of this life: last slot, 0 none */
+	uint64_t applied[SIM_GROUP_NUMBERS];   /* so; whose result is known */
 	uint64_t restart_ns;                   /* 0: none is planned */
 };
 
@@ -280,22 +288,46 @@ struct sim_tx {
 	bool returned; /* LOCAL_FAILED: comes back by the applier */
 	bool requeued; /* it came */
 	uint8_t row[SIM_TX_ROWS_MAX];
-	uint64_t before[SIM_TX_ROWS_MAX];
-	uint64_t after[SIM_TX_ROWS_MAX];
+	uint8_t shared; /* a bit per row: as a child has its parent's */
+	uint64_t seen[SIM_TX_ROWS_MAX];
+	uint64_t before[SIM_TX_ROWS_MAX]; /* the same; of a shared one the chain alone */
+	uint64_t after[SIM_TX_ROWS_MAX];  /* of a shared one what it adds to the children */
 	uint64_t incarnation;
-	uint64_t sequence;
+	uint64_t sequence; /* or name: as the member is told */
+	uint64_t offer;    /* of its payload, 0 none */
 	uint64_t index;    /* 0: not known to be accepted */
-	bool caught_up;    /* its member knew everything up to its own join */
+	uint8_t life;      /* how often its group had been dropped before */
+	bool caught_up;    /* its member knew everything up to its own join, and had nothing
+			    * that failed and was not back */
 	uint64_t conflict; /* index at which it was refused for a conflict, 0 not */
+	bool lost;         /* a force has made its acceptance void; the GTID is that one's */
 	struct gtid gtid;
 	uint8_t *lent; /* the payload, while the member has it */
 };
 
+/* A row that is written, or shared: a child of it is written elsewhere, and must find it as
+ * it was; who writes it next must find all its children. */
 struct sim_row {
-	uint64_t chain; /* folds every transaction that wrote it, in order */
+	uint64_t chain;    /* folds every transaction that wrote it, in order */
+	uint64_t children; /* sum over those that shared it since */
 	uint64_t writes;
-	int32_t owner; /* client, SIM_APPLIER + queue position, or SIM_NOBODY */
+	int32_t owner;            /* client, SIM_APPLIER + queue position, or SIM_NOBODY */
+	uint32_t sharers;         /* a bit per client */
+	uint32_t applier_sharers; /* so many entries of the applier's queue */
 };
+
+static inline bool
+sim_shares(const struct sim_tx *tx, uint32_t k)
+{
+	return (tx->shared >> k & 1) != 0;
+}
+
+/* What a reader of the row finds. */
+static inline uint64_t
+sim_row_value(const struct sim_row *row)
+{
+	return row->children == 0 ? row->chain : hash_fold(row->chain, row->children);
+}
 
 #define SIM_NOBODY  (-1)
 #define SIM_APPLIER 1000
@@ -355,6 +387,7 @@ enum sim_server_state {
 struct sim_server {
 	struct sim_process process;
 	struct member *member;
+	uint64_t offered[ENTRY_OFFER_LANES]; /* as large_offered() saw last */
 	void *memory;
 	size_t memory_bytes;
 	struct member_config config;
@@ -364,6 +397,7 @@ struct sim_server {
 	bool connected;
 	bool ever_bootstrapped; /* some START of the group has succeeded */
 	bool try_bootstrap;
+	bool extra;                /* it has committed what is void, and is to be put back */
 	uint64_t last_incarnation; /* survives a crash */
 	uint64_t incarnation;
 	uint64_t start_nonce;
@@ -437,10 +471,12 @@ struct sim_net {
 struct check_payload {
 	uint32_t group;
 	uint64_t incarnation;
-	uint64_t sequence;
+	uint64_t offer;
 	uint64_t total;
 	bool ordered;             /* an entry that names it was delivered */
+	uint64_t slot;            /* in this one, last */
 	bool scarce;              /* it was, while no majority of the disks held it */
+	bool past;                /* of before a force, which may have left any holders */
 	uint32_t number;          /* transaction + 1, when its first chunk was seen */
 	bool kept[SIM_NODES_MAX]; /* where it lies is on disk: a second copy may come and go */
 	uint64_t held[SIM_NODES_MAX];
@@ -456,7 +492,11 @@ struct sim_change {
 };
 
 struct sim_voters {
-	uint32_t count; /* 0: the group is not known yet */
+	uint32_t count;  /* 0: the group is not known yet */
+	uint32_t epoch;  /* in which changes count; 0 also where it was founded later */
+	uint32_t first;  /* of the changes of this epoch */
+	uint32_t before; /* so many of those before it still count, */
+	uint64_t until;  /* for slots below this one, that were voted on then */
 	struct sim_change change[SIM_CHANGES_MAX];
 };
 
@@ -468,6 +508,7 @@ struct check_vote {
 
 struct check_slot {
 	bool delivered;
+	bool before;    /* a force */
 	uint64_t value; /* hash of the bytes */
 	uint8_t count[SIM_NODES_MAX];
 	struct check_vote vote[SIM_NODES_MAX][CHECK_VOTES_MAX];
@@ -477,15 +518,19 @@ struct check_group {
 	struct check_slot *slot;
 	uint64_t slot_count;
 	uint64_t slot_capacity;
-	uint64_t *digest; /* by index; 0 not seen */
-	uint32_t *tx;     /* by index; transaction + 1, 0 none */
+	uint64_t *digest;  /* by index; 0 not seen */
+	uint64_t *slot_of; /* so; where the entry stands */
+	uint32_t *tx;      /* by index; transaction + 1, 0 none */
 	uint64_t index_capacity;
 	uint64_t index_count;
 	uint32_t *by_gtid;   /* hash table of SIM_GTID_PLACES: transaction + 1, 0 free */
+	uint32_t gtids;      /* in it */
 	uint64_t ballot_max; /* seen in an acceptance on disk */
 	uint64_t promised[SIM_NODES_MAX];
 	uint32_t accepted;
-	uint32_t accepted_late; /* of what was submitted after everything had healed */
+	uint32_t accepted_late;         /* of what was submitted after everything had healed */
+	uint64_t forked[SIM_FORKS_MAX]; /* indexes behind which a fork has changed the state */
+	uint32_t forks;
 };
 
 /* ---- the whole ---- */
@@ -498,12 +543,18 @@ struct sim_options {
 	uint64_t duration_ns;
 	bool trace;
 	bool trace_packets;
+	bool trim;  /* half of the seeds write state images */
+	bool force; /* every seed has forces */
+	bool added; /* nodes are added in every seed that has some to add */
 };
 
 struct sim_totals {
 	uint64_t runs, simulated_ns, decided, takeovers, crashes, failures;
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
-		write_sets, bent, rotten, changes, outdated, restored, renewed, turns;
+		write_sets, bent, bent_members, rotten, changes, outdated, restored, gone, renewed,
+		turns, dropped, trims, images, clones;
+	uint64_t added, forgotten;
+	uint64_t forced, lost, put_back, scarce;   /* lost: acknowledged, and void */
 	uint64_t sealed, forged, replayed, rekeys; /* the last three by nodes */
 	uint64_t node_steps;                       /* without those that read a log back */
 	uint64_t member_steps;
@@ -530,7 +581,11 @@ enum sim_fault {
 	FAULT_DEAF = 15,  /* hears nobody, or is heard by nobody */
 	FAULT_CLOCK = 16, /* jumps forward */
 	FAULT_LEAD = 17,  /* other ones are to lead */
-	FAULT_COUNT = 18,
+	FAULT_EXPEL = 18, /* by an administrator */
+	FAULT_DROP = 19,  /* so; a group */
+	FAULT_FORCE = 20, /* a majority is lost for good */
+	FAULT_NODES = 21, /* added, or forgotten */
+	FAULT_COUNT = 22,
 };
 
 /* ---- swarm.c ---- */
@@ -543,14 +598,17 @@ struct sim_swarm {
 	uint32_t crash_ppm; /* per step */
 	uint64_t down_ns;
 	uint64_t cut_ns;
-	uint32_t pace; /* factor of every timeout: trouble comes faster than they, or not */
+	uint32_t pace;  /* factor of every timeout: trouble comes faster than they, or not */
+	bool impatient; /* silence of a leader is borne no longer than it is known to last */
 	uint32_t clock_ppm_max;
 	uint64_t think_ns;
+	uint32_t fail_ppm; /* of accepted transactions: their server cannot commit them */
 	bool short_memory; /* nodes remember little, servers stay away for longer than that */
 	uint8_t liar;      /* whose disk may forget what it had acknowledged; SIM_NODES_MAX none */
 	uint8_t rotten;    /* whose disk rots; the liar's, if there is one: it is one bad disk */
 	uint8_t restored;  /* whose disk is put back; the rotten one, in half of those runs */
 	uint32_t voters_first; /* of group 0 */
+	uint32_t named;        /* nodes that begin; the others are added while these run */
 	uint32_t horizon;
 	uint32_t inflight_max;
 	uint32_t values_spare;
@@ -561,7 +619,52 @@ struct sim_swarm {
 	uint32_t history_row;
 	uint32_t index_hashes_max;
 	uint64_t gc_ns;
+	uint64_t image_bytes; /* between two state images; 0: none */
 	uint64_t progress_ns;
+};
+
+/* A group that is given up, and those that were. */
+struct sim_groups {
+	uint32_t away;     /* its servers stay away: group and one; 0: none is given up */
+	bool asking;       /* they all are */
+	uint64_t since_ns; /* when it was given up */
+	uint32_t count;    /* that were dropped */
+	uint8_t life[SIM_GROUPS_MAX];
+	bool gone[SIM_GROUP_NUMBERS];
+};
+
+/* What a force left, by the servers' groups. */
+struct sim_fork {
+	uint32_t number;
+	uint8_t epoch[EPOCH_BYTES];
+	uint64_t index[SIM_GROUPS_MAX]; /* all above is void */
+};
+
+struct sim_force {
+	uint32_t number; /* of the epoch that counts; all survivors are in it */
+	uint32_t voters; /* these are they */
+	uint32_t lost;   /* nodes that are not, and may not come back as they were */
+	uint32_t old;    /* of these: they run as they were nevertheless */
+	uint32_t alone;  /* nodes that could decide something alone */
+	/* What was asked for last. number 0: all have gone over. */
+	struct node_forced asked;
+	bool begun; /* somebody was asked */
+	uint64_t ask_ns;
+	uint32_t over; /* of the survivors, who have it on disk */
+	uint64_t delivered[SIM_NODES_MAX][SIM_GROUP_NUMBERS]; /* when it was logged */
+	uint64_t applied[SIM_NODES_MAX][SIM_GROUP_NUMBERS];   /* so */
+	bool scarce;                       /* the order needs bytes that no survivor has */
+	uint32_t known[SIM_GROUP_NUMBERS]; /* nodes on whose disk the group is */
+	uint32_t fork_count;
+	struct sim_fork fork[SIM_FORKS_MAX];
+};
+
+struct sim_comers {
+	uint32_t away;                 /* nodes that are nobody: not added yet, or forgotten */
+	uint32_t coming;               /* of these: somebody was asked to add them */
+	uint32_t going;                /* nodes that somebody was asked to forget */
+	uint32_t names[SIM_NODES_MAX]; /* whom a node's file names */
+	uint8_t life[SIM_NODES_MAX];   /* nodes that were forgotten behind a number */
 };
 
 /* A node whose memory rotted, in the life in which it did. */
@@ -569,6 +672,14 @@ struct sim_bent {
 	uint8_t node; /* SIM_NODES_MAX: none */
 	uint64_t life;
 	uint32_t comparisons; /* that it had made when all healed */
+	bool replaced;        /* by the state of another node */
+	/* a server that committed something else, 0: none; where it hung then */
+	uint64_t incarnation;
+	uint32_t group;
+	uint8_t watcher;
+	uint64_t watcher_life;
+	uint64_t session;
+	uint64_t mark;
 };
 
 /* ---- seal.c ---- */
@@ -578,6 +689,9 @@ struct sim_seal {
 	uint64_t slot[SIM_CRYPTO_SLOTS];
 	uint8_t secret[CRYPTO_KEY_BYTES];
 	uint8_t key[CRYPTO_KEY_BYTES];
+	bool renewed; /* of a node: once, and the one before stays good */
+	uint8_t secret_before[CRYPTO_KEY_BYTES];
+	uint8_t key_before[CRYPTO_KEY_BYTES];
 	uint32_t unlisted;  /* of a node: a bit per process whose key it does not list now, */
 	uint32_t groupless; /* or for another group */
 };
@@ -618,6 +732,9 @@ struct sim {
 	struct sim_voters voters[SIM_GROUP_NUMBERS];
 	struct sim_swarm swarm;
 	struct sim_bent bent;
+	struct sim_groups groups;
+	struct sim_force force;
+	struct sim_comers comers;
 	bool sealed;
 	struct sim_seal seal[SIM_PROCESSES_MAX];
 };
@@ -627,10 +744,57 @@ void voters_reset(struct sim *s);
 void voters_founded(struct sim *s, uint32_t group, const uint8_t *body);
 void voters_delivered(struct sim *s, const struct node_output *out);
 bool voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
+bool voters_dropped(const struct sim *s, uint8_t node);
 bool voters_all_lead(const struct sim *s, uint32_t group, uint64_t slot);
+void voters_forked(struct sim *s, uint32_t group, uint64_t slot, bool known);
+void voters_renewed(struct sim *s, uint8_t node);  /* it has an empty disk now */
+void voters_replaced(struct sim *s, uint8_t node); /* so, and nobody needs its votes */
 void voters_change(struct sim *s, uint8_t node);
 void voters_lead(struct sim *s, uint8_t node);
 void voters_final(struct sim *s);
+
+/* groups.c */
+void groups_reset(struct sim *s);
+void groups_expel(struct sim *s, uint8_t node);
+void groups_drop(struct sim *s);
+void groups_go_on(struct sim *s);
+void groups_dropped(struct sim *s, uint32_t number);
+bool groups_away(const struct sim *s, uint8_t group); /* its servers do not START now */
+bool groups_gone(const struct sim *s, uint32_t number);
+
+/* The node at that place of a server's list: no two lists are in the same order. */
+static inline uint8_t
+sim_listed(const struct sim *s, uint8_t server, uint8_t place)
+{
+	return (uint8_t)((place + server) % s->node_count);
+}
+
+/* comers.c */
+void comers_reset(struct sim *s);
+void comers_setup(struct sim *s, uint8_t node);
+void comers_ask(struct sim *s, uint8_t node);
+void comers_go_on(struct sim *s);
+bool comers_away(const struct sim *s, uint8_t node); /* it is not to be started */
+bool comers_lists(const struct sim *s, uint8_t node, uint8_t other);
+bool comers_tell(struct sim *s, uint8_t node, uint32_t who);
+bool comers_settled(const struct sim *s);
+
+/* force.c */
+void force_reset(struct sim *s);
+void force_begin(struct sim *s);
+void force_go_on(struct sim *s);
+bool force_is_over(const struct sim *s);
+bool force_lost(const struct sim *s, uint8_t node);
+bool force_holds(const struct sim *s, uint8_t process);
+bool force_is_past(const struct sim *s, const struct sim_server *v, uint64_t index);
+void force_logs(struct sim *s, uint8_t node, const uint8_t *data);
+void force_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data);
+void force_renewed(struct sim *s, uint8_t node);
+void force_told(struct sim *s, const struct sim_server *v, uint32_t tx, const struct gtid *gtid);
+void force_joined(struct sim *s, const struct sim_server *v);
+bool force_refuses(struct sim *s, struct sim_server *v);
+bool force_has_lost(const struct sim *s, const struct sim_server *v);
+void force_final(struct sim *s);
 
 /* clock.c */
 void sim_push(struct sim *s, uint64_t delay_ns, uint8_t kind, uint8_t process, uint32_t slot);
@@ -708,6 +872,7 @@ void sim_member_feed(struct sim *s, uint8_t server, struct member_input *in);
 void server_setup(struct sim *s, uint8_t server);
 void server_boot(struct sim *s, uint8_t server);
 void server_crash(struct sim *s, uint8_t server, uint64_t down_ns);
+void server_copy(struct sim *s, struct sim_server *v, const struct sim_server *from);
 void server_start_group(struct sim *s, uint8_t server);
 void server_stop_group(struct sim *s, uint8_t server);
 void server_stop_go_on(struct sim *s, uint8_t server);
@@ -718,6 +883,8 @@ void server_commit(struct sim *s, struct sim_server *v, struct sim_commit commit
 void server_synced(struct sim *s, uint8_t server);
 void server_released(struct sim *s, uint8_t server);
 void server_hooks(struct sim *s, uint8_t server, uint32_t end);
+/* False: the row has to be waited for. */
+bool server_lock(struct sim_server *v, uint8_t row, uint32_t client, bool shared);
 void server_unlock(struct sim *s, struct sim_server *v, int32_t owner);
 bool server_quiet(const struct sim_server *v);
 uint32_t server_open(const struct sim_server *v);
@@ -747,6 +914,8 @@ void fault_heal(struct sim *s);
 /* checkers.c */
 void check_reset(struct sim *s);
 void check_delivered(struct sim *s, uint8_t node, const struct node_output *out);
+void check_row(struct sim *s, uint8_t node, const struct node_output *out);
+void check_image(struct sim *s, uint8_t node, const struct node_output *out);
 void check_result(struct sim *s, uint8_t node, const struct node_output *out);
 void check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data);
 void check_accepted(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_t index,
@@ -755,6 +924,9 @@ void check_refused(struct sim *s, const struct sim_server *v, uint32_t tx,
 		   const struct member_output *out);
 void check_queue(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_t index);
 bool check_lives(const struct sim *s, uint32_t group); /* it accepts, after all has healed */
+void check_gtid(struct sim *s, struct check_group *c, uint32_t tx);
+/* All above this slot is void. Answers the last index that is not. */
+uint64_t check_forked(struct sim *s, uint32_t group, uint64_t slot, bool known);
 bool check_settled(struct sim *s);
 void check_final(struct sim *s);
 void check_unsettled(struct sim *s); /* says what is missing */
@@ -762,6 +934,8 @@ void check_unsettled(struct sim *s); /* says what is missing */
 /* bent.c */
 void bent_reset(struct sim *s);
 void bent_begin(struct sim *s, uint8_t node);
+void bent_member_begin(struct sim *s, uint8_t node);
+void bent_member_diverged(struct sim *s, uint8_t node, const struct node_output *out);
 void bent_diverged(struct sim *s, uint8_t node, const struct node_output *out);
 void bent_healed(struct sim *s);
 void bent_final(struct sim *s);
@@ -782,7 +956,10 @@ void large_reset(struct sim *s);
 const uint8_t *large_lend(struct sim_tx *tx, const uint8_t *payload, uint32_t bytes);
 void large_released(struct sim *s, struct sim_server *v, uint64_t sequence, const uint8_t *payload);
 void large_renewed(struct sim *s, uint8_t node);
+void large_forked(struct sim *s, uint32_t group, uint64_t index);
+bool large_scarce(const struct sim *s, uint32_t group, uint64_t slot, uint64_t applied);
 void large_forget(struct sim *s, struct sim_server *v);
+void large_offered(struct sim *s, struct sim_server *v);
 /* Gathers pieces; true when `out` holds all of a payload now. */
 bool large_piece(struct sim *s, struct sim_server *v, struct member_output *out);
 void large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data);

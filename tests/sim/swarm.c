@@ -81,13 +81,49 @@ draw_network(struct sim *s)
 	n->forge_ppm = s->sealed && chance(s, 50) ? 10000 : 0;
 }
 
+/* What a survivor has must be true then, and a group's number its own. */
+static void
+draw_force(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	w->fault_weight[FAULT_FORCE] = 0;
+	bool wanted = chance(s, 25) || s->options.force;
+	if (s->node_count == 1 || !wanted)
+		return;
+	w->fault_weight[FAULT_FORCE] = 1u << below(s, 3);
+	w->fault_weight[FAULT_DROP] = 0;
+	w->liar = SIM_NODES_MAX;
+	w->rotten = SIM_NODES_MAX;
+	w->restored = SIM_NODES_MAX;
+}
+
+/* The others stand in nobody's file. */
+static void
+draw_comers(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+	uint32_t all = (1u << s->node_count) - 1;
+	bool wanted = chance(s, 25) || s->options.added;
+
+	w->named = all;
+	if (s->node_count < 3 || !wanted)
+		return;
+	w->fault_weight[FAULT_NODES] = 1u << below(s, 4);
+	if (w->voters_first == all)
+		w->voters_first = s->node_count == 3 ? 3 : 7;
+	w->named = w->voters_first | below(s, 1u << s->node_count);
+	if (w->named == all)
+		w->named = w->voters_first;
+}
+
 static void
 draw_faults(struct sim *s)
 {
 	struct sim_swarm *w = &s->swarm;
 	uint32_t dense = (uint32_t)one_of(s, (const uint64_t[4]){20, 50, 75, 90});
 
-	for (uint32_t i = 0; i < FAULT_COUNT; i++)
+	for (uint32_t i = 0; i < FAULT_NODES; i++)
 		w->fault_weight[i] = chance(s, dense) ? 1u << below(s, 4) : 0;
 	w->fault_mean_ns = random_between(&s->random, 30 * MS, 700 * MS);
 	w->crash_ppm = chance(s, 50) ? below(s, 400) : 0;
@@ -96,6 +132,7 @@ draw_faults(struct sim *s)
 	w->pace = 1u << below(s, 3);
 	w->clock_ppm_max = (uint32_t)one_of(s, (const uint64_t[4]){0, 500, 20000, 100000});
 	w->think_ns = random_between(&s->random, 30 * MS, 300 * MS);
+	w->fail_ppm = (uint32_t)one_of(s, (const uint64_t[4]){5000, 5000, 5000, 100000});
 	w->short_memory = chance(s, 33);
 	/* Who is alone has nobody to ask. */
 	w->liar = SIM_NODES_MAX;
@@ -105,6 +142,7 @@ draw_faults(struct sim *s)
 	if (s->node_count > 1 && chance(s, 25))
 		w->rotten = w->liar < SIM_NODES_MAX ? w->liar : (uint8_t)below(s, s->node_count);
 	w->restored = chance(s, 50) ? w->rotten : SIM_NODES_MAX;
+	draw_force(s);
 }
 
 static void
@@ -122,6 +160,8 @@ draw_sizes(struct sim *s)
 	w->history_row = w->short_memory ? 4 : 16 << 2 * below(s, 2);
 	/* Some have no room for the larger write sets, some for a few of them. */
 	w->index_hashes_max = (uint32_t)one_of(s, (const uint64_t[4]){64, 256, 16384, 16384});
+	if (s->options.trim)
+		w->image_bytes = one_of(s, (const uint64_t[4]){0, 0, 40000, 200000});
 	w->gc_ns = one_of(s, (const uint64_t[4]){20 * MS, 100 * MS, 100 * MS, SEC});
 	w->progress_ns = one_of(s, (const uint64_t[4]){5 * MS, 20 * MS, 20 * MS, 100 * MS});
 }
@@ -134,6 +174,8 @@ swarm_draw(struct sim *s)
 	draw_faults(s);
 	draw_network(s);
 	draw_sizes(s);
+	s->swarm.impatient = chance(s, 50);
+	draw_comers(s);
 }
 
 /* Most are alike. The others make a node that is always ahead, always behind, or now and
@@ -193,6 +235,8 @@ swarm_tell(const struct sim *s)
 	sim_trace(s, "%u nodes, of which %s vote at first; %u servers in %u groups; %s",
 		  s->node_count, word_set(w->voters_first).text, s->server_count, s->group_count,
 		  s->sealed ? "sealed" : "in clear");
+	if (w->named != (1u << s->node_count) - 1)
+		sim_trace(s, "nodes %s begin, and the others are added", word_set(w->named).text);
 	for (uint8_t i = 0; i < s->node_count; i++) {
 		const struct sim_disk *d = &s->node[i].disk;
 		sim_trace(s, "disk %u: a write takes some %llu us%s%s%s%s", i,
@@ -205,7 +249,8 @@ swarm_tell(const struct sim *s)
 		sim_trace(s, "server %u: in group %u, %u clients, %u applier workers", i,
 			  s->server[i].group + 1u, s->server[i].client_count, s->server[i].workers);
 	sim_trace(s,
-		  "horizon %u, %u open submissions each, timeouts times %u, clocks within %u ppm",
-		  w->horizon, w->inflight_max, w->pace, w->clock_ppm_max);
+		  "horizon %u, %u open submissions each, timeouts times %u%s, clocks within %u ppm",
+		  w->horizon, w->inflight_max, w->pace,
+		  w->impatient ? ", a leader is missed early" : "", w->clock_ppm_max);
 	tell_faults(s);
 }

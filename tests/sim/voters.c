@@ -26,9 +26,13 @@ voters_founded(struct sim *s, uint32_t group, const uint8_t *body)
 
 	if (v->count > 0)
 		return;
-	v->count = 1;
+	*v = (struct sim_voters){.count = 1};
 	v->change[0] = (struct sim_change){.voters = bytes_get_u32(body + UUID_BYTES + 8),
-					   .horizon = s->swarm.horizon};
+					   .horizon = body[UUID_BYTES + 8 + 4 + 1]};
+	if (bytes_get_u64(body + UUID_BYTES) >> PAXOS_EPOCH_SHIFT < s->force.number) {
+		v->epoch = s->force.number;
+		v->change[0].voters = s->force.voters;
+	}
 }
 
 /* For the first time. */
@@ -39,7 +43,9 @@ voters_delivered(struct sim *s, const struct node_output *out)
 	const struct sim_change *last = &v->change[v->count - 1];
 
 	must(v->count > 0);
-	if (out->change == 0 || out->slot + 1 < last->first)
+	uint32_t epoch = (out->change & ~PAXOS_CHANGE_IS) >> PAXOS_CHANGE_EPOCH;
+	if ((out->change & PAXOS_CHANGE_IS) == 0 || out->slot + 1 < last->first ||
+	    epoch != v->epoch)
 		return;
 	must(v->count < SIM_CHANGES_MAX);
 	v->change[v->count] = (struct sim_change){.first = out->slot + last->horizon,
@@ -55,32 +61,71 @@ voters_delivered(struct sim *s, const struct node_output *out)
 	s->totals.changes++;
 }
 
+/* Of the changes before `end`. */
 static const struct sim_change *
-change_at(const struct sim *s, uint32_t group, uint64_t slot)
+change_before(const struct sim_voters *v, uint32_t end, uint64_t slot)
 {
-	const struct sim_voters *v = &s->voters[group];
-	uint32_t at = v->count - 1;
+	uint32_t at = end - 1;
 
-	must(v->count > 0);
-	while (v->change[at].first > slot)
+	must(end > 0);
+	while (at > 0 && v->change[at].first > slot)
 		at--;
 	return &v->change[at];
 }
 
-/* Nothing in a slot may be its owner's skip there: that needs nobody's vote. */
+static const struct sim_change *
+change_at(const struct sim *s, uint32_t group, uint64_t slot)
+{
+	return change_before(&s->voters[group], s->voters[group].count, slot);
+}
+
+static bool
+is_majority(const struct sim_change *c, uint32_t nodes)
+{
+	return 2 * __builtin_popcount(nodes & c->voters) > __builtin_popcount(c->voters);
+}
+
+/* Nothing in a slot may be its owner's skip there, or was: that needs nobody's vote. */
 bool
 voters_all_lead(const struct sim *s, uint32_t group, uint64_t slot)
 {
+	const struct sim_voters *v = &s->voters[group];
+
+	/* A skip is of any epoch, and on no disk where its owner alone knew it. */
+	for (uint32_t i = 0; i < v->before && slot < v->until + PAXOS_HORIZON_MAX; i++)
+		if (v->change[i].all_lead && v->change[i].first <= slot)
+			return true;
 	return change_at(s, group, slot)->all_lead;
 }
 
-/* A majority of those who vote on this slot? */
+/* A majority of those who vote on this slot, or did before a force? */
 bool
 voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes)
 {
-	uint32_t voters = change_at(s, group, slot)->voters;
+	const struct sim_voters *v = &s->voters[group];
 
-	return 2 * __builtin_popcount(nodes & voters) > __builtin_popcount(voters);
+	return is_majority(change_at(s, group, slot), nodes) ||
+	       (slot < v->until && is_majority(change_before(v, v->before, slot), nodes));
+}
+
+/* The survivors vote from here on, whatever was to come. */
+void
+voters_forked(struct sim *s, uint32_t group, uint64_t slot, bool known)
+{
+	struct sim_voters *v = &s->voters[group];
+
+	if (!known)
+		v->count = 0;
+	if (v->count == 0)
+		return;
+	must(v->count < SIM_CHANGES_MAX);
+	v->epoch = s->force.number;
+	v->before = v->count;
+	v->until = s->check[group].slot_count;
+	v->first = v->count;
+	v->change[v->count] = (struct sim_change){
+		.first = slot + 1, .voters = s->force.voters, .horizon = v->change[0].horizon};
+	v->count++;
 }
 
 /* Two at least: a disk that lies would lose what its node alone had voted on. */
@@ -95,55 +140,116 @@ draw_voters(struct sim *s)
 	return voters;
 }
 
+/* Was it ever no voter? Then it may bring another disk. */
+bool
+voters_dropped(const struct sim *s, uint8_t node)
+{
+	const struct sim_voters *v = &s->voters[0];
+	bool dropped = false;
+
+	for (uint32_t i = 0; i < v->count; i++)
+		dropped |= !(v->change[i].voters >> node & 1);
+	return dropped;
+}
+
 /* It does not know yet that it is to vote again, and somebody does. */
 static bool
 comes_again(const struct sim *s, uint8_t node)
 {
 	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++) {
 		const struct sim_voters *v = &s->voters[g];
-		if (v->count > 0 && (v->change[v->count - 1].voters >> node & 1))
+		if (v->count > 0 && !groups_gone(s, g) &&
+		    (v->change[v->count - 1].voters >> node & 1))
 			return true;
 	}
 	return false;
 }
 
-/* One that may leave for good is taken away, and comes again with a new disk. Always the
- * same in a run: two new ones may be most of the next voters, and both in doubt. */
+/* Whoever runs has seen its new disk, if it has one. An administrator waits for that before
+ * the node is to vote again, and for the end of its repair: two that repair do not answer
+ * each other, and as a majority they would wait for ever (docs/disks.md). Who still has a link with
+ * the process that was taken away, and hears of the change, takes that one for a voter, and the new
+ * disk for one that lost votes. */
+static bool
+is_back(const struct sim *s, uint8_t node)
+{
+	const struct sim_disk *d = &s->node[node].disk;
+	struct node_status now;
+
+	if (force_lost(s, node) || comers_away(s, node))
+		return false;
+	if (s->node[node].process.up) {
+		node_status(s->node[node].node, &now);
+		if (now.repairing)
+			return false;
+	}
+	for (uint8_t i = 0; d->renewed && i < s->node_count; i++)
+		if (i != node && s->node[i].process.up &&
+		    memcmp(s->node[i].node->shown[node].disk, d->disk_id, sizeof d->disk_id) != 0)
+			return false;
+	return true;
+}
+
+void
+voters_renewed(struct sim *s, uint8_t node)
+{
+	struct sim_node *n = &s->node[node];
+
+	sim_trace(s, "disk %u: is a new one", node);
+	disk_format(s, &n->disk, node);
+	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++)
+		s->check[g].promised[node] = 0;
+	large_renewed(s, node);
+	n->disk.renewed = true;
+	s->totals.renewed++;
+	force_renewed(s, node);
+}
+
+/* Its votes are gone, and ballot 0 may be its own once more: in slots that are all decided, or
+ * it would not have been let go. Those of one that was lost in a force are of another epoch,
+ * and what they decided may yet be found. */
+void
+voters_replaced(struct sim *s, uint8_t node)
+{
+	struct node_config *config = &s->node[node].config;
+
+	voters_renewed(s, node);
+	/* Its file says so from now on. Schedule: voters 0, 1, 2 are replaced by 3 and 4, and 0
+	 * and 1 get new disks while they hear only each other: as what their old files call
+	 * voters they would found a second appliance. */
+	config->joins = true;
+	config->voters = 0;
+	config->leader = node == 0;
+	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++)
+		for (uint64_t i = 0; i < s->check[g].slot_count; i++)
+			s->check[g].slot[i].count[node] = 0;
+}
+
+/* One that may leave for good is taken away, and comes again with a new disk. */
 static bool
 renew(struct sim *s, uint8_t node)
 {
 	struct sim_node *n = &s->node[node];
 	struct node_status now;
 
-	if (!n->process.up || n->disk.failed)
+	if (!n->process.up || n->disk.failed || s->force.asked.number != 0 || force_lost(s, node))
 		return false;
-	for (uint8_t i = 0; i < s->node_count; i++)
-		if (i != node && s->node[i].disk.renewed)
-			return false;
 	node_status(n->node, &now);
 	if (!now.may_leave || comes_again(s, node) || s->swarm.rotten < SIM_NODES_MAX ||
 	    s->swarm.liar < SIM_NODES_MAX)
 		return false;
 	sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
-	sim_trace(s, "disk %u: is a new one", node);
-	disk_format(s, &n->disk, node);
-	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++) {
-		s->check[g].promised[node] = 0;
-		/* Its votes are gone, and ballot 0 may be its own once more: in slots that are
-		 * all decided, or it would not have been let go. */
-		for (uint64_t i = 0; i < s->check[g].slot_count; i++)
-			s->check[g].slot[i].count[node] = 0;
-	}
-	large_renewed(s, node);
-	n->disk.renewed = true;
-	s->totals.renewed++;
+	voters_replaced(s, node);
 	return true;
 }
 
 void
 voters_change(struct sim *s, uint8_t node)
 {
-	struct node_input in = {.kind = NODE_IN_VOTERS, .number = s->voters[0].count - 1};
+	const struct sim_voters *all = &s->voters[0];
+	struct node_input in = {.kind = NODE_IN_VOTERS};
+
+	in.number = (uint64_t)s->force.number << PAXOS_EPOCH_SHIFT | (all->count - 1 - all->first);
 
 	for (uint8_t i = 0; i < s->node_count; i++)
 		if (renew(s, i))
@@ -153,7 +259,14 @@ voters_change(struct sim *s, uint8_t node)
 	    s->voters[0].count + 1 >= SIM_CHANGES_MAX)
 		return;
 	in.voters = draw_voters(s);
-	sim_trace(s, "node %u: is asked to make %s the voters", node, word_set(in.voters).text);
+	for (uint8_t i = 0; i < s->node_count; i++)
+		in.voters &= is_back(s, i) ? UINT32_MAX : ~(1u << i);
+	if (__builtin_popcount(in.voters) < 2)
+		return;
+	if (random_below(&s->random, 2) == 0)
+		in.horizon = (uint32_t)random_between(&s->random, 10, s->swarm.horizon);
+	sim_trace(s, "node %u: is asked to make %s the voters, horizon %u", node,
+		  word_set(in.voters).text, in.horizon);
 	sim_node_feed(s, node, &in);
 }
 
@@ -162,10 +275,10 @@ void
 voters_lead(struct sim *s, uint8_t node)
 {
 	struct node_input in = {.kind = NODE_IN_LEAD,
-				.number = 1 + random_below(&s->random, SIM_GROUP_NUMBERS - 1),
+				.number = s->group_number[random_below(&s->random, s->group_count)],
 				.all_lead = random_below(&s->random, 4) > 0};
 
-	if (!s->node[node].process.up || s->voters[in.number].count == 0)
+	if (!s->node[node].process.up || in.number == 0)
 		return;
 	sim_trace(s, "node %u: is asked that %s in group %llu", node,
 		  in.all_lead ? "all lead" : "one leads", (unsigned long long)in.number);
@@ -181,7 +294,7 @@ voters_final(struct sim *s)
 	for (uint32_t g = 1; g < SIM_GROUP_NUMBERS; g++) {
 		const struct sim_voters *v = &s->voters[g];
 
-		if (v->count > 0 &&
+		if (v->count > 0 && !groups_gone(s, g) &&
 		    v->change[v->count - 1].voters != all->change[all->count - 1].voters)
 			sim_fail(s, "group %u has voters %x, group 0 %x", g,
 				 v->change[v->count - 1].voters,

@@ -37,6 +37,10 @@ word_fault(enum sim_fault fault)
 		[FAULT_DEAF] = "deaf or dumb",
 		[FAULT_CLOCK] = "clock jumps",
 		[FAULT_LEAD] = "others to lead",
+		[FAULT_EXPEL] = "member expelled",
+		[FAULT_DROP] = "group given up",
+		[FAULT_FORCE] = "majority lost",
+		[FAULT_NODES] = "node added or forgotten",
 	};
 
 	must(fault < FAULT_COUNT);
@@ -111,6 +115,14 @@ word_refusal(enum member_refusal refusal)
 		return "its key does not open the group";
 	case MEMBER_REFUSED_SEAL:
 		return "it is not sealed";
+	case MEMBER_REFUSED_UNTRUSTED:
+	case MEMBER_REFUSED_EXPIRED:
+	case MEMBER_REFUSED_REVOKED:
+	case MEMBER_REFUSED_FORGED:
+		return "its certificates are not good";
+	case MEMBER_REFUSED_NOT_SHOWN:
+	case MEMBER_REFUSED_NOT_GOOD:
+		return "the node's certificates are missing or not good";
 	}
 	return "for a reason without a name";
 }

@@ -133,6 +133,14 @@ flow_start(struct link *l, struct flow *f, const struct wire_config config[2], u
 	link_connect(l, (int)(seed % 2), (int)!(seed % 2));
 }
 
+/* In steps: that it is time to send again is no event of the link. */
+static void
+flow_run(struct link *l, const struct flow *f, uint64_t for_ns)
+{
+	for (uint64_t end_ns = l->now_ns + for_ns; l->now_ns < end_ns;)
+		link_run(l, l->now_ns + f->every_ns / 4);
+}
+
 Test(wire_seal, keys_are_renewed_by_time_without_a_pause)
 {
 	for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -141,7 +149,7 @@ Test(wire_seal, keys_are_renewed_by_time_without_a_pause)
 		struct link l;
 		c[0].rekey_ns = c[1].rekey_ns = REKEY;
 		flow_start(&l, &f, c, seed);
-		link_run(&l, l.now_ns + 10 * REKEY);
+		flow_run(&l, &f, 10 * REKEY);
 		unharmed(&l);
 		cr_assert_geq(stats(&l, 0)->rekeys, 11);
 		cr_assert_leq(stats(&l, 0)->rekeys, 14);
@@ -280,6 +288,104 @@ Test(wire_seal, a_key_is_rotated_without_a_pause_and_a_removed_one_closes)
 	cr_assert_eq(l.end[1].reason, WIRE_REASON_KEY);
 	link_run(&l, l.now_ns + SETTLE);
 	cr_assert_eq(l.end[0].closed, 1);
+	link_stop(&l);
+}
+
+/* End `end` has this key from now on, and the one of link_config() as well if that is `kept`. */
+static void
+renew(struct link *l, int end, uint8_t secret, bool kept, struct wire_key *listed)
+{
+	struct wire_config old = link_config(end);
+	uint8_t next[WIRE_KEY_BYTES];
+
+	memset(next, secret, sizeof next);
+	wire_secrets(l->end[end].wire, next, kept ? old.secret : NULL);
+	*listed = link_key(end);
+	fake_public_key(NULL, next, listed->key);
+}
+
+Test(wire_seal, an_end_changes_its_own_key_without_a_pause)
+{
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct wire_config c[2] = {link_config(0), link_config(1)};
+		struct wire_key keys[LINK_ENDS + 1];
+		struct flow f;
+		struct link l;
+		c[0].rekey_ns = c[1].rekey_ns = REKEY;
+		flow_start(&l, &f, c, seed);
+		flow_run(&l, &f, REKEY);
+		for (int i = 0; i < LINK_ENDS; i++)
+			keys[i] = link_key(i);
+		renew(&l, 0, 99, true, &keys[LINK_ENDS]);
+		wire_keys(l.end[1].wire, keys, LINK_ENDS + 1);
+		flow_run(&l, &f, 5 * REKEY);
+		unharmed(&l);
+		cr_assert_leq(f.pause_ns, 2 * f.every_ns + l.delay_ns);
+		cr_assert_geq(stats(&l, 0)->rekeys, 5, "by the key that the session began with");
+		/* The old one is given up: what it had opened opens anew, by the new one. */
+		l.on_event = NULL;
+		renew(&l, 0, 99, false, &keys[LINK_ENDS]);
+		link_run(&l, l.now_ns + 10 * SETTLE);
+		cr_assert_eq(l.end[0].closed, 1);
+		cr_assert_eq(l.end[0].reason, WIRE_REASON_KEY);
+		cr_assert_eq(l.end[0].opened, 2);
+		cr_assert_eq(l.end[1].opened, 2);
+		cr_assert_arr_eq(l.end[1].peer.key, keys[LINK_ENDS].key, WIRE_KEY_BYTES);
+		link_stop(&l);
+	}
+}
+
+/* Who knows the old key only calls, or is called; then it is good no more. */
+Test(wire_seal, the_key_before_is_good_until_it_is_given_up)
+{
+	for (int caller = 0; caller < 2; caller++) {
+		struct wire_key next;
+		struct link l;
+		link_start(&l, 1);
+		renew(&l, 0, 99, true, &next);
+		link_connect(&l, caller, !caller);
+		link_run(&l, l.now_ns + 10 * SETTLE);
+		cr_assert_eq(l.end[0].opened, 1, "caller %d", caller);
+		cr_assert_eq(l.end[1].opened, 1);
+		wire_close(l.end[caller].wire, l.end[caller].session);
+		link_run(&l, l.now_ns + SETTLE);
+		renew(&l, 0, 99, false, &next);
+		link_connect(&l, caller, !caller);
+		link_run(&l, l.now_ns + 10 * SETTLE);
+		cr_assert_eq(l.end[0].opened, 1, "caller %d", caller);
+		cr_assert_geq(stats(&l, caller == 0)->drop_forged + stats(&l, 1)->drop_key, 1);
+		link_stop(&l);
+	}
+}
+
+/* From the one of now to a third, to a fourth, and back: never more than two are good. */
+Test(wire_seal, keys_follow_each_other)
+{
+	struct wire_key keys[4];
+	struct link l;
+	uint8_t secret[4][WIRE_KEY_BYTES];
+
+	link_start(&l, 1);
+	for (int i = 0; i < 4; i++) {
+		memset(secret[i], i == 0 ? 1 : 50 + i, WIRE_KEY_BYTES);
+		keys[i] = link_key(0);
+		fake_public_key(NULL, secret[i], keys[i].key);
+	}
+	wire_keys(l.end[1].wire, keys, 4);
+	link_connect(&l, 0, 1);
+	link_run(&l, l.now_ns + SETTLE);
+	static const int order[] = {1, 2, 3, 2, 1, 0};
+	for (int n = 0, now = 0; n < 6; now = order[n++]) {
+		uint32_t closed = l.end[0].closed;
+		wire_secrets(l.end[0].wire, secret[order[n]], secret[now]);
+		link_run(&l, l.now_ns + 4 * SETTLE);
+		/* The session is of the key that was the latest when it began. */
+		cr_assert_leq(l.end[0].closed, closed + 1);
+		cr_assert_geq(l.end[0].session, 0);
+		bool of_two = memcmp(l.end[1].peer.key, keys[order[n]].key, WIRE_KEY_BYTES) == 0 ||
+			      memcmp(l.end[1].peer.key, keys[now].key, WIRE_KEY_BYTES) == 0;
+		cr_assert(of_two, "step %d", n);
+	}
 	link_stop(&l);
 }
 

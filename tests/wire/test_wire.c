@@ -161,11 +161,210 @@ Test(wire_wire, a_lone_message_is_one_datagram_at_once)
 		link_run(&l, l.now_ns + l.delay_ns);
 		cr_assert_eq(a.count[WIRE_SUBMIT], n);
 		cr_assert_eq(a.last_ns[WIRE_SUBMIT], sent_ns + l.delay_ns, "no timer before it");
-		cr_assert_eq(l.datagrams, before + 1);
+		cr_assert_eq(l.datagrams, before + 2, "and its acknowledgement, at once");
 		link_run(&l, l.now_ns + 200 * LINK_MICROSECOND);
-		cr_assert_eq(l.datagrams, before + 2, "and one acknowledgement");
+		cr_assert_eq(l.datagrams, before + 2);
 	}
 	cr_assert_eq(wire_stats(l.end[0].wire)->segments_resent, 0);
+	link_stop(&l);
+}
+
+static void
+answer_later(struct link *l, int end, const struct wire_event *event)
+{
+	if (event->kind == WIRE_MESSAGE && end == 1)
+		*(uint64_t *)l->context = l->now_ns + 50 * LINK_MICROSECOND;
+}
+
+Test(wire_wire, an_acknowledgement_waits_where_the_last_that_waited_found_company)
+{
+	struct link l;
+	uint64_t due_ns = 0, before = 0;
+
+	connected(&l);
+	l.context = &due_ns;
+	l.on_event = answer_later;
+	for (uint32_t n = 1; n <= 20; n++) {
+		before = l.datagrams;
+		cr_assert(link_send(&l, 0, WIRE_CONSENSUS, "hello", 5));
+		link_run(&l, l.now_ns + l.delay_ns);
+		link_run(&l, due_ns);
+		cr_assert(link_send(&l, 1, WIRE_CONSENSUS, "well", 4));
+		link_run(&l, l.now_ns + 20 * LINK_MICROSECOND + l.delay_ns);
+	}
+	cr_assert_eq(l.datagrams, before + 2, "two messages");
+	l.on_event = NULL;
+	before = l.datagrams;
+	for (uint32_t n = 1; n <= 2; n++) {
+		cr_assert(link_send(&l, 0, WIRE_CONSENSUS, "hello", 5));
+		link_run(&l, l.now_ns + LINK_MILLISECOND);
+	}
+	cr_assert_eq(l.datagrams, before + 4);
+	link_stop(&l);
+}
+
+static void
+log_first(struct link *l, int end, const struct wire_event *event)
+{
+	if (event->kind == WIRE_MESSAGE && end == 1)
+		cr_assert(wire_send(l->end[1].wire, l->end[1].session, WIRE_CONSENSUS,
+				    &(struct wire_slice){.data = "well", .bytes = 4}, 1,
+				    *(uint64_t *)l->context));
+}
+
+/* The answer is on its way to the disk for longer than an acknowledgement usually waits. */
+Test(wire_wire, an_acknowledgement_waits_for_what_waits_for_the_log)
+{
+	struct link l;
+	uint64_t lsn = 0, before = 0;
+
+	connected(&l);
+	l.context = &lsn;
+	l.on_event = log_first;
+	for (lsn = 1; lsn <= 20; lsn++) {
+		before = l.datagrams;
+		cr_assert(link_send(&l, 0, WIRE_CONSENSUS, "hello", 5));
+		link_run(&l, l.now_ns + l.delay_ns + 400 * LINK_MICROSECOND);
+		cr_assert_eq(l.datagrams, before + 1, "it waits");
+		l.end[1].durable_lsn = lsn;
+		wire_durable(l.end[1].wire, lsn);
+		link_run(&l, l.now_ns + LINK_MILLISECOND);
+		cr_assert_eq(l.datagrams, before + 3, "and goes with the answer: %lu",
+			     l.datagrams - before);
+	}
+	before = l.datagrams;
+	cr_assert(link_send(&l, 0, WIRE_CONSENSUS, "hello", 5));
+	link_run(&l, l.now_ns + LINK_MILLISECOND);
+	cr_assert_eq(l.datagrams, before + 2, "the disk takes too long");
+	cr_assert_eq(wire_stats(l.end[0].wire)->packets_lost, 0);
+	link_stop(&l);
+}
+
+Test(wire_wire, a_silent_end_is_asked_with_what_goes_anyway)
+{
+	struct link l;
+
+	connected(&l);
+	uint64_t before = l.end[1].sent[6], ns = l.end[1].config.keepalive_ns;
+	for (uint64_t until_ns = l.now_ns + 20 * ns; l.now_ns < until_ns;) {
+		cr_assert(wire_send_once(l.end[0].wire, l.end[0].session,
+					 &(struct wire_slice){.data = "beat", .bytes = 4}, 1));
+		link_run(&l, l.now_ns + ns / 8);
+	}
+	cr_assert_geq(l.end[1].sent[6] - before, 15, "by its own clock 13");
+	cr_assert_leq(l.end[1].sent[6] - before, 20, "no more than without");
+	cr_assert_eq(l.end[1].closed, 0);
+	link_stop(&l);
+}
+
+struct heard {
+	uint32_t once, message;
+	uint32_t order; /* messages before the last that was said once */
+	uint32_t last;
+};
+
+static void
+note_heard(struct link *l, int end, const struct wire_event *event)
+{
+	struct heard *h = l->context;
+
+	if (end != 1)
+		return;
+	h->message += event->kind == WIRE_MESSAGE;
+	if (event->kind != WIRE_HEARD)
+		return;
+	cr_assert_eq(event->bytes, WIRE_ONCE_BYTES_MAX);
+	cr_assert_gt(bytes_get_u32(event->data), h->last, "in the order said, and no time twice");
+	h->last = bytes_get_u32(event->data);
+	h->once++;
+	h->order = h->message;
+}
+
+static bool
+say_once(struct link *l, uint32_t number)
+{
+	uint8_t data[WIRE_ONCE_BYTES_MAX] = {0};
+	struct wire_slice slice[2] = {{data, 100}, {data + 100, sizeof data - 100}};
+
+	bytes_put_u32(data, number);
+	return wire_send_once(l->end[0].wire, l->end[0].session, slice, 2);
+}
+
+Test(wire_wire, what_is_said_once_is_not_acknowledged)
+{
+	struct heard h = {0};
+	struct link l;
+
+	connected(&l);
+	l.context = &h;
+	l.on_event = note_heard;
+	for (uint32_t n = 1; n <= 50; n++) {
+		uint64_t before = l.datagrams;
+		cr_assert(say_once(&l, n));
+		link_run(&l, l.now_ns + 4 * LINK_MILLISECOND);
+		cr_assert_eq(h.once, n);
+		cr_assert_leq(l.datagrams, before + 2, "and now and then a sign of life");
+	}
+	cr_assert_leq(l.end[1].sent[6], 50, "the other end is silent but for those");
+	cr_assert_eq(l.end[0].closed + l.end[1].closed, 0);
+	cr_assert_eq(wire_stats(l.end[0].wire)->packets_lost, 0);
+	link_stop(&l);
+}
+
+Test(wire_wire, what_is_said_once_comes_behind_what_consensus_carries)
+{
+	static uint8_t large[3000];
+	struct heard h = {0};
+	struct link l;
+
+	connected(&l);
+	l.context = &h;
+	l.on_event = note_heard;
+	cr_assert(say_once(&l, 1));
+	for (uint32_t n = 0; n < 8; n++)
+		cr_assert(link_send(&l, 0, WIRE_CONSENSUS, large, sizeof large));
+	link_run(&l, l.now_ns + l.delay_ns);
+	cr_assert_eq(h.once, 1);
+	cr_assert_eq(h.order, 8);
+	link_stop(&l);
+}
+
+Test(wire_wire, what_is_said_once_is_lost_or_comes_once)
+{
+	struct heard h = {0};
+	struct link l;
+
+	connected(&l);
+	l.context = &h;
+	l.on_event = note_heard;
+	l.lose_per_mille = 300;
+	l.repeat_per_mille = 300;
+	for (uint32_t n = 1; n <= 400; n++) {
+		cr_assert(say_once(&l, n));
+		link_run(&l, l.now_ns + LINK_MILLISECOND);
+	}
+	cr_assert_gt(h.once, 200);
+	cr_assert_lt(h.once, 340);
+	link_stop(&l);
+}
+
+Test(wire_wire, what_is_said_once_has_a_bound)
+{
+	struct heard h = {0};
+	struct link l;
+
+	connected(&l);
+	l.context = &h;
+	l.on_event = note_heard;
+	uint32_t said = 0;
+	while (say_once(&l, said + 1))
+		said++;
+	cr_assert_eq(said, 3);
+	link_run(&l, l.now_ns + l.delay_ns);
+	cr_assert_eq(h.once, said, "and all of them arrive");
+	cr_assert(say_once(&l, said + 1));
+	l.end[0].session = 5;
+	cr_assert_not(say_once(&l, said + 2), "a session that is not open");
 	link_stop(&l);
 }
 

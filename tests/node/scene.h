@@ -1,0 +1,67 @@
+/* tests/node/scene.h - a node of its own and two members, sealed, on a network that loses nothing.
+ */
+#ifndef TESTS_NODE_SCENE_H
+#define TESTS_NODE_SCENE_H
+
+#include "node/member.h"
+#include "node/node.h"
+#include "tests/wire/fake_crypto.h"
+
+#define MS                   ((uint64_t)1000000)
+#define SCENE_MEMBERS        2
+#define SCENE_DATAGRAMS      256
+#define SCENE_DATAGRAM_BYTES 1400
+#define SCENE_SLOTS          4096
+#define SCENE_LOG_BYTES      (1 << 20)
+#define SCENE_NODE           SCENE_MEMBERS /* its number among the ends */
+
+struct scene_datagram {
+	uint32_t from, to, bytes;
+	uint8_t data[SCENE_DATAGRAM_BYTES];
+};
+
+struct scene;
+
+/* The node, or a member. */
+struct scene_end {
+	struct scene *scene;
+	uint32_t number;
+	struct endpoint at;
+	struct fake_crypto crypto;
+	uint64_t slot[SCENE_SLOTS];
+	uint8_t secret[CRYPTO_KEY_BYTES], key[CRYPTO_KEY_BYTES];
+	void *memory;
+	uint64_t timer_ns;
+};
+
+struct scene {
+	struct node *node;
+	struct member *member[SCENE_MEMBERS];
+	struct scene_end end[SCENE_MEMBERS + 1];
+	uint64_t now_ns, lsn, process;
+	uint8_t log[SCENE_LOG_BYTES]; /* of the node, from LSN 0 */
+	struct scene_datagram datagram[SCENE_DATAGRAMS];
+	uint32_t count;
+	bool started[SCENE_MEMBERS], linked[SCENE_MEMBERS];
+	bool stopped[SCENE_MEMBERS], expelled[SCENE_MEMBERS]; /* since it started */
+	bool diverged[SCENE_MEMBERS];                         /* for that */
+	enum member_refusal refusal[SCENE_MEMBERS];
+};
+
+extern const uint8_t scene_group_a[16], scene_group_b[16];
+
+/* Member 0 made group A, and may open any; member 1 may open B. */
+struct scene *scene(void);
+void scene_free(struct scene *s);
+void scene_run(struct scene *s, uint64_t for_ns);
+void scene_node_give(struct scene *s, struct node_input in);
+/* Another process, which replays what the last one had logged. */
+void scene_node_again(struct scene *s);
+void scene_member_give(struct scene *s, uint32_t m, struct member_input in);
+/* Member m, by a member_init() of its own: a server that starts anew. */
+void scene_member_begin(struct scene *s, uint32_t m, const uint8_t group[16], bool bootstrap);
+/* Member 0 may open any group, or none at all; member 1 this one, or any. */
+void scene_keys(struct scene *s, bool first, const uint8_t *of_second);
+struct node_status scene_status(const struct scene *s);
+
+#endif /* TESTS_NODE_SCENE_H */

@@ -1,0 +1,829 @@
+/* State images: rounds of them, what may be dropped behind one, and how a node that lacks
+ * what was dropped takes another's, with datagrams lost and lives that end in between. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "certify/group_state.h"
+#include "node/internal.h"
+
+#define MS          ((uint64_t)1000000)
+#define LOG_BYTES   (8u << 20)
+#define DATAGRAMS   4096
+#define READS       64
+#define ENDS        3
+#define LATENCY_NS  (MS / 10)
+#define SETTLED_NS  (600 * MS)
+#define IMAGE_BYTES 60000
+
+struct end {
+	struct node *node; /* NULL: it is down */
+	void *memory;
+	uint8_t *log;
+	uint64_t bytes;
+	uint64_t told;
+	uint64_t dropped; /* the log has nothing below */
+	uint64_t timer_ns;
+	uint64_t process;
+	struct node_output read[READS];
+	uint32_t read_count;
+	bool ended;
+	bool failed; /* the log takes nothing more */
+	uint32_t images;
+};
+
+struct datagram {
+	uint64_t at_ns;
+	uint8_t from, to;
+	uint32_t bytes;
+	uint8_t data[1400];
+};
+
+static struct end end[ENDS];
+static struct datagram datagram[DATAGRAMS]; /* a ring */
+static uint32_t datagram_first, datagram_count, lose_every, sent;
+static uint64_t now_ns, sequence, incarnation;
+static uint8_t sender;
+static uint64_t spoil_lsn; /* a record that is read with a bit too many */
+
+static struct node_config
+config_of(uint8_t number)
+{
+	struct node_config c = {
+		.node_count = ENDS,
+		.self = number,
+		.groups_max = 3,
+		.members_max = 2,
+		.inflight_max = 16,
+		.index_hashes_max = 4096,
+		.results_max = 64,
+		.history_row = 8,
+		.history_links = 4,
+		.history_blocks = 64,
+		.value_bytes_max = 10000,
+		.values_max = 128,
+		.horizon = 16,
+		.datagram_bytes_max = 1400,
+		.stream_bytes = 32768,
+		.takeover_ns = 60 * MS,
+		.retry_ns = 15 * MS,
+		.tail_trust_ns = 100000 * MS,
+		.session_dead_ns = 150 * MS,
+		.gc_ns = 10 * MS,
+		.image_bytes = IMAGE_BYTES,
+		.expel_ns = 1000000 * MS,
+	};
+	for (uint8_t i = 0; i < ENDS; i++) {
+		c.uuid[i][0] = (uint8_t)(i + 1);
+		c.endpoint[i] = endpoint_from_ipv4(0x0a000001u + i, 4000);
+	}
+	memset(c.disk, 0xd0 + number, sizeof c.disk);
+	return c;
+}
+
+static void
+send(const struct node_output *out)
+{
+	for (uint8_t i = 0; i < ENDS; i++) {
+		struct endpoint at = endpoint_from_ipv4(0x0a000001u + i, 4000);
+		if (!endpoint_equal(&at, &out->to) || (lose_every > 0 && ++sent % lose_every == 0))
+			continue;
+		cr_assert_lt(datagram_count, DATAGRAMS);
+		struct datagram *d = &datagram[(datagram_first + datagram_count++) % DATAGRAMS];
+		d->at_ns = now_ns + LATENCY_NS;
+		d->from = sender;
+		d->to = i;
+		d->bytes = out->bytes;
+		memcpy(d->data, out->data, out->bytes);
+	}
+}
+
+static void
+emit(void *context, const struct node_output *out)
+{
+	struct end *e = context;
+
+	if (out->kind == NODE_OUT_LOG && e->failed)
+		return;
+	if (out->kind == NODE_OUT_LOG) {
+		cr_assert_leq(e->bytes + out->bytes, LOG_BYTES);
+		memcpy(e->log + e->bytes, out->data, out->bytes);
+		e->bytes += out->bytes;
+	} else if (out->kind == NODE_OUT_SEND) {
+		cr_assert_leq(out->after_lsn, e->told);
+		send(out);
+	} else if (out->kind == NODE_OUT_TIMER) {
+		e->timer_ns = out->at_ns;
+	} else if (out->kind == NODE_OUT_READ) {
+		cr_assert_lt(e->read_count, READS);
+		e->read[e->read_count++] = *out;
+	} else if (out->kind == NODE_OUT_DROP) {
+		cr_assert_geq(out->lsn, e->dropped);
+		e->dropped = out->lsn;
+	} else if (out->kind == NODE_OUT_IMAGE) {
+		e->images += out->slot > 0;
+	} else if (out->kind == NODE_OUT_DIVERGED || out->kind == NODE_OUT_OUTDATED ||
+		   out->kind == NODE_OUT_LOST || out->kind == NODE_OUT_FORCED) {
+		e->ended = true;
+	}
+}
+
+static void
+give(uint8_t number, struct node_input in)
+{
+	struct end *e = &end[number];
+	struct node_sink sink = {.context = e, .emit = emit};
+
+	if (!e->node || e->ended)
+		return;
+	sender = number;
+	in.now_ns = now_ns;
+	node_step(e->node, &in, &sink);
+}
+
+/* What is below `dropped` is gone for good. */
+static void
+answer_reads(uint8_t number)
+{
+	static uint8_t spoilt[FRAME_BYTES_MAX];
+	struct end *e = &end[number];
+
+	while (e->read_count > 0) {
+		struct node_output read = e->read[--e->read_count];
+		struct node_input in = {.kind = NODE_IN_READ_DONE,
+					.lsn = read.lsn,
+					.data = e->log + read.lsn - read.bytes,
+					.bytes = read.bytes};
+
+		if (read.lsn <= e->dropped)
+			in.bytes = 0;
+		if (read.lsn == spoil_lsn) {
+			memcpy(spoilt, in.data, in.bytes);
+			spoilt[FRAME_HEADER_BYTES + 2] ^= 0x40;
+			in.data = spoilt;
+		}
+		give(number, in);
+	}
+}
+
+/* Another life of this node on what its disk has. */
+static void
+live(uint8_t number, enum paxos_tail tail)
+{
+	struct end *e = &end[number];
+	struct node_config c = config_of(number);
+	struct frame frame = {0};
+
+	free(e->memory);
+	e->memory = aligned_alloc(64, (node_size(&c) + 63) / 64 * 64);
+	cr_assert(e->memory);
+	memset(e->memory, 0xa5, node_size(&c));
+	e->node = node_init(e->memory, &c);
+	e->timer_ns = 0;
+	e->read_count = 0;
+	e->ended = false;
+	if (e->dropped > 0)
+		give(number, (struct node_input){.kind = NODE_IN_TRIMMED, .lsn = e->dropped});
+	for (uint64_t lsn = e->dropped; lsn < e->bytes; lsn += frame.frame_bytes) {
+		cr_assert(frame_decode(&frame, e->log + lsn, e->bytes - lsn));
+		give(number, (struct node_input){.kind = NODE_IN_RECORD,
+						 .data = e->log + lsn,
+						 .bytes = frame.frame_bytes,
+						 .lsn = lsn + frame.frame_bytes});
+		answer_reads(number);
+	}
+	e->told = e->bytes;
+	uint8_t entropy[64] = {(uint8_t)(number + 1), (uint8_t)e->process};
+	give(number, (struct node_input){.kind = NODE_IN_START,
+					 .process = ++e->process,
+					 .tail = tail,
+					 .lsn = e->bytes,
+					 .data = entropy,
+					 .bytes = sizeof entropy});
+}
+
+static void
+stop(uint8_t number)
+{
+	end[number].node = NULL;
+}
+
+static void
+arrive(void)
+{
+	while (datagram_count > 0 && datagram[datagram_first].at_ns <= now_ns) {
+		const struct datagram *d = &datagram[datagram_first];
+
+		give(d->to,
+		     (struct node_input){.kind = NODE_IN_PACKET,
+					 .from = endpoint_from_ipv4(0x0a000001u + d->from, 4000),
+					 .data = d->data,
+					 .bytes = d->bytes});
+		datagram_first = (datagram_first + 1) % DATAGRAMS;
+		datagram_count--;
+	}
+}
+
+static void
+run(uint64_t for_ns)
+{
+	for (uint64_t until_ns = now_ns + for_ns; now_ns < until_ns; now_ns += LATENCY_NS) {
+		arrive();
+		for (uint8_t i = 0; i < ENDS; i++) {
+			struct end *e = &end[i];
+
+			if (e->timer_ns <= now_ns)
+				give(i, (struct node_input){.kind = NODE_IN_TICK});
+			answer_reads(i);
+			if (e->told == e->bytes)
+				continue;
+			e->told = e->bytes;
+			give(i, (struct node_input){.kind = NODE_IN_DURABLE, .lsn = e->told});
+		}
+	}
+}
+
+static struct node_group *
+group_of(uint8_t number)
+{
+	return node_group_by_number(end[number].node, 1);
+}
+
+/* By whoever leads. */
+static void
+order(const struct entry *entry)
+{
+	for (uint32_t i = 0; i < 200; i++) {
+		for (uint8_t k = 0; k < ENDS; k++) {
+			struct end *e = &end[k];
+
+			if (!e->node || e->ended || !group_of(k) ||
+			    !node_group_submit_entry(e->node, group_of(k), entry))
+				continue;
+			give(k, (struct node_input){.kind = NODE_IN_TICK});
+			run(4 * LATENCY_NS);
+			return;
+		}
+		run(10 * MS);
+	}
+	cr_assert(false, "nobody leads");
+}
+
+static void
+transactions(uint32_t count)
+{
+	uint8_t hash[4 * ENTRY_HASH_BYTES];
+	static const uint8_t payload[200] = "payload";
+
+	for (uint32_t i = 0; i < count; i++) {
+		sequence++;
+		for (uint32_t k = 0; k < 4; k++)
+			bytes_put_u64(hash + 8 * k, 0x9e3779b97f4a7c14u * (4 * sequence + k) & ~1u);
+		order(&(struct entry){.kind = ENTRY_SUBMIT,
+				      .submit = {.incarnation = incarnation,
+						 .session = 1,
+						 .sequence = sequence,
+						 .floor = sequence,
+						 .gtid_spec = GTID_AUTOMATIC,
+						 .hashes = hash,
+						 .hash_count = 4,
+						 .payload = payload,
+						 .payload_bytes = sizeof payload}});
+	}
+}
+
+/* The member says that it has all so far on its disk. */
+static void
+committed(void)
+{
+	uint64_t index = 0;
+
+	for (uint8_t i = 0; i < ENDS; i++)
+		if (end[i].node && !node_group_loads(group_of(i)) &&
+		    group_applied(group_of(i)->state) > index)
+			index = group_applied(group_of(i)->state);
+	order(&(struct entry){.kind = ENTRY_PROGRESS,
+			      .progress = {.incarnation = incarnation,
+					   .floor = sequence + 1,
+					   .mark_low = 1,
+					   .committed = index,
+					   .ready = true}});
+}
+
+static void
+found(void)
+{
+	static const uint8_t uuid[UUID_BYTES] = {9};
+	struct entry create = {.kind = ENTRY_CREATE,
+			       .create = {.config = {.block_size = 1000000,
+						     .index_hashes_max = 4096,
+						     .inflight_max = 16,
+						     .members_max = 2,
+						     .protocol = PROTOCOL_VERSION}}};
+
+	memcpy(create.create.group_uuid, uuid, UUID_BYTES);
+	node_directory_found(end[0].node, uuid);
+	give(0, (struct node_input){.kind = NODE_IN_TICK});
+	run(SETTLED_NS);
+	cr_assert(group_of(0) && group_of(1) && group_of(2));
+	order(&create);
+	order(&(struct entry){.kind = ENTRY_JOIN,
+			      .join = {.server_uuid = {7}, .nonce = {3}, .host = ""}});
+	order(&(struct entry){.kind = ENTRY_ATTACH,
+			      .attach = {.incarnation = incarnation, .session = 1}});
+}
+
+static void
+setup(void)
+{
+	memset(end, 0, sizeof end);
+	datagram_count = 0;
+	lose_every = 0;
+	spoil_lsn = 0;
+	sequence = 0;
+	incarnation = 2;
+	now_ns = MS;
+	for (uint8_t i = 0; i < ENDS; i++) {
+		end[i].log = malloc(LOG_BYTES);
+		cr_assert(end[i].log);
+		live(i, PAXOS_TAIL_CLEAN);
+	}
+	run(SETTLED_NS);
+	found();
+}
+
+static void
+finish(void)
+{
+	for (uint8_t i = 0; i < ENDS; i++) {
+		free(end[i].memory);
+		free(end[i].log);
+	}
+}
+
+TestSuite(node_image, .init = setup, .fini = finish);
+
+static void
+expect_equal(void)
+{
+	for (uint8_t i = 0; i < ENDS; i++) {
+		cr_assert(!end[i].ended);
+		cr_assert(!node_group_loads(group_of(i)));
+		cr_assert_eq(group_applied(group_of(i)->state), group_applied(group_of(0)->state),
+			     "node %d", i);
+		cr_assert_eq(group_digest(group_of(i)->state), group_digest(group_of(0)->state));
+		cr_assert_eq(group_index_hashes(group_of(i)->state),
+			     group_index_hashes(group_of(0)->state));
+		cr_assert(gtid_set_contains_set(group_executed(group_of(i)->state),
+						group_executed(group_of(0)->state)));
+	}
+}
+
+/* More than two rounds of it, all of which the member has. */
+static void
+fill(void)
+{
+	for (uint32_t i = 0; i < 12; i++) {
+		transactions(20);
+		committed();
+	}
+	run(SETTLED_NS);
+	committed();
+	run(SETTLED_NS);
+}
+
+static bool
+anybody_dropped(void)
+{
+	return end[0].dropped > 0 || end[1].dropped > 0 || end[2].dropped > 0;
+}
+
+Test(node_image, a_log_goes_on_from_an_image)
+{
+	fill();
+	for (uint8_t i = 0; i < ENDS; i++)
+		cr_assert_gt(end[i].dropped, IMAGE_BYTES);
+	for (uint8_t i = 0; i < ENDS; i++) {
+		stop(i);
+		live(i, PAXOS_TAIL_CUT);
+		cr_assert_eq(end[i].images, 2, "of both groups");
+	}
+	run(SETTLED_NS);
+	transactions(5);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
+/* It votes nowhere any more, and has nothing to write of a group that others begin. */
+Test(node_image, a_group_begins_while_a_log_has_failed)
+{
+	static const uint8_t uuid[UUID_BYTES] = {11};
+
+	uint64_t bytes = end[2].bytes;
+
+	node_directory_found(end[0].node, uuid);
+	give(0, (struct node_input){.kind = NODE_IN_TICK});
+	for (uint32_t i = 0; i < 1000 && end[2].told == bytes; i++)
+		run(LATENCY_NS);
+	cr_assert_gt(end[2].told, bytes, "it has accepted the entry");
+	cr_assert(!node_group_by_uuid(end[2].node, uuid), "and does not know that it is decided");
+	give(2, (struct node_input){.kind = NODE_IN_LOG_FAILED});
+	end[2].failed = true;
+	run(SETTLED_NS);
+	cr_assert(node_group_by_uuid(end[0].node, uuid) && node_group_by_uuid(end[1].node, uuid));
+	cr_assert(!node_group_by_uuid(end[2].node, uuid));
+	transactions(5);
+	stop(2);
+	end[2].failed = false;
+	live(2, PAXOS_TAIL_CUT);
+	run(SETTLED_NS);
+	cr_assert(node_group_by_uuid(end[2].node, uuid));
+	expect_equal();
+}
+
+Test(node_image, nothing_is_dropped_that_a_member_lacks)
+{
+	uint64_t log;
+
+	for (uint32_t i = 0; i < 12; i++)
+		transactions(20);
+	log = end[0].bytes;
+	run(SETTLED_NS);
+	cr_assert_gt(log, 2 * IMAGE_BYTES);
+	cr_assert(!anybody_dropped());
+	committed();
+	run(SETTLED_NS);
+	cr_assert_gt(end[0].dropped, 0);
+}
+
+/* As when its last member has left and had not committed all: nobody may have it. */
+Test(node_image, nothing_is_dropped_while_nobody_is_connected_who_has_it)
+{
+	transactions(20);
+	committed();
+	transactions(220);
+	order(&(struct entry){.kind = ENTRY_EXPEL,
+			      .expel = {.incarnation = incarnation,
+					.session = UINT64_MAX,
+					.reason = EXPEL_ADMIN}});
+	run(SETTLED_NS);
+	cr_assert_gt(end[0].bytes, 2 * IMAGE_BYTES);
+	cr_assert(!anybody_dropped());
+}
+
+static void
+catch_up(uint8_t number, uint8_t as)
+{
+	for (uint32_t i = 0; i < 40; i++) {
+		run(SETTLED_NS);
+		if (group_of(number) &&
+		    group_applied(group_of(number)->state) == group_applied(group_of(as)->state))
+			return;
+	}
+}
+
+/* Nothing compares the nodes but the images: no horizon moves. */
+Test(node_image, a_picture_of_memory_that_rots_is_of_no_use)
+{
+	group_of(0)->state->digest ^= 1;
+	fill();
+	cr_assert(end[0].ended, "it differs");
+	cr_assert_eq(end[0].dropped, 0);
+	cr_assert_gt(end[1].dropped, 0);
+	live(0, PAXOS_TAIL_CUT);
+	catch_up(0, 1);
+	expect_equal();
+}
+
+static void
+fall_behind(uint8_t number)
+{
+	stop(number);
+	run(SETTLED_NS);
+	fill();
+	for (uint8_t i = 0; i < ENDS; i++)
+		if (i != number)
+			cr_assert_gt(end[i].dropped, IMAGE_BYTES);
+}
+
+Test(node_image, who_lacks_what_was_dropped_takes_an_image)
+{
+	fall_behind(2);
+	live(2, PAXOS_TAIL_CUT);
+	catch_up(2, 0);
+	expect_equal();
+	cr_assert_gt(end[2].images, 0);
+	/* And has it in its own log. */
+	stop(2);
+	live(2, PAXOS_TAIL_CUT);
+	run(SETTLED_NS);
+	transactions(5);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
+/* One datagram in five is lost; both lives end once for each part. */
+Test(node_image, it_comes_through_losses_and_restarts)
+{
+	uint32_t lives = 0, next = UINT32_MAX;
+
+	fall_behind(2);
+	live(2, PAXOS_TAIL_CUT);
+	lose_every = 5;
+	for (uint32_t i = 0; i < 20000 && lives < 6; i++) {
+		struct node *n = end[2].node;
+
+		run(LATENCY_NS);
+		if (!n->taking.active || n->taking.next == next)
+			continue;
+		next = n->taking.next;
+		uint8_t ends = lives % 2 == 0 ? 2 : n->taking.source;
+		stop(ends);
+		live(ends, PAXOS_TAIL_CUT);
+		if (ends == 2 && next > 0) {
+			cr_assert(end[2].node->taking.active, "it goes on");
+			cr_assert_leq(next, end[2].node->taking.next + 1);
+		}
+		lives++;
+	}
+	cr_assert_geq(lives, 3);
+	lose_every = 0;
+	catch_up(2, 0);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
+/* What it took cannot be read back: it has no state, and takes another image. */
+Test(node_image, a_bad_part_is_refused)
+{
+	fall_behind(2);
+	live(2, PAXOS_TAIL_CUT);
+	for (uint32_t i = 0; i < 20000 && spoil_lsn == 0; i++) {
+		const struct node *n = end[2].node;
+		const struct node_image *coming = &group_of(2)->coming;
+
+		run(LATENCY_NS);
+		if (n->taking.active && n->taking.group == 1 && coming->count > 1)
+			spoil_lsn = coming->part[1].lsn;
+	}
+	cr_assert_gt(spoil_lsn, 0);
+	catch_up(2, 0);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
+/* The log begins with half a round. */
+Test(node_image, a_log_without_its_begin_is_learned_anew)
+{
+	fill();
+	stop(2);
+	end[2].bytes = end[2].dropped;
+	for (uint32_t i = 0; i < 4; i++) {
+		struct frame frame = {0};
+		uint64_t at = end[2].bytes;
+
+		cr_assert(frame_decode(&frame, end[2].log + at, LOG_BYTES - at));
+		end[2].bytes += frame.frame_bytes;
+	}
+	live(2, PAXOS_TAIL_MISSING);
+	catch_up(2, 0);
+	run(SETTLED_NS);
+	expect_equal();
+	transactions(5);
+	stop(2);
+	live(2, PAXOS_TAIL_CUT);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
+static void
+found_another(uint8_t uuid)
+{
+	uint8_t bytes[UUID_BYTES] = {uuid};
+
+	for (uint8_t i = 0; i < ENDS; i++)
+		if (end[i].node && node_group_leads(end[i].node, &end[i].node->group[0]))
+			node_directory_found(end[i].node, bytes);
+	give(0, (struct node_input){.kind = NODE_IN_TICK});
+	run(SETTLED_NS);
+}
+
+static bool
+anybody_leads(uint32_t number)
+{
+	for (uint8_t i = 0; i < ENDS; i++) {
+		const struct node *n = end[i].node;
+
+		if (n && node_group_by_number(n, number) &&
+		    node_group_leads(n, node_group_by_number(n, number)))
+			return true;
+	}
+	return false;
+}
+
+/* Two logs had a hole, one after the other, and each was settled: what begins later was in
+ * neither. Two that doubt would wait for each other. */
+Test(node_image, a_group_begins_where_two_had_holes)
+{
+	transactions(5);
+	for (uint8_t i = 1; i < ENDS; i++) {
+		stop(i);
+		live(i, PAXOS_TAIL_MISSING);
+		cr_assert_eq(paxos_doubt(group_of(i)->replica), PAXOS_TAIL_MISSING);
+		run(4 * SETTLED_NS);
+		cr_assert_eq(paxos_doubt(end[i].node->group[0].replica), PAXOS_TAIL_CLEAN);
+		cr_assert_eq(paxos_doubt(group_of(i)->replica), PAXOS_TAIL_CLEAN);
+	}
+	found_another(0x22);
+	cr_assert(anybody_leads(2));
+	for (uint8_t i = 0; i < ENDS; i++) {
+		stop(i);
+		live(i, PAXOS_TAIL_CLEAN); /* each replays its HOLE */
+	}
+	run(SETTLED_NS);
+	found_another(0x33);
+	cr_assert(anybody_leads(2) && anybody_leads(3));
+	expect_equal();
+}
+
+static void
+expect_directory(uint8_t number)
+{
+	struct node *n = end[number].node;
+	struct node_key key;
+
+	cr_assert_null(node_group_by_number(n, 2), "it was dropped");
+	cr_assert(node_group_by_number(n, 1) && node_group_by_number(n, 3));
+	cr_assert_eq(node_group_by_number(n, 3)->uuid[0], 0x33);
+	cr_assert_eq(n->group_count, 3);
+	cr_assert_eq(n->directory.founded, 3);
+	cr_assert_eq(n->directory.index, end[0].node->directory.index);
+	cr_assert(node_listed_key(n, 0, &key));
+	cr_assert_eq(key.key[0], 0xaa);
+	cr_assert_eq(n->directory.key_count, 1);
+}
+
+/* One that takes the image of group 0 knew group 2, and neither its end, group 3 nor the key. */
+Test(node_image, group_0_has_what_its_entries_said)
+{
+	struct node_order drop = {.kind = NODE_ORDER_DROP, .group = 2};
+	struct node_order list = {.kind = NODE_ORDER_LIST, .key = {.key = {0xaa}, .node = true}};
+
+	found_another(0x22);
+	cr_assert(node_group_by_number(end[2].node, 2));
+	stop(2);
+	run(SETTLED_NS);
+	give(0, (struct node_input){.kind = NODE_IN_ORDER, .order = &drop});
+	run(SETTLED_NS);
+	found_another(0x33);
+	give(0, (struct node_input){.kind = NODE_IN_ORDER, .order = &list});
+	run(SETTLED_NS);
+	expect_directory(0);
+	fill();
+	for (uint8_t i = 0; i < 2; i++) {
+		cr_assert_gt(end[i].dropped, IMAGE_BYTES);
+		stop(i); /* group 0's few values are in no memory then */
+		live(i, PAXOS_TAIL_CUT);
+	}
+	live(2, PAXOS_TAIL_CUT);
+	catch_up(2, 0);
+	run(SETTLED_NS);
+	cr_assert_geq(end[2].images, 2, "of group 0 and group 1");
+	expect_directory(2);
+	for (uint8_t i = 0; i < ENDS; i++) {
+		stop(i);
+		live(i, PAXOS_TAIL_CUT);
+	}
+	run(SETTLED_NS);
+	for (uint8_t i = 0; i < ENDS; i++)
+		expect_directory(i);
+	transactions(5);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
+static void
+join_again(void)
+{
+	const struct group *g;
+
+	order(&(struct entry){.kind = ENTRY_JOIN,
+			      .join = {.server_uuid = {7},
+				       .nonce = {4},
+				       .host = "",
+				       .last_incarnation = incarnation}});
+	g = group_of(1)->state;
+	for (uint32_t i = 0; i < group_member_slots(g); i++)
+		if (group_member_at(g, i) && group_member_alive(group_member_at(g, i)))
+			incarnation = group_member_at(g, i)->incarnation;
+	cr_assert_gt(incarnation, 2);
+	sequence = 0;
+	order(&(struct entry){.kind = ENTRY_ATTACH,
+			      .attach = {.incarnation = incarnation, .session = 1}});
+}
+
+/* The record that says so is behind the begin of no log any more, and comes with each round. */
+Test(node_image, the_epoch_outlives_the_record_of_the_force)
+{
+	uint64_t forced;
+	struct node_status s;
+
+	fill();
+	stop(0);
+	give(1, (struct node_input){.kind = NODE_IN_FORCE, .force = {1, 6, {0xe1}}});
+	run(SETTLED_NS);
+	cr_assert(end[1].ended && end[2].ended);
+	forced = end[1].bytes;
+	live(1, PAXOS_TAIL_CUT);
+	live(2, PAXOS_TAIL_CUT);
+	run(4 * SETTLED_NS);
+	join_again();
+	fill();
+	for (uint8_t i = 1; i < ENDS; i++) {
+		cr_assert_gt(end[i].dropped, forced);
+		stop(i);
+		live(i, PAXOS_TAIL_CUT);
+		node_status(end[i].node, &s);
+		cr_assert_eq(s.epoch.number, 1);
+		cr_assert_eq(s.epoch.voters, 6);
+		cr_assert_eq(s.epoch.epoch[0], 0xe1);
+	}
+	run(4 * SETTLED_NS);
+	transactions(5);
+	run(SETTLED_NS);
+	cr_assert_eq(group_epoch(group_of(1)->state), 1);
+	cr_assert_eq(group_digest(group_of(1)->state), group_digest(group_of(2)->state));
+}
+
+static void
+fork_group(uint8_t number)
+{
+	struct node_sink sink = {.context = &end[number], .emit = emit};
+
+	sender = number;
+	end[number].node->sink = &sink;
+	node_force_fork(end[number].node, group_of(number), 1);
+	node_compare_ask(end[number].node, group_of(number));
+	end[number].node->sink = NULL;
+	give(number, (struct node_input){.kind = NODE_IN_TICK});
+	run(10 * MS);
+}
+
+/* A state behind the fork has another digest than those of nodes that have yet to come to it,
+ * at the same entry. No entry follows: the images are of just that state. */
+Test(node_image, a_fork_is_no_difference)
+{
+	uint64_t index;
+
+	transactions(5);
+	run(SETTLED_NS);
+	index = group_applied(group_of(0)->state);
+	node_compare_ask(end[0].node, group_of(0));
+	for (uint8_t i = 0; i < ENDS; i++)
+		fork_group(i);
+	fork_group(0);
+	for (uint8_t i = 0; i < ENDS; i++) {
+		cr_assert(!end[i].ended);
+		cr_assert_eq(end[i].node->differing, 0);
+	}
+	cr_assert_eq(group_applied(group_of(0)->state), index);
+	cr_assert_eq(group_of(0)->agreed_index, index, "they agree on what is behind it");
+}
+
+/* Does node 2 hold a value of the next slot, and does not know whether it is decided? */
+static uint64_t
+undecided(void)
+{
+	uint64_t slot = group_of(2)->delivered_slot + 1;
+
+	return node_group_place(end[2].node, group_of(2), slot).lsn != 0 ? slot : 0;
+}
+
+/* A higher ballot may have decided another value there: that one is not to be given away. */
+Test(node_image, what_was_accepted_in_front_of_an_image_is_not_told)
+{
+	const struct entry noop = {.kind = ENTRY_NOOP};
+	uint64_t slot = 0;
+
+	transactions(5);
+	run(SETTLED_NS);
+	for (uint8_t i = 0; i < ENDS; i++) {
+		(void)node_group_submit_entry(end[i].node, group_of(i), &noop);
+		give(i, (struct node_input){.kind = NODE_IN_TICK});
+	}
+	for (uint32_t i = 0; i < 20 && slot == 0; i++) {
+		run(LATENCY_NS);
+		slot = undecided();
+	}
+	cr_assert_gt(slot, 0);
+	stop(2);
+	stop(0);
+	live(0, PAXOS_TAIL_CLEAN); /* in another ballot */
+	fall_behind(2);
+	fill(); /* it is in no window either */
+	live(2, PAXOS_TAIL_CUT);
+	cr_assert_eq(undecided(), slot);
+	catch_up(2, 0);
+	cr_assert_gt(end[2].images, 0);
+	cr_assert_eq(node_group_place(end[2].node, group_of(2), slot).lsn, 0);
+	expect_equal();
+}

@@ -1,0 +1,188 @@
+/* Places where nobody stands: a replica has them all, and speaks to those that are there. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "paxos/paxos.h"
+
+#define MS          ((uint64_t)1000000)
+#define TAKEOVER_NS (150 * MS)
+
+struct place {
+	struct paxos_replica *replica;
+	struct paxos_output out;
+	uint64_t lsn;
+	uint32_t sent_to; /* a bit each, since it was cleared */
+	struct paxos_message last;
+};
+
+static void
+step(struct place *p, struct paxos_input in)
+{
+	in.lsn_next = p->lsn;
+	for (uint32_t round = 0; round < 16; round++) {
+		p->out.count = 0;
+		p->out.more = false;
+		paxos_step(p->replica, &in, &p->out);
+		for (uint32_t i = 0; i < p->out.count; i++) {
+			const struct paxos_output_item *item = &p->out.item[i];
+
+			if (item->kind == PAXOS_OUT_LOG)
+				p->lsn = item->lsn;
+			if (item->kind == PAXOS_OUT_SEND) {
+				p->sent_to |= 1u << item->to;
+				p->last = item->message;
+			}
+		}
+		if (!p->out.more)
+			return;
+		in = (struct paxos_input){
+			.kind = PAXOS_IN_TICK, .now_ns = in.now_ns, .lsn_next = p->lsn};
+	}
+	cr_assert_fail("it has no end");
+}
+
+static struct place *
+place(uint8_t self, uint32_t there, bool joins)
+{
+	struct paxos_config config = {.replica_count = PAXOS_VOTERS_MAX,
+				      .there = there,
+				      .self = self,
+				      .leader = (uint8_t)__builtin_ctz(there),
+				      .joins = joins,
+				      .horizon = 64,
+				      .reserve_slots = 1024,
+				      .takeover_ns = TAKEOVER_NS,
+				      .retry_ns = 20 * MS,
+				      .tail_trust_ns = 5000 * MS};
+	struct place *p = calloc(1, sizeof *p);
+
+	p->replica =
+		paxos_init(aligned_alloc(64, (paxos_size(&config) + 63) & ~(size_t)63), &config);
+	return p;
+}
+
+static void
+start(struct place *p, enum paxos_tail tail)
+{
+	step(p,
+	     (struct paxos_input){
+		     .kind = PAXOS_IN_START, .now_ns = MS, .process = 1, .nonce = 1, .tail = tail});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = MS, .lsn = p->lsn});
+}
+
+static void
+place_free(struct place *p)
+{
+	free(p->replica);
+	free(p);
+}
+
+Test(paxos_places, nothing_goes_where_nobody_stands)
+{
+	struct place *p = place(1, 0x0b, false);
+
+	start(p, PAXOS_TAIL_CLEAN);
+	cr_assert_eq(paxos_voters(p->replica), 0x0b);
+	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = MS + TAKEOVER_NS});
+	step(p, (struct paxos_input){
+			.kind = PAXOS_IN_DURABLE, .now_ns = MS + TAKEOVER_NS, .lsn = p->lsn});
+	cr_assert_eq(p->sent_to, 0x09, "it prepares");
+	place_free(p);
+}
+
+Test(paxos_places, who_comes_is_spoken_to)
+{
+	struct place *p = place(0, 0x03, false);
+
+	start(p, PAXOS_TAIL_CLEAN);
+	p->sent_to = 0;
+	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 100 * MS});
+	cr_assert_eq(p->sent_to, 0x02, "it leads");
+	step(p, (struct paxos_input){
+			.kind = PAXOS_IN_LINK, .now_ns = 100 * MS, .from = 5, .up = true});
+	cr_assert_eq(p->sent_to, 0x22, "how far this one is: it may have a link with no leader");
+	p->sent_to = 0;
+	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 200 * MS});
+	cr_assert_eq(p->sent_to, 0x22);
+	place_free(p);
+}
+
+/* 3 is the first behind 0 that is there, so it waits once; 1 would be the third behind 3. */
+Test(paxos_places, who_takes_over_next_is_counted_among_those_that_are_there)
+{
+	struct place *next = place(3, 0x49, false);
+	struct place *last = place(6, 0x49, false);
+
+	start(next, PAXOS_TAIL_CLEAN);
+	start(last, PAXOS_TAIL_CLEAN);
+	cr_assert_eq(next->out.timer_ns, MS + TAKEOVER_NS);
+	cr_assert_eq(last->out.timer_ns, MS + 2 * TAKEOVER_NS);
+	place_free(next);
+	place_free(last);
+}
+
+/* Configuration 0 is that of others: were it taken for the own one, two that join would be
+ * a majority of it. */
+Test(paxos_places, who_joins_knows_no_voters_and_never_prepares)
+{
+	struct place *p = place(3, 0x09, true);
+
+	start(p, PAXOS_TAIL_CLEAN);
+	cr_assert_eq(paxos_voters(p->replica), 0);
+	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 100 * TAKEOVER_NS});
+	cr_assert_eq(p->sent_to, 0x01);
+	cr_assert_eq(p->last.kind, PAXOS_LEARN);
+	cr_assert(!paxos_is_leader(p->replica));
+	place_free(p);
+}
+
+/* Two that learn, and only one of them has a link with who leads. */
+Test(paxos_places, who_hears_nobody_asks_and_who_is_ahead_answers)
+{
+	struct place *behind = place(3, 0x09, true), *ahead = place(0, 0x49, true);
+	struct paxos_value empty = {.handle = PAXOS_NO_VALUE};
+
+	start(behind, PAXOS_TAIL_CLEAN);
+	cr_assert_eq(behind->out.timer_ns, MS + TAKEOVER_NS);
+	step(behind, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 2 * TAKEOVER_NS});
+	cr_assert_eq(behind->sent_to, 0x01);
+	cr_assert(behind->last.kind == PAXOS_LEARN && behind->last.from == 1);
+	cr_assert_eq(behind->last.to, 1);
+
+	start(ahead, PAXOS_TAIL_CLEAN);
+	step(ahead, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+					 .now_ns = 2 * MS,
+					 .from = 3,
+					 .message = behind->last});
+	cr_assert_eq(ahead->sent_to, 0, "it has no more itself");
+	step(ahead,
+	     (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+				  .now_ns = 2 * MS,
+				  .from = 6,
+				  .message = {.kind = PAXOS_LEARNED, .slot = 1, .value = empty}});
+	step(ahead,
+	     (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = 3 * MS, .lsn = ahead->lsn});
+	cr_assert_eq(paxos_delivered(ahead->replica), 1);
+	step(ahead, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+					 .now_ns = 3 * MS,
+					 .from = 3,
+					 .message = behind->last});
+	cr_assert_eq(ahead->sent_to, 0x08);
+	cr_assert(ahead->last.kind == PAXOS_LEARN && ahead->last.from == 2);
+	place_free(behind);
+	place_free(ahead);
+}
+
+/* Nobody to ask is not the same as all have answered. */
+Test(paxos_places, who_joins_in_doubt_stays_so_until_it_knows_whom_to_ask)
+{
+	struct place *p = place(3, 0x09, true);
+
+	start(p, PAXOS_TAIL_MISSING);
+	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 100 * TAKEOVER_NS});
+	step(p, (struct paxos_input){
+			.kind = PAXOS_IN_DURABLE, .now_ns = 100 * TAKEOVER_NS, .lsn = p->lsn});
+	cr_assert(!paxos_is_voting(p->replica));
+	place_free(p);
+}
