@@ -264,12 +264,12 @@ may_exist(const struct paxos_replica *r, const struct paxos_configuration *c)
 	       paxos_change(r->config.replica_count, c->voters, c->horizon, PAXOS_ONE_LEADS) != 0;
 }
 
-/* The first one of an epoch, at a replica that came into it behind the force. */
+/* The first one, at a replica that joins; or that of an epoch, at one that came into it behind
+ * the force. */
 static bool
 is_unknown(const struct paxos_configuration *c)
 {
-	return c->voters == 0 && c->number > 0 &&
-	       c->number >> PAXOS_EPOCH_SHIFT <= PAXOS_EPOCHS_MAX &&
+	return c->voters == 0 && c->number >> PAXOS_EPOCH_SHIFT <= PAXOS_EPOCHS_MAX &&
 	       (c->number & ((1u << PAXOS_EPOCH_SHIFT) - 1)) == 0;
 }
 

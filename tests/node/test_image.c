@@ -44,6 +44,7 @@ static uint32_t datagram_first, datagram_count, lose_every, sent;
 static uint64_t now_ns, sequence, incarnation;
 static uint8_t sender;
 static uint64_t spoil_lsn; /* a record that is read with a bit too many */
+static bool joins[ENDS];   /* knows nobody's votes when it begins */
 
 static struct node_config
 config_of(uint8_t number)
@@ -51,6 +52,7 @@ config_of(uint8_t number)
 	struct node_config c = {
 		.node_count = ENDS,
 		.self = number,
+		.joins = joins[number],
 		.groups_max = 3,
 		.members_max = 2,
 		.inflight_max = 16,
@@ -407,6 +409,24 @@ Test(node_image, a_log_goes_on_from_an_image)
 		live(i, PAXOS_TAIL_CUT);
 		cr_assert_eq(end[i].images, 2, "of both groups");
 	}
+	run(SETTLED_NS);
+	transactions(5);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
+/* Nobody has changed the voters: it does not know them yet. */
+Test(node_image, the_log_of_one_that_joined_goes_on_from_an_image)
+{
+	finish();
+	joins[2] = true;
+	setup();
+	fill();
+	cr_assert_gt(end[2].dropped, IMAGE_BYTES);
+	cr_assert_eq(paxos_voters(end[2].node->group[0].replica), 0);
+	stop(2);
+	live(2, PAXOS_TAIL_CUT);
+	cr_assert_eq(end[2].images, 2, "of both groups");
 	run(SETTLED_NS);
 	transactions(5);
 	run(SETTLED_NS);

@@ -186,3 +186,41 @@ Test(paxos_places, who_joins_in_doubt_stays_so_until_it_knows_whom_to_ask)
 	cr_assert(!paxos_is_voting(p->replica));
 	place_free(p);
 }
+
+static struct paxos_image
+image_of_who_joined(void)
+{
+	struct place *p = place(3, 0x09, true);
+	struct paxos_value empty = {.handle = PAXOS_NO_VALUE};
+	struct paxos_image image;
+
+	start(p, PAXOS_TAIL_CLEAN);
+	step(p,
+	     (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+				  .now_ns = 2 * MS,
+				  .message = {.kind = PAXOS_LEARNED, .slot = 1, .value = empty}});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = 3 * MS, .lsn = p->lsn});
+	image = paxos_image(p->replica);
+	cr_assert_eq(image.slot, 1);
+	cr_assert_eq(image.now.voters, 0);
+	place_free(p);
+	return image;
+}
+
+/* It trims its own log behind such an image before the voters change for the first time. */
+Test(paxos_places, an_image_of_who_joined_says_nothing_of_voters)
+{
+	struct paxos_image image = image_of_who_joined();
+	struct place *joins = place(3, 0x09, true), *votes = place(0, 0x03, false);
+
+	cr_assert(paxos_image_is_sound(joins->replica, &image));
+	cr_assert(paxos_image_is_sound(votes->replica, &image));
+	start(votes, PAXOS_TAIL_CLEAN);
+	step(votes, (struct paxos_input){.kind = PAXOS_IN_IMAGE, .now_ns = MS, .image = &image});
+	cr_assert_eq(paxos_delivered(votes->replica), 1);
+	cr_assert_eq(paxos_voters(votes->replica), 0x03, "its own file says who votes");
+	image.now.number = 1;
+	cr_assert(!paxos_image_is_sound(votes->replica, &image), "somebody decided that");
+	place_free(joins);
+	place_free(votes);
+}
