@@ -213,12 +213,19 @@ force_is_over(const struct sim *s)
 
 /* ---- what a force leaves ---- */
 
-/* A node is about to write this record. */
+/* A node is about to write this record. What it knows lies in front of it, in whatever record: a
+ * group may be one that an image named. */
 void
 force_logs(struct sim *s, uint8_t node, const uint8_t *data)
 {
+	uint32_t bit = 1u << node;
+
 	if (s->force.asked.number == 0 || data[14] != NODE_RECORD_FORCED)
 		return;
+	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++)
+		s->force.known[g] = node_group_by_number(s->node[node].node, g)
+					    ? s->force.known[g] | bit
+					    : s->force.known[g] & ~bit;
 	memcpy(s->force.delivered[node], s->node[node].delivered, sizeof s->node[node].delivered);
 	memcpy(s->force.applied[node], s->node[node].applied, sizeof s->node[node].applied);
 }
@@ -317,8 +324,6 @@ force_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 {
 	struct sim_force *f = &s->force;
 
-	if (frame->kind == NODE_RECORD_GROUP && frame->group < SIM_GROUP_NUMBERS)
-		f->known[frame->group] |= 1u << node;
 	if (frame->kind != NODE_RECORD_FORCED || f->asked.number == 0 ||
 	    bytes_get_u32(data + FRAME_HEADER_BYTES) != f->asked.number)
 		return;
@@ -335,8 +340,6 @@ force_renewed(struct sim *s, uint8_t node)
 {
 	struct node_forced *into = &s->node[node].config.forced;
 
-	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++)
-		s->force.known[g] &= ~(1u << node);
 	*into = (struct node_forced){0};
 	if (s->force.fork_count == 0)
 		return;

@@ -654,7 +654,7 @@ struct sim_force {
 	uint64_t delivered[SIM_NODES_MAX][SIM_GROUP_NUMBERS]; /* when it was logged */
 	uint64_t applied[SIM_NODES_MAX][SIM_GROUP_NUMBERS];   /* so */
 	bool scarce;                       /* the order needs bytes that no survivor has */
-	uint32_t known[SIM_GROUP_NUMBERS]; /* nodes on whose disk the group is */
+	uint32_t known[SIM_GROUP_NUMBERS]; /* nodes that knew the group when they logged FORCED */
 	uint32_t fork_count;
 	struct sim_fork fork[SIM_FORKS_MAX];
 };
