@@ -49,6 +49,7 @@ struct log_slot {
 	uint32_t number;
 	bool registered; /* with io_uring; the owner's */
 	bool rebuilt;    /* its header was gone; the scan's */
+	uint64_t guess;  /* what its batches say its generation was; the scan's */
 	uint64_t generation;
 	uint64_t first_lsn;
 	uint64_t first_ordinal;
@@ -116,8 +117,9 @@ struct hw_log {
 	uint64_t next_ordinal;
 	int write_error;
 	bool write_error_told;
-	uint64_t oldest_generation; /* as the newest header found at open says */
+	uint64_t oldest_generation; /* the highest that a header found at open says */
 	uint64_t first_generation;  /* the oldest that was live when it was scanned */
+	bool begin_lost;            /* what lay before that is gone, and was not dropped */
 	uint32_t unreadable_blocks; /* met by the scan */
 	uint64_t batches;
 	uint64_t stalled;
@@ -128,6 +130,7 @@ struct hw_log {
 	/* Shared with the preparer. */
 	struct log_slot slot[HW_LOG_SEGMENTS_MAX];
 	_Atomic uint64_t next_generation;
+	_Atomic uint64_t kept_generation; /* what lay below was dropped; headers say so */
 	_Atomic int space_error;
 	_Atomic bool stopping;
 	sem_t prepare;  /* posted when a spare was taken or a segment dropped */

@@ -78,6 +78,8 @@ log_slot_header(const struct hw_log *log, const struct log_slot *slot, enum log_
 		.first_lsn = slot->first_lsn,
 		.first_ordinal = slot->first_ordinal,
 	};
+	header.oldest_generation =
+		atomic_load_explicit(&log->kept_generation, memory_order_acquire);
 	memcpy(header.disk, log->identity.disk, LOG_ID_BYTES);
 	/* A spare has none yet, and the preparer must not read what the owner may set. */
 	if (state == LOG_SEGMENT_LIVE)
@@ -133,7 +135,24 @@ make_file(struct hw_log *log, struct log_slot *slot, uint8_t *zeros)
 
 /* New file or old: what a torn first batch may have left is wiped, so that a later
  * torn write cannot complete it. The header goes first, by itself: else a crash could leave
- * a live segment whose first batches are wiped, and a scan would miss them. */
+ * a live segment whose first batches are wiped, and a scan would miss them. Its copy comes
+ * next, where the first batch will not come: see log_format.h. */
+static int
+write_spare(struct hw_log *log, struct log_slot *slot, uint8_t *block)
+{
+	struct log_segment header = log_slot_header(log, slot, LOG_SEGMENT_SPARE);
+
+	log_segment_encode(&header, block);
+	int code = log_write_now(slot, block, LOG_BLOCK_BYTES, 0);
+	if (code == 0)
+		code = log_write_now(slot, block, LOG_BLOCK_BYTES,
+				     log->segment_bytes - LOG_BLOCK_BYTES);
+	memset(block, 0, LOG_BLOCK_BYTES);
+	if (code == 0)
+		code = log_write_now(slot, block, LOG_BATCH_BYTES_MAX, LOG_BLOCK_BYTES);
+	return code;
+}
+
 static int
 make_spare(struct hw_log *log, struct log_slot *slot)
 {
@@ -148,13 +167,8 @@ make_spare(struct hw_log *log, struct log_slot *slot)
 		slot->first_lsn = 0;
 		slot->first_ordinal = 0;
 		slot->index_count = 0;
-		struct log_segment header = log_slot_header(log, slot, LOG_SEGMENT_SPARE);
-		log_segment_encode(&header, block);
-		code = log_write_now(slot, block, LOG_BLOCK_BYTES, 0);
-		memset(block, 0, LOG_BLOCK_BYTES);
+		code = write_spare(log, slot, block);
 	}
-	if (code == 0)
-		code = log_write_now(slot, block, LOG_BATCH_BYTES_MAX, LOG_BLOCK_BYTES);
 	free(block);
 	if (code == 0)
 		atomic_store_explicit(&slot->state, SLOT_SPARE, memory_order_release);
@@ -403,6 +417,8 @@ read_headers(struct hw_log *log, uint32_t *valid_count, struct hw_error *error)
 		code = check_identity(log, &header, *valid_count == 0, error);
 		(*valid_count)++;
 		slot->generation = header.generation;
+		if (header.oldest_generation > log->oldest_generation)
+			log->oldest_generation = header.oldest_generation;
 		if (header.state != LOG_SEGMENT_LIVE)
 			continue;
 		slot->first_lsn = header.first_lsn;
@@ -410,7 +426,6 @@ read_headers(struct hw_log *log, uint32_t *valid_count, struct hw_error *error)
 		atomic_store(&slot->state, SLOT_LIVE);
 		if (header.generation > newest) {
 			newest = header.generation;
-			log->oldest_generation = header.oldest_generation;
 			memcpy(log->identity.epoch, header.epoch, EPOCH_BYTES);
 		}
 	}
@@ -462,6 +477,7 @@ format(struct hw_log *log, struct hw_error *error)
 	memcpy(log->identity.epoch, log->options.epoch, EPOCH_BYTES);
 	log->identity.formatted_now = true;
 	atomic_store(&log->next_generation, 1);
+	atomic_store(&log->kept_generation, 1);
 	log->next_ordinal = 1;
 	int code = log_start_preparer(log);
 	if (code == 0)

@@ -63,21 +63,36 @@ generation_is_live(const struct hw_log *log, uint64_t generation)
 	return false;
 }
 
-/* A file without a live header: spare, dropped, or a live one whose header is gone. */
+/* A file without a live header: what its batches say, and the copy of a spare header. */
 static void
-decide_unknown(struct hw_log *log, struct log_slot *slot, uint8_t *image)
+look_into(struct hw_log *log, struct log_slot *slot, uint8_t *image)
 {
-	struct log_segment segment = {.number = slot->number};
+	struct log_segment segment = {.number = slot->number}, copy;
 
 	memcpy(segment.disk, log->identity.disk, LOG_ID_BYTES);
 	read_image(log, slot, image);
-	uint64_t guess = log_segment_guess(&segment, image, log->segment_bytes);
-	if (guess == 0 || guess < slot->generation || guess < log->oldest_generation ||
-	    generation_is_live(log, guess)) {
+	slot->guess = log_segment_guess(&segment, image, log->segment_bytes);
+	if (!log_segment_decode(&copy, image + log->segment_bytes - LOG_BLOCK_BYTES,
+				LOG_BLOCK_BYTES) ||
+	    copy.state != LOG_SEGMENT_SPARE || copy.number != slot->number ||
+	    memcmp(copy.disk, log->identity.disk, LOG_ID_BYTES) != 0)
+		return;
+	if (copy.generation > slot->generation)
+		slot->generation = copy.generation;
+	if (copy.oldest_generation > log->oldest_generation)
+		log->oldest_generation = copy.oldest_generation;
+}
+
+/* Spare, dropped, or a live one whose header is gone. */
+static void
+decide_unknown(struct hw_log *log, struct log_slot *slot)
+{
+	if (slot->guess == 0 || slot->guess < slot->generation ||
+	    slot->guess < log->oldest_generation || generation_is_live(log, slot->guess)) {
 		set_state(slot, SLOT_DROPPED);
 		return;
 	}
-	slot->generation = guess;
+	slot->generation = slot->guess;
 	slot->first_ordinal = 0;
 	slot->rebuilt = true;
 	set_state(slot, SLOT_LIVE);
@@ -99,26 +114,43 @@ next_live(struct hw_log *log, uint64_t above)
 }
 
 static int
+look_at_file(struct hw_log *log, struct log_slot *slot, uint8_t *image)
+{
+	struct stat file;
+
+	slot->index = calloc(log->segment_bytes / LOG_BLOCK_BYTES, sizeof *slot->index);
+	if (!slot->index)
+		return -ENOMEM;
+	if (fstat(slot->fd, &file) != 0)
+		return -errno;
+	if (file.st_size != log->segment_bytes && ftruncate(slot->fd, log->segment_bytes) != 0)
+		return -errno;
+	if (state_of(slot) == SLOT_UNKNOWN)
+		look_into(log, slot, image);
+	return 0;
+}
+
+/* All are looked at before any is decided: each may say from where on the log is kept. */
+static int
 sort_out_files(struct hw_log *log, uint8_t *image)
 {
 	for (uint32_t i = 0; i < log->slot_count; i++) {
+		int code = state_of(&log->slot[i]) == SLOT_ABSENT
+				   ? 0
+				   : look_at_file(log, &log->slot[i], image);
+		if (code != 0)
+			return code;
+	}
+	if (log->oldest_generation == 0)
+		log->oldest_generation = 1; /* as the first header of all has it */
+	for (uint32_t i = 0; i < log->slot_count; i++) {
 		struct log_slot *slot = &log->slot[i];
-		struct stat file;
-		if (state_of(slot) == SLOT_ABSENT)
-			continue;
-		slot->index = calloc(log->segment_bytes / LOG_BLOCK_BYTES, sizeof *slot->index);
-		if (!slot->index)
-			return -ENOMEM;
-		if (fstat(slot->fd, &file) != 0)
-			return -errno;
-		if (file.st_size != log->segment_bytes &&
-		    ftruncate(slot->fd, log->segment_bytes) != 0)
-			return -errno;
 		if (state_of(slot) == SLOT_UNKNOWN)
-			decide_unknown(log, slot, image);
-		else if (slot->generation < log->oldest_generation)
+			decide_unknown(log, slot);
+		else if (state_of(slot) == SLOT_LIVE && slot->generation < log->oldest_generation)
 			set_state(slot, SLOT_DROPPED);
 	}
+	atomic_store(&log->kept_generation, log->oldest_generation);
 	return 0;
 }
 
@@ -142,6 +174,10 @@ scan_slot(struct hw_log *log, struct log_slot *slot, struct recovery *recovery)
 	slot->end_lsn = slot->first_lsn;
 	while (log_scan_next(&recovery->scan, &batch, &records)) {
 		if (slot->first_ordinal == 0) {
+			/* The first one of all, and its header cannot say what is missing. */
+			if (slot->generation == log->first_generation &&
+			    batch.position != LOG_BLOCK_BYTES)
+				log->begin_lost = true;
 			slot->first_ordinal = batch.ordinal;
 			slot->first_lsn = batch.first_lsn;
 		}
@@ -165,7 +201,6 @@ rebuild_header(struct hw_log *log, struct log_slot *slot, const uint8_t *epoch)
 	struct log_segment header = log_slot_header(log, slot, LOG_SEGMENT_LIVE);
 
 	memcpy(header.epoch, epoch, EPOCH_BYTES);
-	header.oldest_generation = log->oldest_generation;
 	log_segment_encode(&header, log->buffer[0].data);
 	return log_write_now(slot, log->buffer[0].data, LOG_BLOCK_BYTES, 0);
 }
@@ -191,6 +226,12 @@ judge(struct hw_log *log, const struct log_scan *scan)
 {
 	struct log_verdict verdict = log_scan_verdict(scan);
 
+	if (log->begin_lost) { /* from where on, nobody knows */
+		if (verdict.rot_count++ == 0)
+			verdict.rot_end_lsn = hw_log_state(log).first_lsn;
+		verdict.tail = LOG_TAIL_ROT;
+		verdict.rot_first_lsn = 0;
+	}
 	if (log->unreadable_blocks == 0)
 		return verdict;
 	/* An unreadable block may have been the last acknowledged batch. */
@@ -214,8 +255,10 @@ recover(struct hw_log *log, struct recovery *recovery, struct log_verdict *verdi
 	log_scan_begin(&recovery->scan);
 	uint64_t last = 0;
 	for (struct log_slot *slot; (slot = next_live(log, last)) != NULL;) {
-		if (log->first_generation == 0)
+		if (log->first_generation == 0) {
 			log->first_generation = slot->generation;
+			log->begin_lost = slot->generation > log->oldest_generation;
+		}
 		scan_slot(log, slot, recovery);
 		if (slot->rebuilt)
 			code = rebuild_header(log, slot, recovery->epoch);

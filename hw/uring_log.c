@@ -27,17 +27,6 @@ slot_state(const struct log_slot *slot)
 	return atomic_load_explicit(&slot->state, memory_order_acquire);
 }
 
-static uint64_t
-oldest_live_generation(const struct hw_log *log)
-{
-	uint64_t oldest = log->active->generation;
-
-	for (uint32_t i = 0; i < log->slot_count; i++)
-		if (slot_state(&log->slot[i]) == SLOT_LIVE && log->slot[i].generation < oldest)
-			oldest = log->slot[i].generation;
-	return oldest;
-}
-
 bool
 log_take_segment(struct hw_log *log)
 {
@@ -121,7 +110,6 @@ encode(struct hw_log *log, struct log_buffer *buffer, uint16_t flags)
 		return out;
 	must(log->at == LOG_BLOCK_BYTES);
 	struct log_segment header = log_slot_header(log, log->active, LOG_SEGMENT_LIVE);
-	header.oldest_generation = oldest_live_generation(log);
 	log_segment_encode(&header, buffer->data);
 	return buffer->data;
 }
@@ -418,8 +406,24 @@ oldest_below(struct hw_log *log, uint64_t below_lsn)
 	return oldest;
 }
 
+/* Of those behind it the oldest; there is one: the active one is never dropped. */
+static uint64_t
+generation_behind(const struct hw_log *log, const struct log_slot *slot)
+{
+	uint64_t oldest = log->active->generation;
+
+	for (uint32_t i = 0; i < log->slot_count; i++) {
+		const struct log_slot *other = &log->slot[i];
+		if (slot_state(other) == SLOT_LIVE && other->generation > slot->generation &&
+		    other->generation < oldest)
+			oldest = other->generation;
+	}
+	return oldest;
+}
+
 /* In their order: the preparer takes them one by one, and a crash in the middle must leave
- * a log without a hole. */
+ * a log without a hole. What is kept is said first: the header of the first one that is
+ * used again says it, too. */
 void
 hw_log_drop(struct hw_log *log, uint64_t below_lsn)
 {
@@ -428,6 +432,8 @@ hw_log_drop(struct hw_log *log, uint64_t below_lsn)
 	if (log->options.memory)
 		return;
 	while ((slot = oldest_below(log, below_lsn)) != NULL) {
+		atomic_store_explicit(&log->kept_generation, generation_behind(log, slot),
+				      memory_order_release);
 		atomic_store_explicit(&slot->state, SLOT_DROPPED, memory_order_release);
 		sem_post(&log->prepare);
 	}
@@ -505,6 +511,7 @@ hw_log_state(const struct hw_log *log)
 		.durable_lsn = log->durable_lsn,
 		.append_lsn = log->append_lsn,
 		.disk_bytes = disk_bytes(log),
+		.begin_lost = log->begin_lost,
 		.bytes_max = (uint64_t)log->slot_count * log->segment_bytes,
 		.space_error = atomic_load(&log->space_error),
 		.write_error = log->write_error,

@@ -20,6 +20,10 @@
  * Units     LSNs as in log_format.h.
  * Ownership hw_log_append() copies. A buffer lent to hw_log_read() is the log's until
  *           hw_log_reap() has named its tag.
+ * Dropping  What lies below an LSN is given back in whole segments, oldest first, and its
+ *           files are used again. Headers say from where on the log is kept, so a scan tells
+ *           what was dropped from what a disk lost. Of what was dropped just before a crash
+ *           the next scan may find some again: never what lay before it, and without a hole.
  * Limits    HW_LOG_SEGMENTS_MAX files, HW_LOG_BUFFERS batches of LOG_BATCH_BYTES_MAX,
  *           HW_LOG_READS_MAX reads in flight. append answers false at the limit, or
  *           when no segment is left: the caller slows its peers, nothing is lost.
@@ -84,6 +88,7 @@ struct hw_log_state {
 	uint64_t append_lsn; /* the next record's */
 	uint64_t live_bytes; /* of segments that hold records */
 	uint64_t disk_bytes; /* as struct hw_log_reaped has it */
+	bool begin_lost;     /* the scan missed what lay before, and nobody had dropped it */
 	uint64_t bytes_max;
 	uint32_t spare_segments;
 	int space_error;  /* errno of the last failed preparation, 0 when well */
@@ -132,7 +137,8 @@ int hw_log_read(struct hw_log *log, const struct hw_log_read *read);
  * before. The result as hw_log_read_done has it. */
 int32_t hw_log_read_scanned(struct hw_log *log, const struct hw_log_read *read);
 
-/* Gives back every segment that holds only records below. */
+/* Gives back every segment that holds only records below. A read of them that is under way
+ * ends with -ENOENT, whatever the file holds by then. */
 void hw_log_drop(struct hw_log *log, uint64_t below_lsn);
 
 /* From the next batch on; that one opens a new segment, so that every segment is of

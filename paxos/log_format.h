@@ -41,8 +41,14 @@
  *       1130        zeros
  *
  *          A file is used again when all it holds was dropped: it gets a SPARE
- *          header (generation: the next one at that time), then a LIVE header
- *          written together with the first batch, in one write.
+ *          header (generation: the next one at that time), and a copy of it in
+ *          its last block; then a LIVE header written together with the first
+ *          batch, in one write. Were that one torn, the copy still says what
+ *          the file was, and from where on the log is kept.
+ *
+ *          Every header says in `oldest_generation` from where on the log is
+ *          kept: segments that are missing below were dropped. The highest that
+ *          any says holds. Those at or above it that are missing were lost.
  *
  * Batch    Starts on a fresh block: header, frames back to back, zeros to the
  *          block's end. Unacknowledged batches: one at most.

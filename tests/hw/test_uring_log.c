@@ -242,6 +242,200 @@ Test(hw_uring_log, a_crash_behind_a_drop_leaves_no_hole)
 	log_dir_close(&d);
 }
 
+/* What was dropped while it is read may be something else by the time it is answered. */
+Test(hw_uring_log, a_read_of_what_is_dropped_meanwhile_ends_without_bytes)
+{
+	static uint8_t buffer[FRAME_BYTES_MAX];
+	struct hw_log_read read = {0, 7, buffer, sizeof buffer};
+	struct hw_log_reaped reaped = {0};
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 25, 200000 - FRAME_HEADER_BYTES);
+	cr_assert_eq(hw_log_read(d.log, &read), 0);
+	hw_log_drop(d.log, 20 * 200000);
+	for (int i = 0; i < 100000 && reaped.read_count == 0; i++) {
+		hw_log_reap(d.log, &reaped);
+		usleep(20);
+	}
+	cr_assert_eq(reaped.read_count, 1);
+	cr_assert_eq(reaped.read[0].result, -ENOENT);
+	log_dir_close(&d);
+}
+
+/* A log of some segments, of which the first ones were dropped, and two made ready for use. */
+static uint64_t
+write_and_drop(void)
+{
+	struct hw_log_state state;
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	do {
+		log_dir_write(&d, 1, 200000 - FRAME_HEADER_BYTES);
+		state = hw_log_state(d.log);
+	} while (state.live_bytes < state.bytes_max);
+	hw_log_drop(d.log, 25 * 200000);
+	for (int i = 0; i < 1000 && hw_log_state(d.log).spare_segments < 2; i++)
+		usleep(1000);
+	state = hw_log_state(d.log);
+	cr_assert_eq(state.spare_segments, 2);
+	cr_assert_gt(state.first_lsn, 0);
+	cr_assert_leq(state.first_lsn, 25 * 200000);
+	return state.first_lsn;
+}
+
+Test(hw_uring_log, a_log_says_that_what_lay_before_was_dropped)
+{
+	uint64_t first = write_and_drop();
+
+	for (int i = 0; i < 3; i++) {
+		log_dir_close(&d);
+		cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+		cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT);
+		cr_assert_eq(hw_log_state(d.log).first_lsn, first);
+		cr_assert(!hw_log_state(d.log).begin_lost);
+		log_dir_write(&d, 6, 200000 - FRAME_HEADER_BYTES);
+	}
+	log_dir_close(&d);
+}
+
+/* The headers of spare segments are all that says it, and one of them is torn when it is
+ * taken into use; or the power fails before any was written. */
+static void
+tear_a_spare(uint32_t headers)
+{
+	static uint8_t block[LOG_BLOCK_BYTES];
+	struct log_segment header;
+	uint32_t torn = 0;
+	uint64_t first = write_and_drop();
+
+	log_dir_close(&d);
+	for (uint32_t number = 0; number < 6; number++) {
+		int fd = log_dir_file(&d, number);
+		cr_assert_eq(pread(fd, block, sizeof block, 0), sizeof block);
+		cr_assert(log_segment_decode(&header, block, sizeof block));
+		if (header.state == LOG_SEGMENT_SPARE && torn < headers) {
+			torn++;
+			cr_assert_eq(pwrite(fd, "torn", 4, 100), 4);
+		}
+		fsync(fd);
+		close(fd);
+	}
+	cr_assert_eq(torn, headers);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+		cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT, "%d", (int)d.verdict.tail);
+		cr_assert_eq(hw_log_state(d.log).first_lsn, first);
+		cr_assert(!hw_log_state(d.log).begin_lost);
+		log_dir_write(&d, 1, 1000);
+		log_dir_close(&d);
+	}
+}
+
+Test(hw_uring_log, a_torn_header_behind_a_drop_is_no_hole)
+{
+	tear_a_spare(1);
+}
+
+Test(hw_uring_log, torn_headers_of_all_spares_are_no_hole)
+{
+	tear_a_spare(2);
+}
+
+/* Power fails in the middle of a drop: the header of the oldest segment is torn, and it is
+ * what it was, as are those behind it. */
+Test(hw_uring_log, a_segment_whose_drop_was_torn_is_there_again)
+{
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 25, 200000 - FRAME_HEADER_BYTES);
+	log_dir_close(&d);
+	int fd = log_dir_file(&d, 0);
+	cr_assert_eq(pwrite(fd, "torn", 4, 100), 4);
+	fsync(fd);
+	close(fd);
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT);
+	cr_assert_eq(d.records, 25);
+	cr_assert_eq(hw_log_state(d.log).first_lsn, 0);
+	cr_assert(!hw_log_state(d.log).begin_lost);
+	log_dir_close(&d);
+}
+
+/* Nobody dropped it: a hole, at every open, until what follows it is dropped in order. */
+Test(hw_uring_log, a_first_segment_that_is_lost_is_a_hole)
+{
+	char name[80];
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 25, 200000 - FRAME_HEADER_BYTES);
+	log_dir_close(&d);
+	snprintf(name, sizeof name, "%s/segment-0000", d.path);
+	cr_assert_eq(unlink(name), 0);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+		cr_assert_eq(d.verdict.tail, LOG_TAIL_ROT);
+		cr_assert_eq(d.verdict.end, LOG_TAIL_CUT);
+		cr_assert_eq(d.verdict.rot_first_lsn, 0);
+		cr_assert_eq(d.verdict.rot_end_lsn, 10 * 200000);
+		cr_assert_eq(d.verdict.rot_count, 1);
+		cr_assert(hw_log_state(d.log).begin_lost);
+		log_dir_write(&d, 11, 200000 - FRAME_HEADER_BYTES);
+		if (i == 0)
+			log_dir_close(&d);
+	}
+	hw_log_drop(d.log, 30 * 200000);
+	log_dir_write(&d, 11, 200000 - FRAME_HEADER_BYTES);
+	log_dir_close(&d);
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_CUT);
+	cr_assert(!hw_log_state(d.log).begin_lost);
+	cr_assert_gt(hw_log_state(d.log).first_lsn, 10 * 200000);
+	log_dir_close(&d);
+}
+
+/* Of a log that was trimmed, the segment that it begins with. */
+Test(hw_uring_log, a_first_segment_that_is_lost_behind_a_drop_is_a_hole)
+{
+	static uint8_t block[LOG_BLOCK_BYTES];
+	struct log_segment header;
+	char name[80];
+	uint64_t first = write_and_drop();
+
+	log_dir_close(&d);
+	for (uint32_t number = 0; number < 6; number++) {
+		int fd = log_dir_file(&d, number);
+		cr_assert_eq(pread(fd, block, sizeof block, 0), sizeof block);
+		cr_assert(log_segment_decode(&header, block, sizeof block));
+		close(fd);
+		snprintf(name, sizeof name, "%s/segment-%04u", d.path, number);
+		if (header.state == LOG_SEGMENT_LIVE && header.first_lsn == first)
+			cr_assert_eq(unlink(name), 0);
+	}
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_ROT);
+	cr_assert(hw_log_state(d.log).begin_lost);
+	cr_assert_gt(hw_log_state(d.log).first_lsn, first);
+	log_dir_close(&d);
+}
+
+/* Its header and its first batch: what lay there cannot be known. */
+Test(hw_uring_log, a_log_that_begins_with_rot_is_not_one_that_was_dropped)
+{
+	static const uint8_t zeros[2 * LOG_BLOCK_BYTES];
+
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	log_dir_write(&d, 25, 200000 - FRAME_HEADER_BYTES);
+	log_dir_close(&d);
+	int fd = log_dir_file(&d, 0);
+	cr_assert_eq(pwrite(fd, zeros, sizeof zeros, 0), sizeof zeros);
+	cr_assert_eq(pwrite(fd, zeros, sizeof zeros, 2 * LOG_BLOCK_BYTES), sizeof zeros);
+	fsync(fd);
+	close(fd);
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(d.verdict.tail, LOG_TAIL_ROT);
+	cr_assert(hw_log_state(d.log).begin_lost);
+	log_dir_close(&d);
+}
+
 Test(hw_uring_log, a_full_log_slows_and_goes_on_after_a_drop)
 {
 	uint32_t taken = 0;
