@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 
-from client import CONFLICT, GONE, Client
+from client import ANSWER_S, CONFLICT, GONE, Client
 from cluster import Cluster
 from servers import SqlError
 
@@ -186,6 +186,20 @@ def children(cluster):
         assert int(counted) == total['done'], (server.number, counted, total)
 
 
+def come_again(server, until, counts):
+    """Who was killed; and may be killed while it comes. What it is told then is that it was killed, or what another one
+    was to be told: the server closes a socket that the killed one's thread still writes to, and who comes may have got
+    the number (stock's, too)."""
+    while True:
+        try:
+            return Client(server, 'conflict_test')
+        except SqlError as error:
+            if time.monotonic() > until + ANSWER_S:
+                raise
+            counts[error.code] += 1
+            time.sleep(0.01)
+
+
 def one_of_a_family(cluster, number, until, counts):
     """Of one server, most of them: adds a child, or takes a parent away, with the children or without; now and then
     somebody kills it, on whatever way its commit is."""
@@ -216,7 +230,7 @@ def one_of_a_family(cluster, number, until, counts):
         except SqlError as error:
             counts[error.code] += 1
             if error.code != NO_THREAD:
-                client = Client(server, 'conflict_test')
+                client = come_again(server, until, counts)
 
 
 def families(cluster):
