@@ -18,8 +18,10 @@
  * computed the same up to there or beyond (compare.c): else a node whose memory rots would
  * throw away what it could be computed anew from. Then what lies below goes. Only then does
  * the next one begin, image_bytes behind the last: the log holds between one and two times
- * that, and what members lag behind. A round that waits does not outlive its process: the next
- * one cannot know whether that computed right.
+ * that, and what members lag behind. Small records take whole blocks of a disk, so what it says
+ * counts where that is more. Where images are as large as that, or larger, they are not all that
+ * is written: half of a round's size comes between two. A round that waits does not outlive its
+ * process: the next one cannot know whether that computed right.
  *
  * BEGIN, the pieces and TAIL are the image's parts; where they lie is kept, since a node that
  * lacks what was dropped asks for them: image_move.c. What it takes is in its own log:
@@ -81,6 +83,8 @@ part_end(struct node *n, uint32_t group, const struct writer *w)
 
 	must(!w->bad);
 	node_log(n, n->scratch, bytes, NODE_RECORD_IMAGE, group);
+	if (n->images.writing)
+		n->images.bytes += bytes;
 	return (struct history_link){.lsn = n->lsn_next, .bytes = bytes};
 }
 
@@ -250,8 +254,10 @@ round_begin(struct node *n)
 	struct writer w = part_begin(n, PART_ROUND);
 
 	n->images.writing = true;
+	n->images.bytes = 0;
 	n->images.group = 0;
 	n->images.round_lsn = n->lsn_next;
+	n->images.round_disk = n->disk_bytes;
 	n->images.low_lsn = n->lsn_next;
 	part_end(n, 0, &w);
 	node_force_remember(n);
@@ -290,6 +296,7 @@ node_image_abandon(struct node *n)
 	m->writing = false;
 	m->whole_lsn = 0;
 	m->from_lsn = n->lsn_next;
+	m->from_disk = n->disk_bytes;
 }
 
 /* ---- what is taken ---- */
@@ -412,6 +419,7 @@ drop(struct node *n)
 	}
 	m->whole_lsn = 0;
 	m->from_lsn = m->round_lsn;
+	m->from_disk = m->round_disk;
 	if (m->low_lsn > n->lsn_first) {
 		n->lsn_first = m->low_lsn;
 		node_emit(n, &(struct node_output){.kind = NODE_OUT_DROP, .lsn = n->lsn_first});
@@ -425,6 +433,17 @@ any_loads(const struct node *n)
 		if (node_group_loads(&n->group[i]))
 			return true;
 	return false;
+}
+
+static bool
+is_due(const struct node *n)
+{
+	const struct node_images *m = &n->images;
+	uint64_t grown = n->lsn_next - m->from_lsn;
+
+	if (n->disk_bytes > m->from_disk && n->disk_bytes - m->from_disk > grown)
+		grown = n->disk_bytes - m->from_disk;
+	return grown >= n->config.image_bytes && grown >= m->bytes + m->bytes / 2;
 }
 
 /* What every step ends with. True: there is more to do, soon. */
@@ -443,7 +462,7 @@ node_image(struct node *n)
 			drop(n);
 		return more;
 	}
-	if (!m->writing && n->lsn_next - m->from_lsn < n->config.image_bytes)
+	if (!m->writing && !is_due(n))
 		return more;
 	if (n->lsn_next - n->lsn_durable > IMAGE_AHEAD_BYTES)
 		return more; /* until more is on disk */

@@ -460,6 +460,9 @@ struct node_images {
 	uint64_t low_lsn;     /* nothing below is needed when it is whole */
 	uint64_t whole_lsn;   /* end of the round that waits to be made use of; 0: none */
 	uint64_t from_lsn;    /* the next one begins image_bytes behind it */
+	uint64_t from_disk;   /* or so many bytes of disk behind this */
+	uint64_t round_disk;  /* as round_lsn */
+	uint64_t bytes;       /* of the last round */
 	uint64_t compared_ns; /* when the others were asked what they have */
 	uint64_t given_ns;    /* when another node asked for a part */
 };
@@ -568,6 +571,7 @@ struct node {
 	uint64_t lsn_first; /* all below was dropped */
 	uint64_t lsn_next;
 	uint64_t lsn_durable;
+	uint64_t disk_bytes; /* as NODE_IN_DURABLE says */
 	struct node_images images;
 	struct node_taking taking;
 	struct node_loading loading;

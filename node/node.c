@@ -806,6 +806,7 @@ take_input(struct node *n, const struct node_input *in)
 		take_events(n);
 		break;
 	case NODE_IN_DURABLE:
+		n->disk_bytes = in->disk_bytes;
 		durable(n, in->lsn);
 		break;
 	case NODE_IN_LOG_FAILED:

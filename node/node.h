@@ -126,7 +126,8 @@ struct node_config {
 	uint8_t secret[CRYPTO_KEY_BYTES];
 	uint8_t psk[CRYPTO_KEY_BYTES];
 	uint64_t rekey_ns; /* how long keys of a session live; 0: as wire/ has it */
-	/* The log is trimmed: it grows by so many bytes between two state images; 0: never. */
+	/* The log is trimmed: it grows by so many bytes, of records or on the disk, between two
+	 * state images; 0: never. */
 	uint64_t image_bytes;
 	/* Sealed: what servers may show in place of a listed key, and which groups it opens
 	 * for them, as in a struct node_key. NULL: nothing. */
@@ -162,8 +163,10 @@ enum node_input_kind {
 	NODE_IN_RECORD = 1, /* data, bytes: a record of the log; lsn = its end */
 	/* tail, process: number of this process, higher than any before; lsn: the log's end */
 	NODE_IN_START = 2,
-	NODE_IN_PACKET = 3,     /* from, data, bytes */
-	NODE_IN_DURABLE = 4,    /* lsn: every byte below it is on disk */
+	NODE_IN_PACKET = 3, /* from, data, bytes */
+	/* lsn: every byte below it is on disk; disk_bytes: what the log takes there since where it
+	 * began at start, where that is more than its records; else 0 */
+	NODE_IN_DURABLE = 4,
 	NODE_IN_LOG_FAILED = 5, /* the log takes no more: voting ends */
 	NODE_IN_READ_DONE = 6, /* lsn as asked (a record's end), data, bytes; 0 bytes: unreadable */
 	NODE_IN_RANDOM =
@@ -199,6 +202,7 @@ struct node_input {
 	const uint8_t *data;
 	uint32_t bytes;
 	uint64_t lsn;
+	uint64_t disk_bytes;
 	uint64_t process;
 	enum paxos_tail tail;
 	const struct node_key *keys;

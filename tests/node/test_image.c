@@ -43,8 +43,10 @@ static struct datagram datagram[DATAGRAMS]; /* a ring */
 static uint32_t datagram_first, datagram_count, lose_every, sent;
 static uint64_t now_ns, sequence, incarnation;
 static uint8_t sender;
-static uint64_t spoil_lsn; /* a record that is read with a bit too many */
-static bool joins[ENDS];   /* knows nobody's votes when it begins */
+static uint64_t spoil_lsn;  /* a record that is read with a bit too many */
+static bool joins[ENDS];    /* knows nobody's votes when it begins */
+static uint64_t coarse;     /* so many bytes below `dropped` the log still has at a restart */
+static uint64_t disk_times; /* the disk takes more than the records; 0: it does not say */
 
 static struct node_config
 config_of(uint8_t number)
@@ -167,6 +169,18 @@ answer_reads(uint8_t number)
 	}
 }
 
+/* Where a log of whole segments begins: some record before what was dropped. */
+static uint64_t
+begin_of(const struct end *e)
+{
+	uint64_t lsn = 0;
+	struct frame frame;
+
+	for (; e->dropped - lsn > coarse; lsn += frame.frame_bytes)
+		cr_assert(frame_decode(&frame, e->log + lsn, e->bytes - lsn));
+	return lsn;
+}
+
 /* Another life of this node on what its disk has. */
 static void
 live(uint8_t number, enum paxos_tail tail)
@@ -183,6 +197,7 @@ live(uint8_t number, enum paxos_tail tail)
 	e->timer_ns = 0;
 	e->read_count = 0;
 	e->ended = false;
+	e->dropped = begin_of(e);
 	if (e->dropped > 0)
 		give(number, (struct node_input){.kind = NODE_IN_TRIMMED, .lsn = e->dropped});
 	for (uint64_t lsn = e->dropped; lsn < e->bytes; lsn += frame.frame_bytes) {
@@ -239,7 +254,9 @@ run(uint64_t for_ns)
 			if (e->told == e->bytes)
 				continue;
 			e->told = e->bytes;
-			give(i, (struct node_input){.kind = NODE_IN_DURABLE, .lsn = e->told});
+			give(i, (struct node_input){.kind = NODE_IN_DURABLE,
+						    .lsn = e->told,
+						    .disk_bytes = disk_times * e->told});
 		}
 	}
 }
@@ -341,6 +358,8 @@ setup(void)
 	datagram_count = 0;
 	lose_every = 0;
 	spoil_lsn = 0;
+	coarse = 0;
+	disk_times = 0;
 	sequence = 0;
 	incarnation = 2;
 	now_ns = MS;
@@ -413,6 +432,48 @@ Test(node_image, a_log_goes_on_from_an_image)
 	transactions(5);
 	run(SETTLED_NS);
 	expect_equal();
+}
+
+/* Files are given back as a whole: what the log begins with is older than the image, and may
+ * be a part of an older round, or all of it and what came before. */
+Test(node_image, a_log_begins_in_front_of_its_image)
+{
+	fill();
+	for (coarse = 300; coarse < 2 * IMAGE_BYTES; coarse += coarse / 3) {
+		cr_assert_gt(end[0].dropped, IMAGE_BYTES);
+		for (uint8_t i = 0; i < ENDS; i++) {
+			stop(i);
+			live(i, PAXOS_TAIL_CUT);
+			cr_assert(!end[i].ended);
+		}
+		run(SETTLED_NS);
+		transactions(20);
+		committed();
+		run(SETTLED_NS);
+		expect_equal();
+		for (uint32_t i = 0; i < 4; i++) {
+			transactions(20);
+			committed();
+		}
+		run(SETTLED_NS);
+	}
+}
+
+/* As with one commit in each block of a disk. */
+Test(node_image, small_records_that_fill_a_disk_are_dropped)
+{
+	transactions(10);
+	committed();
+	run(SETTLED_NS);
+	cr_assert(!anybody_dropped());
+	disk_times = 20;
+	transactions(10);
+	committed();
+	run(SETTLED_NS);
+	committed();
+	run(SETTLED_NS);
+	cr_assert_lt(end[0].bytes, IMAGE_BYTES, "%lu", (unsigned long)end[0].bytes);
+	cr_assert_gt(end[0].dropped, 0);
 }
 
 /* Nobody has changed the voters: it does not know them yet. */
