@@ -195,8 +195,12 @@ emit(void *context, const struct node_output *out)
 	case NODE_OUT_MEMBER_DIVERGED:
 		break; /* for those who watch */
 	case NODE_OUT_DROP:
+		loop->stats.trims++;
+		hw_log_drop(loop->options.log, out->lsn);
+		break;
 	case NODE_OUT_LOST:
-		must(!"no log of a real node is trimmed yet: image_bytes is 0");
+		loop->lost = true;
+		loop->lost_lsn = out->lsn;
 		break;
 	}
 }
@@ -204,7 +208,7 @@ emit(void *context, const struct node_output *out)
 static void
 step(struct loop *loop, struct node_input *in)
 {
-	if (loop->diverged || loop->outdated || loop->forced)
+	if (loop->diverged || loop->outdated || loop->forced || loop->lost)
 		return;
 	in->now_ns = loop->now_ns;
 	node_step(loop->node, in, &loop->sink);
@@ -298,7 +302,9 @@ reap(struct loop *loop)
 	}
 	if (reaped.durable_lsn > loop->durable_lsn) {
 		loop->durable_lsn = reaped.durable_lsn;
-		step(loop, &(struct node_input){.kind = NODE_IN_DURABLE, .lsn = loop->durable_lsn});
+		step(loop, &(struct node_input){.kind = NODE_IN_DURABLE,
+						.lsn = loop->durable_lsn,
+						.disk_bytes = reaped.disk_bytes});
 		did = true;
 	}
 	return did;
@@ -682,12 +688,23 @@ replay_read(struct loop *loop, struct loop_read read)
 	read_answered(loop, read, whole ? loop->read_buffer[0] : NULL);
 }
 
+/* Where the log was trimmed: what lay before it is in its images, and no hole. */
+static void
+replay_begins(struct loop *loop)
+{
+	struct hw_log_state log = hw_log_state(loop->options.log);
+
+	if (log.first_lsn > 0 && !log.begin_lost)
+		step(loop, &(struct node_input){.kind = NODE_IN_TRIMMED, .lsn = log.first_lsn});
+}
+
 static void
 replay(void *context, const struct frame *frame, const uint8_t *data)
 {
 	struct loop *loop = context;
 
-	loop->stats.replayed++;
+	if (loop->stats.replayed++ == 0)
+		replay_begins(loop);
 	if (frame->incarnation > loop->process)
 		loop->process = frame->incarnation;
 	step(loop, &(struct node_input){
@@ -733,6 +750,17 @@ check_number(const struct loop *loop, struct hw_error *error)
 }
 
 static int
+say_lost(uint64_t lsn, struct hw_error *error)
+{
+	return hw_error_set(
+		error, -EILSEQ,
+		"the log lacks records from LSN %lu on (its disk lost what it had "
+		"acknowledged), and there is no other node that has them. Put back what "
+		"the disk had, or move the log directory away and begin a new appliance",
+		lsn);
+}
+
+static int
 recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 {
 	struct log_verdict verdict;
@@ -744,13 +772,7 @@ recover(struct loop *loop, enum paxos_tail *tail, struct hw_error *error)
 	if (rc != 0)
 		return rc;
 	if ((verdict.tail == LOG_TAIL_ROT || loop->options.repair) && is_alone(loop))
-		return hw_error_set(
-			error, -EILSEQ,
-			"the log lacks records from LSN %lu on (its disk lost what it "
-			"had acknowledged), and there is no other node that has them. "
-			"Put back what the disk had, or move the log directory away and "
-			"begin a new appliance",
-			verdict.rot_first_lsn);
+		return say_lost(verdict.rot_first_lsn, error);
 	if (memcmp(node_epoch(loop->node), loop->options.node->epoch, EPOCH_BYTES) != 0)
 		hw_log_set_epoch(loop->options.log, node_epoch(loop->node));
 	loop->durable_lsn = verdict.end_lsn;
@@ -812,7 +834,7 @@ start_node(struct loop *loop, enum paxos_tail tail, struct hw_error *error)
 			   .data = entropy,
 			   .bytes = sizeof entropy,
 		   });
-	return 0;
+	return loop->lost ? say_lost(loop->lost_lsn, error) : 0;
 }
 
 int

@@ -69,6 +69,7 @@ struct loop_stats {
 	uint64_t log_waited; /* records that had to wait for the log */
 	uint64_t unreadable; /* records the node asked for and the log could not give */
 	uint64_t replayed;   /* records, at start */
+	uint64_t trims;      /* times the node gave up what lay below an LSN */
 };
 
 struct loop_member {
@@ -131,6 +132,8 @@ struct loop {
 	bool outdated; /* another node had seen more of this log than there is */
 	uint8_t outdated_by;
 	uint64_t outdated_lsn;
+	bool lost; /* the begin of its log, and there is no other node: it does not start */
+	uint64_t lost_lsn;
 
 	/* Reads the node asked for: those of [given, asked) wait for a buffer. */
 	struct loop_read read[LOOP_READS_MAX];
