@@ -235,21 +235,17 @@ see_through(const struct change *c)
 	return 1;
 }
 
+/* The request is released. */
 static bool
-ask_text_line(const char *path, json_t *request)
+ask_object(const char *path, json_t *request)
 {
 	char *line = json_dumps(request, JSON_COMPACT);
 	char text[1024];
 
 	snprintf(text, sizeof text, "%s\n", line);
-	json_t *answer = ask(path, text);
-	bool asked = ask_is_true(answer, "asked");
-	if (answer && !asked)
-		fprintf(stderr, "synodctl: %s\n", ask_text(answer, "error"));
-	json_decref(answer);
 	json_decref(request);
 	free(line);
-	return asked;
+	return ask_once(path, text);
 }
 
 static const json_t *
@@ -267,20 +263,20 @@ node_of(const json_t *status, uint32_t number)
 }
 
 static bool
-ask_node(const struct change *c, const struct newcomer *new, uint32_t number)
+ask_node(const struct change *c, const struct newcomer *comer, uint32_t number)
 {
 	char node[128];
 
-	snprintf(node, sizeof node, "%u/%u@%s", new->id, number, new->address);
+	snprintf(node, sizeof node, "%u/%u@%s", comer->id, number, comer->address);
 	json_t *request = json_pack("{s:s, s:s}", "command", "node", "node", node);
-	if (new->key)
-		(void)json_object_set_new(request, "peer", json_string(new->key));
-	return ask_text_line(c->path, request);
+	if (comer->key)
+		(void)json_object_set_new(request, "peer", json_string(comer->key));
+	return ask_object(c->path, request);
 }
 
 /* What stands in the new node's file. */
 static void
-print_file(const json_t *status, const struct newcomer *new, uint32_t number)
+print_file(const json_t *status, const struct newcomer *comer, uint32_t number)
 {
 	const char *comma = "";
 	size_t i;
@@ -288,7 +284,7 @@ print_file(const json_t *status, const struct newcomer *new, uint32_t number)
 
 	printf("node %u is listed. Its file says, besides what is its own:\n\n[node]\nid = %u\n"
 	       "address = %s\n[appliance]\nnodes = ",
-	       number, new->id, new->address);
+	       number, comer->id, comer->address);
 	json_array_foreach(json_object_get(status, "nodes"), i, node)
 	{
 		printf("%s%" PRId64 "/%" PRId64 "@%s", comma, ask_number(node, "id"),
@@ -303,10 +299,10 @@ print_file(const json_t *status, const struct newcomer *new, uint32_t number)
 
 /* Says so, if the number is somebody else's. */
 static bool
-is_another(const json_t *node, const struct newcomer *new, uint32_t number)
+is_another(const json_t *node, const struct newcomer *comer, uint32_t number)
 {
-	if (!node || (ask_number(node, "id") ==
-		      new->id &&strcmp(ask_text(node, "endpoint"), new->address) == 0))
+	if (!node || (ask_number(node, "id") == comer->id &&
+		      strcmp(ask_text(node, "endpoint"), comer->address) == 0))
 		return false;
 	fprintf(stderr,
 		"synodctl: node %u is another one, with id %" PRId64 " at %s: forget it first, or "
@@ -317,16 +313,16 @@ is_another(const json_t *node, const struct newcomer *new, uint32_t number)
 
 /* 1: it is connected; 0: it is listed, and its file is printed if `told` says so; -1: no. */
 static int
-see_listed(const struct change *c, const struct newcomer *new, uint32_t number, bool *told)
+see_listed(const struct change *c, const struct newcomer *comer, uint32_t number, bool *told)
 {
 	json_t *status = ask_status(c->path);
 	const json_t *node = node_of(status, number);
 	int state = status ? 0 : -1;
 
-	if (is_another(node, new, number)) {
+	if (is_another(node, comer, number)) {
 		state = -1;
 	} else if (node && !*told) {
-		print_file(status, new, number);
+		print_file(status, comer, number);
 		*told = true;
 	}
 	if (node && state == 0 && ask_is_true(node, "connected"))
@@ -337,13 +333,13 @@ see_listed(const struct change *c, const struct newcomer *new, uint32_t number, 
 
 /* Until it is there: an administrator starts it now. */
 static int
-see_newcomer(const struct change *c, const struct newcomer *new, uint32_t number)
+see_newcomer(const struct change *c, const struct newcomer *comer, uint32_t number)
 {
 	time_t end = time(NULL) + NEWCOMER_WAIT_S, unlisted_end = time(NULL) + WAIT_S / 4;
 	bool told = false;
 
 	while (time(NULL) < end) {
-		int state = see_listed(c, new, number, &told);
+		int state = see_listed(c, comer, number, &told);
 
 		if (state != 0)
 			return state == 1 ? 0 : 1;
@@ -352,7 +348,7 @@ see_newcomer(const struct change *c, const struct newcomer *new, uint32_t number
 					"number has that id or that address\n");
 			return 1;
 		}
-		if (!told && !ask_node(c, new, number))
+		if (!told && !ask_node(c, comer, number))
 			return 1;
 		pause_ms(ASK_MS);
 	}
@@ -394,8 +390,8 @@ forget_node(const struct change *c, uint32_t number, bool told)
 			return refuse("votes: remove it first", number);
 		fflush(stdout);
 		told = true;
-		if (!ask_text_line(c->path, json_pack("{s:s, s:i}", "command", "forget", "number",
-						      (int)number)))
+		if (!ask_object(c->path, json_pack("{s:s, s:i}", "command", "forget", "number",
+						   (int)number)))
 			return 1;
 		pause_ms(ASK_MS);
 	}
@@ -403,30 +399,30 @@ forget_node(const struct change *c, uint32_t number, bool told)
 }
 
 static void
-print_newcomer(const struct newcomer *new, uint32_t number)
+print_newcomer(const struct newcomer *comer, uint32_t number)
 {
 	printf("node %u, id %u at %s, is listed by all nodes, %s%s. It votes when it is\n"
 	       "started, is connected, and has all that was decided before\n",
-	       number, new->id, new->address, new->key ? "with the key " : "without a key",
-	       new->key ? new->key : "");
+	       number, comer->id, comer->address, comer->key ? "with the key " : "without a key",
+	       comer->key ? comer->key : "");
 }
 
 /* What is going to be done, and to whom: false where that cannot be done. */
 static bool
-say_plan(const struct change *c, uint32_t add, uint32_t remove, const struct newcomer *new)
+say_plan(const struct change *c, uint32_t add, uint32_t remove, const struct newcomer *comer)
 {
 	json_t *status = ask_status(c->path);
-	bool refused = !status || (new->address &&is_another(node_of(status, add), new, add));
+	bool refused = !status || (comer->address && is_another(node_of(status, add), comer, add));
 
-	if (!refused && new->address)
-		print_newcomer(new, add);
+	if (!refused && comer->address)
+		print_newcomer(comer, add);
 	if (!refused) {
 		print_nodes("nodes that vote now:       ", c->before);
 		print_nodes("nodes that vote after this:", c->after);
 	}
 	if (!refused && __builtin_popcount(c->after) % 2 == 0)
 		printf("an even number survives no more failures than the odd one below it\n");
-	if (!refused && new->forget && node_of(status, remove))
+	if (!refused && comer->forget && node_of(status, remove))
 		print_forgotten(node_of(status, remove), remove);
 	json_decref(status);
 	fflush(stdout);
@@ -444,23 +440,23 @@ read_wanted(struct change *c, uint32_t add, uint32_t remove)
 }
 
 static int
-change_voters(struct change *c, uint32_t add, uint32_t remove, struct newcomer *new)
+change_voters(struct change *c, uint32_t add, uint32_t remove, struct newcomer *comer)
 {
-	if (new->id == 0)
-		new->id = add + 1;
-	if (new->address && add >= NUMBERS_MAX)
+	if (comer->id == 0)
+		comer->id = add + 1;
+	if (comer->address && add >= NUMBERS_MAX)
 		return refuse("cannot be: numbers are 0 to 6", add);
 	if (!read_wanted(c, add, remove))
 		return 1;
 	/* Asked again, perhaps: what was done is not done twice. */
-	bool voted = new->address && c->after == c->before;
-	if (!voted && check_change(c, new->address ? UINT32_MAX : add, remove) != 0)
+	bool voted = comer->address && c->after == c->before;
+	if (!voted && check_change(c, comer->address ? UINT32_MAX : add, remove) != 0)
 		return 1;
-	if (!say_plan(c, add, remove, new))
+	if (!say_plan(c, add, remove, comer))
 		return 1;
 	uint32_t before = c->before;
-	if (!voted && new->address &&
-	    (see_newcomer(c, new, add) != 0 || !read_wanted(c, add, remove)))
+	if (!voted && comer->address &&
+	    (see_newcomer(c, comer, add) != 0 || !read_wanted(c, add, remove)))
 		return 1;
 	if (c->before != before) {
 		fprintf(stderr, "synodctl: somebody else has changed the voters meanwhile: look at "
@@ -475,7 +471,7 @@ change_voters(struct change *c, uint32_t add, uint32_t remove, struct newcomer *
 	else if (code == 0)
 		printf("done\n");
 	fflush(stdout);
-	if (code == 0 && remove != UINT32_MAX && new->forget)
+	if (code == 0 && remove != UINT32_MAX && comer->forget)
 		code = forget_node(c, remove, true);
 	return code;
 }
@@ -520,19 +516,8 @@ ask_force(const struct force *f, bool here)
 		if (f->c.after >> i & 1)
 			(void)json_array_append_new(voters, json_integer(i));
 	epoch_text(&f->forced, epoch);
-	json_t *request = json_pack("{s:s, s:s, s:o, s:b}", "command", "force", "epoch", epoch,
-				    "voters", voters, "here", here);
-	char *line = json_dumps(request, JSON_COMPACT);
-	char text[512];
-	snprintf(text, sizeof text, "%s\n", line);
-	json_t *answer = ask(f->c.path, text);
-	bool asked = ask_is_true(answer, "asked");
-	if (answer && !asked)
-		fprintf(stderr, "synodctl: %s\n", ask_text(answer, "error"));
-	json_decref(answer);
-	json_decref(request);
-	free(line);
-	return asked;
+	return ask_object(f->c.path, json_pack("{s:s, s:s, s:o, s:b}", "command", "force", "epoch",
+					       epoch, "voters", voters, "here", here));
 }
 
 static bool
@@ -751,7 +736,7 @@ read_nodes(char **numbers, int count, uint32_t *nodes)
 
 struct words {
 	struct force f;
-	struct newcomer new;
+	struct newcomer comer;
 	uint32_t add;
 	uint32_t remove;
 };
@@ -771,13 +756,13 @@ take_option(struct words *w, int o)
 	case 'e':
 		return epoch_read(optarg, &w->f.forced) && w->f.forced.number > 0;
 	case 'k':
-		w->new.key = optarg;
+		w->comer.key = optarg;
 		return true;
 	case 'i':
-		w->new.id = (uint32_t)strtoul(optarg, &end, 10);
-		return *end == '\0' && w->new.id > 0 && w->new.id <= 65535;
+		w->comer.id = (uint32_t)strtoul(optarg, &end, 10);
+		return *end == '\0' && w->comer.id > 0 && w->comer.id <= 65535;
 	case 'f':
-		w->new.forget = true;
+		w->comer.forget = true;
 		return true;
 	default:
 		return false;
@@ -795,12 +780,12 @@ read_change_words(struct words *w, const char *verb, char **word, int count)
 	    (!add && !replace && strcmp(verb, "remove") != 0))
 		return false;
 	if (count == numbers + 1 && (add || replace))
-		w->new.address = word[numbers];
+		w->comer.address = word[numbers];
 	else if (count > numbers)
 		return false;
-	if (!w->new.address && (w->new.key || w->new.id != 0))
+	if (!w->comer.address && (w->comer.key || w->comer.id != 0))
 		return false;
-	if (add && w->new.forget)
+	if (add && w->comer.forget)
 		return false;
 	if (add)
 		return read_node(word[0], &w->add);
@@ -834,7 +819,8 @@ node_command(int argc, char **argv)
 	bool plain = !f->yes && f->forced.number == 0;
 	uint32_t number;
 
-	if ((w.new.key || w.new.id != 0 || w.new.forget) && (forces || strcmp(verb, "lost") == 0))
+	if ((w.comer.key || w.comer.id != 0 || w.comer.forget) &&
+	    (forces || strcmp(verb, "lost") == 0))
 		verb = "";
 	if (strcmp(verb, "lost") == 0 && count == 1 && plain)
 		return say_lost(f->c.path, words[0]);
@@ -843,7 +829,7 @@ node_command(int argc, char **argv)
 	if (strcmp(verb, "forget") == 0 && count == 1 && plain && read_node(words[0], &number))
 		return forget_node(&f->c, number, false);
 	if (read_change_words(&w, verb, words, count))
-		return change_voters(&f->c, w.add, w.remove, &w.new);
+		return change_voters(&f->c, w.add, w.remove, &w.comer);
 	fputs(usage, stderr);
 	return 2;
 }
