@@ -103,7 +103,7 @@ answer(struct control *c, const char *line, size_t bytes)
 {
 	struct loop *loop = c->options.loop;
 	struct node_order order;
-	struct request r = request_parse(line, bytes, NODE_NODES_MAX);
+	struct request r = request_parse(line, bytes);
 
 	if (r.refused)
 		return answer_error(r.refused);

@@ -7,7 +7,6 @@
 #include "base/must.h"
 #include "dpdk/epoch.h"
 
-#define NODES_MAX   32
 #define HORIZON_MIN 10
 #define HORIZON_MAX 200
 
@@ -19,7 +18,7 @@ refuse(const char *sentence)
 
 /* A bit for each; 0: none, or there is another thing among them. */
 static uint32_t
-bits_of(const json_t *nodes, uint32_t node_count)
+bits_of(const json_t *nodes)
 {
 	const json_t *node;
 	uint32_t bits = 0;
@@ -28,7 +27,7 @@ bits_of(const json_t *nodes, uint32_t node_count)
 	json_array_foreach(nodes, i, node)
 	{
 		json_int_t n = json_integer_value(node);
-		if (!json_is_integer(node) || n < 0 || n >= node_count)
+		if (!json_is_integer(node) || n < 0 || n >= NODE_NODES_MAX)
 			return 0;
 		bits |= 1u << n;
 	}
@@ -36,12 +35,12 @@ bits_of(const json_t *nodes, uint32_t node_count)
 }
 
 static struct request
-parse_voters(const json_t *line, uint32_t node_count)
+parse_voters(const json_t *line)
 {
 	const json_t *number = json_object_get(line, "number");
 	struct request r = {.kind = REQUEST_VOTERS};
 
-	r.voters = bits_of(json_object_get(line, "voters"), node_count);
+	r.voters = bits_of(json_object_get(line, "voters"));
 	if (r.voters == 0 || !json_is_integer(number) || json_integer_value(number) < 0)
 		return refuse("write {\"command\": \"voters\", \"voters\": [0, 1, 2], "
 			      "\"number\": N}, N of group 0's configuration");
@@ -150,12 +149,12 @@ parse_peer(const json_t *line, enum request_kind kind)
 }
 
 static struct request
-parse_force(const json_t *line, uint32_t node_count)
+parse_force(const json_t *line)
 {
 	const char *epoch = json_string_value(json_object_get(line, "epoch"));
 	struct request r = {.kind = REQUEST_FORCE};
 
-	r.force.voters = bits_of(json_object_get(line, "voters"), node_count);
+	r.force.voters = bits_of(json_object_get(line, "voters"));
 	r.here_only = json_is_true(json_object_get(line, "here"));
 	if (r.force.voters == 0 || !epoch || !epoch_read(epoch, &r.force) || r.force.number == 0)
 		return refuse("write {\"command\": \"force\", \"voters\": [1], \"epoch\": "
@@ -164,17 +163,16 @@ parse_force(const json_t *line, uint32_t node_count)
 }
 
 struct request
-request_parse(const char *line, size_t bytes, uint32_t node_count)
+request_parse(const char *line, size_t bytes)
 {
 	json_t *object = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, NULL);
 	const char *command = json_string_value(json_object_get(object, "command"));
 	struct request r;
 
-	must(node_count <= NODES_MAX);
 	if (!command)
 		r = refuse("a request is one line: {\"command\": \"status\"}");
 	else if (strcmp(command, "voters") == 0)
-		r = parse_voters(object, node_count);
+		r = parse_voters(object);
 	else if (strcmp(command, "kind") == 0)
 		r = parse_kind(object);
 	else if (strcmp(command, "drop") == 0)
@@ -186,7 +184,7 @@ request_parse(const char *line, size_t bytes, uint32_t node_count)
 	else if (strcmp(command, "unlist") == 0)
 		r = parse_peer(object, REQUEST_UNLIST);
 	else if (strcmp(command, "force") == 0)
-		r = parse_force(object, node_count);
+		r = parse_force(object);
 	else if (strcmp(command, "node") == 0)
 		r = parse_node(object);
 	else if (strcmp(command, "forget") == 0)

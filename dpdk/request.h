@@ -62,6 +62,6 @@ struct request {
 };
 
 /* `line` without its newline; it need not end with a zero. */
-struct request request_parse(const char *line, size_t bytes, uint32_t node_count);
+struct request request_parse(const char *line, size_t bytes);
 
 #endif /* DPDK_REQUEST_H */

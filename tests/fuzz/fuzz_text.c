@@ -29,7 +29,6 @@
 #include "tests/fuzz/authority.h"
 #include "tests/fuzz/fuzz.h"
 
-#define REQUEST_NODES  7
 #define TEXT_BYTES_MAX 8192
 #define GTID_LIMITS    ((struct gtid_limits){.sources_max = 16, .intervals_max = 64})
 
@@ -118,7 +117,7 @@ request_write(const struct request *r, char *out, size_t room)
 
 	if (r->horizon > 0)
 		snprintf(horizon, sizeof horizon, ",\"horizon\":%u", r->horizon);
-	for (unsigned n = 0; n < REQUEST_NODES; n++) {
+	for (unsigned n = 0; n < NODE_NODES_MAX; n++) {
 		if (((r->voters | r->force.voters) >> n & 1) != 0)
 			bytes += (size_t)snprintf(nodes + bytes, sizeof nodes - bytes, "%s%u",
 						  bytes > 0 ? "," : "", n);
@@ -154,14 +153,14 @@ static void
 one_request(const char *text, size_t bytes)
 {
 	char again[2 * (REQUEST_PEER_BYTES + REQUEST_NODE_BYTES) + 256];
-	struct request r = request_parse(text, bytes, REQUEST_NODES);
+	struct request r = request_parse(text, bytes);
 
 	if (r.refused) {
 		must(r.refused[0] != '\0');
 		must(r.kind == 0);
 		return;
 	}
-	must(r.voters < 1u << REQUEST_NODES);
+	must(r.voters < 1u << NODE_NODES_MAX);
 	must((r.voters != 0) == (r.kind == REQUEST_VOTERS));
 	must((r.group != 0) == (r.kind >= REQUEST_KIND && r.kind <= REQUEST_EXPEL));
 	if (r.kind != REQUEST_NODE)
@@ -171,7 +170,7 @@ one_request(const char *text, size_t bytes)
 	must((r.force.voters != 0) == (r.kind == REQUEST_FORCE));
 	must((r.force.number != 0) == (r.kind == REQUEST_FORCE));
 	request_write(&r, again, sizeof again);
-	struct request s = request_parse(again, strlen(again), REQUEST_NODES);
+	struct request s = request_parse(again, strlen(again));
 	must(!s.refused);
 	must(s.kind == r.kind);
 	must(s.voters == r.voters);
