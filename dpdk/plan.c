@@ -83,15 +83,19 @@ number_of(const struct hw_config_nodes *nodes, uint32_t i)
 	return number;
 }
 
-/* Who votes there it learns; that some node leads is a guess, until one is heard. */
+/* Of one that joins, spare or not, the file does not say who votes: it learns that. That some
+ * node leads is a guess, until one is heard. */
 static int
-plan_joins(struct plan *plan, struct hw_error *error)
+plan_voters(struct plan *plan, struct hw_error *error)
 {
 	struct node_config *n = &plan->node;
-	uint32_t others = n->voters & ~(1u << n->self);
+	uint32_t others = ((1u << n->node_count) - 1) & ~n->absent & ~(1u << n->self);
 
-	if (plan->config->joins[0] == '\0')
+	if (plan->config->joins[0] == '\0') {
+		must(n->voters != 0); /* hw_config_parse() */
+		n->leader = (uint8_t)__builtin_ctz(n->voters);
 		return 0;
+	}
 	if (!epoch_read(plan->config->joins, &n->forced) || others == 0)
 		return hw_error_set(error, -EINVAL,
 				    "[appliance] joins is the epoch that `synodctl status` shows "
@@ -130,11 +134,10 @@ plan_nodes(struct plan *plan, struct hw_error *error)
 		}
 	}
 	n->absent &= (1u << n->node_count) - 1;
-	n->leader = (uint8_t)__builtin_ctz(n->voters);
 	if (!found)
 		return hw_error_set(error, -EINVAL,
 				    "[appliance] nodes does not list this node's id %u", c->id);
-	return plan_joins(plan, error);
+	return plan_voters(plan, error);
 }
 
 static int

@@ -90,6 +90,21 @@ Test(dpdk_plan, one_that_joins_says_the_numbers_and_knows_no_voters)
 	expect_refusal(&config, "joins is the epoch");
 }
 
+/* Its file may be that of a spare, which names nobody who votes. */
+Test(dpdk_plan, one_that_joins_may_list_spares_alone)
+{
+	struct hw_config config = config_of(2);
+
+	snprintf(config.joins, sizeof config.joins, "2:%032d", 7);
+	for (uint32_t i = 0; i < config.nodes.count; i++)
+		config.spares.id[config.spares.count++] = config.nodes.node[i].id;
+	struct node_config n = plan_of(&config).node;
+	cr_assert(n.joins);
+	cr_assert_eq(n.voters, 0);
+	cr_assert_neq(n.leader, n.self);
+	cr_assert_lt(n.leader, n.node_count);
+}
+
 Test(dpdk_plan, another_list_of_nodes_is_another_epoch)
 {
 	struct hw_config config = config_of(2);
