@@ -89,10 +89,19 @@ emit_send(struct paxos_replica *r, uint8_t to, const struct paxos_message *messa
 }
 
 void
+emit_send_to(struct paxos_replica *r, uint32_t replicas, const struct paxos_message *message,
+	     uint64_t after_lsn)
+{
+	uint32_t left = replicas & r->there & ~(1u << r->config.self);
+
+	for (; left != 0; left &= left - 1)
+		emit_send(r, (uint8_t)__builtin_ctz(left), message, after_lsn);
+}
+
+void
 emit_send_all(struct paxos_replica *r, const struct paxos_message *message, uint64_t after_lsn)
 {
-	for (uint32_t left = r->there & ~(1u << r->config.self); left != 0; left &= left - 1)
-		emit_send(r, (uint8_t)__builtin_ctz(left), message, after_lsn);
+	emit_send_to(r, UINT32_MAX, message, after_lsn);
 }
 
 /* To all, what the next one replaces. It waits for no record. */

@@ -299,6 +299,8 @@ replica_room(const struct paxos_replica *r)
 /* paxos.c: outputs. */
 void emit_send(struct paxos_replica *r, uint8_t to, const struct paxos_message *message,
 	       uint64_t after_lsn);
+void emit_send_to(struct paxos_replica *r, uint32_t replicas, const struct paxos_message *message,
+		  uint64_t after_lsn);
 void emit_send_all(struct paxos_replica *r, const struct paxos_message *message,
 		   uint64_t after_lsn);
 void emit_say_all(struct paxos_replica *r, const struct paxos_message *message);

@@ -62,9 +62,7 @@ accept_send(struct paxos_replica *r, const struct paxos_slot *w, uint32_t voters
 		m.from = confirmed_from(r, w->accepted);
 		m.to = counted_end(r);
 	}
-	uint32_t left = voters & r->there & ~(1u << r->config.self);
-	for (; left != 0; left &= left - 1)
-		emit_send(r, (uint8_t)__builtin_ctz(left), &m, 0);
+	emit_send_to(r, voters, &m, 0);
 	if (m.delivered == r->delivered && voters == UINT32_MAX) {
 		r->told = r->delivered;
 		r->told_end = m.to;

@@ -141,8 +141,7 @@ learn_tell_position(struct paxos_replica *r, uint32_t to)
 				  .to = r->delivered + 1,
 				  .value = no_value};
 
-	for (uint32_t left = to & r->there & ~(1u << r->config.self); left != 0; left &= left - 1)
-		emit_send(r, (uint8_t)__builtin_ctz(left), &m, 0);
+	emit_send_to(r, to, &m, 0);
 }
 
 /* DECIDED at once, unless an ACCEPT of this step has carried it. A lost one is mended by the
