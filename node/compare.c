@@ -244,10 +244,10 @@ node_compare_member(struct node *n, int session, uint64_t mark, uint64_t sum)
 {
 	const struct node_session *s = &n->session[session];
 	struct node_group *g = node_group_by_number(n, s->group);
-	struct node_sums *last = sums_of(g, s->incarnation);
 	const struct node_compare *own = find_own(g, mark);
+	struct node_sums *last = own ? sums_of(g, s->incarnation) : NULL;
 
-	if (!last || !own)
+	if (!last)
 		return;
 	struct node_sums now = {.incarnation = s->incarnation, .own = sum, .group = own->sum};
 	if (last->incarnation == s->incarnation && last->differs != 0)
