@@ -33,6 +33,15 @@ bent_begin(struct sim *s, uint8_t node)
 	s->bent.life = p->life;
 }
 
+/* It may compute another state: in that life; and in a later one that begins with the image of a
+ * group that has ended, which is waited for by nobody, and not compared. */
+bool
+bent_excuses(const struct sim *s, uint8_t node, uint32_t group)
+{
+	return s->bent.node == node &&
+	       (s->bent.life == s->node[node].process.life || groups_gone(s, group));
+}
+
 void
 bent_diverged(struct sim *s, uint8_t node, const struct node_output *out)
 {

@@ -937,6 +937,7 @@ void bent_begin(struct sim *s, uint8_t node);
 void bent_member_begin(struct sim *s, uint8_t node);
 void bent_member_diverged(struct sim *s, uint8_t node, const struct node_output *out);
 void bent_diverged(struct sim *s, uint8_t node, const struct node_output *out);
+bool bent_excuses(const struct sim *s, uint8_t node, uint32_t group);
 void bent_healed(struct sim *s);
 void bent_final(struct sim *s);
 
