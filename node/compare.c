@@ -71,13 +71,16 @@ who_said(const struct node *n, const struct node_group *g, const struct node_com
 }
 
 /* Of those who vote and those who spoke: a node that only learns computes too, and one that
- * is gone for good says nothing. */
+ * is gone for good says nothing. Who came into an epoch behind a force knows no voters at
+ * first, and is no majority by itself. */
 static bool
 most_say(const struct node *n, const struct node_group *g, uint32_t nodes)
 {
-	uint32_t all = paxos_configuration(g->replica)->voters | nodes | 1u << n->config.self;
+	uint32_t voters = paxos_configuration(g->replica)->voters, self = 1u << n->config.self;
+	uint32_t all = voters | nodes | self;
 
-	return 2 * __builtin_popcount(nodes) > __builtin_popcount(all);
+	return 2 * __builtin_popcount(nodes) > __builtin_popcount(all) &&
+	       (voters != 0 || nodes != self);
 }
 
 static void

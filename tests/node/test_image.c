@@ -47,6 +47,7 @@ static uint64_t spoil_lsn;  /* a record that is read with a bit too many */
 static bool joins[ENDS];    /* knows nobody's votes when it begins */
 static uint64_t coarse;     /* so many bytes below `dropped` the log still has at a restart */
 static uint64_t disk_times; /* the disk takes more than the records; 0: it does not say */
+static struct node_forced into[ENDS]; /* an epoch in which it begins, with another disk */
 
 static struct node_config
 config_of(uint8_t number)
@@ -80,7 +81,8 @@ config_of(uint8_t number)
 		c.uuid[i][0] = (uint8_t)(i + 1);
 		c.endpoint[i] = endpoint_from_ipv4(0x0a000001u + i, 4000);
 	}
-	memset(c.disk, 0xd0 + number, sizeof c.disk);
+	c.forced = into[number];
+	memset(c.disk, 0xd0 + number + (into[number].number > 0 ? ENDS : 0), sizeof c.disk);
 	return c;
 }
 
@@ -802,22 +804,28 @@ join_again(void)
 			      .attach = {.incarnation = incarnation, .session = 1}});
 }
 
+static void
+force_without_0(void)
+{
+	fill();
+	stop(0);
+	give(1, (struct node_input){.kind = NODE_IN_FORCE, .force = {1, 6, {0xe1}}});
+	run(SETTLED_NS);
+	cr_assert(end[1].ended && end[2].ended);
+	live(1, PAXOS_TAIL_CUT);
+	live(2, PAXOS_TAIL_CUT);
+	run(4 * SETTLED_NS);
+	join_again();
+}
+
 /* The record that says so is behind the begin of no log any more, and comes with each round. */
 Test(node_image, the_epoch_outlives_the_record_of_the_force)
 {
 	uint64_t forced;
 	struct node_status s;
 
-	fill();
-	stop(0);
-	give(1, (struct node_input){.kind = NODE_IN_FORCE, .force = {1, 6, {0xe1}}});
-	run(SETTLED_NS);
-	cr_assert(end[1].ended && end[2].ended);
+	force_without_0();
 	forced = end[1].bytes;
-	live(1, PAXOS_TAIL_CUT);
-	live(2, PAXOS_TAIL_CUT);
-	run(4 * SETTLED_NS);
-	join_again();
 	fill();
 	for (uint8_t i = 1; i < ENDS; i++) {
 		cr_assert_gt(end[i].dropped, forced);
@@ -835,6 +843,18 @@ Test(node_image, the_epoch_outlives_the_record_of_the_force)
 	cr_assert_eq(group_digest(group_of(1)->state), group_digest(group_of(2)->state));
 }
 
+/* What its image waits for. */
+static void
+compare_now(uint8_t number)
+{
+	struct node_sink sink = {.context = &end[number], .emit = emit};
+
+	sender = number;
+	end[number].node->sink = &sink;
+	node_compare_ask(end[number].node, group_of(number));
+	end[number].node->sink = NULL;
+}
+
 static void
 fork_group(uint8_t number)
 {
@@ -843,10 +863,31 @@ fork_group(uint8_t number)
 	sender = number;
 	end[number].node->sink = &sink;
 	node_force_fork(end[number].node, group_of(number), 1);
-	node_compare_ask(end[number].node, group_of(number));
 	end[number].node->sink = NULL;
+	compare_now(number);
 	give(number, (struct node_input){.kind = NODE_IN_TICK});
 	run(10 * MS);
+}
+
+/* It knows no voters, whose majority it would need. */
+Test(node_image, who_comes_back_behind_a_force_does_not_agree_with_itself)
+{
+	force_without_0();
+	into[0] = (struct node_forced){.number = 1, .epoch = {0xe1}};
+	end[0].bytes = 0;
+	end[0].dropped = 0;
+	live(0, PAXOS_TAIL_CLEAN);
+	catch_up(0, 1);
+	cr_assert_eq(paxos_voters(group_of(0)->replica), 0);
+	transactions(1);
+	group_of(0)->state->digest ^= 1;
+	compare_now(0);
+	cr_assert_lt(group_of(0)->agreed_index, group_applied(group_of(0)->state));
+	run(SETTLED_NS);
+	cr_assert(end[0].ended, "it differs");
+	live(0, PAXOS_TAIL_CUT);
+	catch_up(0, 1);
+	expect_equal();
 }
 
 /* A state behind the fork has another digest than those of nodes that have yet to come to it,
