@@ -111,7 +111,8 @@ struct hw_log {
 	uint32_t used;   /* buffers from `oldest` on, the open one included */
 	struct log_batch writing;
 	struct log_slot *active;
-	uint32_t at; /* where the next batch goes in `active` */
+	uint32_t live_count; /* slots */
+	uint32_t at;         /* where the next batch goes in `active` */
 	uint64_t append_lsn;
 	uint64_t durable_lsn;
 	uint64_t next_ordinal;

@@ -269,6 +269,8 @@ recover(struct hw_log *log, struct recovery *recovery, struct log_verdict *verdi
 	}
 	if (!log->active)
 		return -ENODATA;
+	for (uint32_t i = 0; i < log->slot_count; i++)
+		log->live_count += state_of(&log->slot[i]) == SLOT_LIVE;
 	if (log->active->rebuilt)
 		memcpy(log->identity.epoch, recovery->epoch, EPOCH_BYTES);
 	*verdict = judge(log, &recovery->scan);

@@ -43,6 +43,7 @@ log_take_segment(struct hw_log *log)
 	slot->first_ordinal = log->next_ordinal;
 	slot->index_count = 0;
 	atomic_store_explicit(&slot->state, SLOT_LIVE, memory_order_release);
+	log->live_count++;
 	log->active = slot;
 	log->at = LOG_BLOCK_BYTES;
 	log->header_pending = true;
@@ -277,6 +278,16 @@ disk_bytes(const struct hw_log *log)
 	return (log->active->generation - log->first_generation) * log->segment_bytes + log->at;
 }
 
+static uint64_t
+room_bytes(const struct hw_log *log)
+{
+	if (log->options.memory || !log->active)
+		return UINT64_MAX;
+	must(log->live_count > 0 && log->live_count <= log->slot_count);
+	return (uint64_t)(log->slot_count - log->live_count) * log->segment_bytes +
+	       (log->segment_bytes - log->at);
+}
+
 void
 hw_log_reap(struct hw_log *log, struct hw_log_reaped *reaped)
 {
@@ -299,6 +310,7 @@ hw_log_reap(struct hw_log *log, struct hw_log_reaped *reaped)
 	}
 	reaped->durable_lsn = log->durable_lsn;
 	reaped->disk_bytes = disk_bytes(log);
+	reaped->room_bytes = room_bytes(log);
 	if (log->write_error && !log->write_error_told) {
 		log->write_error_told = true;
 		reaped->write_error = log->write_error;
@@ -435,6 +447,7 @@ hw_log_drop(struct hw_log *log, uint64_t below_lsn)
 		atomic_store_explicit(&log->kept_generation, generation_behind(log, slot),
 				      memory_order_release);
 		atomic_store_explicit(&slot->state, SLOT_DROPPED, memory_order_release);
+		log->live_count--;
 		sem_post(&log->prepare);
 	}
 }

@@ -77,6 +77,7 @@ struct hw_log_read_done {
 struct hw_log_reaped {
 	uint64_t durable_lsn; /* every record byte below is on disk */
 	uint64_t disk_bytes;  /* taken since where the scan began; 0: none is */
+	uint64_t room_bytes;  /* that the disk may still take; UINT64_MAX in memory */
 	int write_error;      /* -errno, in one answer only */
 	uint32_t read_count;
 	struct hw_log_read_done read[HW_LOG_READS_MAX];

@@ -439,10 +439,10 @@ Test(hw_uring_log, a_log_that_begins_with_rot_is_not_one_that_was_dropped)
 Test(hw_uring_log, a_full_log_slows_and_goes_on_after_a_drop)
 {
 	uint32_t taken = 0;
+	struct hw_log_reaped reaped;
 
 	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
 	for (int idle = 0; idle < 400 && taken < 1000;) {
-		struct hw_log_reaped reaped;
 		if (log_dir_append(&d, 200000))
 			taken++, idle = 0;
 		else
@@ -454,7 +454,12 @@ Test(hw_uring_log, a_full_log_slows_and_goes_on_after_a_drop)
 	struct hw_log_state state = hw_log_state(d.log);
 	cr_assert_eq(state.live_bytes, state.bytes_max);
 	cr_assert_gt(state.stalled, 0);
+	hw_log_reap(d.log, &reaped);
+	cr_assert_lt(reaped.room_bytes, LOG_BATCH_BYTES_MAX);
 	hw_log_drop(d.log, state.durable_lsn);
+	hw_log_reap(d.log, &reaped);
+	cr_assert_gt(reaped.room_bytes, 5 * TEST_SEGMENT_BYTES);
+	cr_assert_leq(reaped.room_bytes, 6 * TEST_SEGMENT_BYTES);
 	cr_assert_eq(log_dir_drain(&d), 0);
 	log_dir_close(&d);
 	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
