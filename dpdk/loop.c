@@ -195,7 +195,6 @@ emit(void *context, const struct node_output *out)
 	case NODE_OUT_MEMBER_DIVERGED:
 		break; /* for those who watch */
 	case NODE_OUT_DROP:
-		loop->stats.trims++;
 		hw_log_drop(loop->options.log, out->lsn);
 		break;
 	case NODE_OUT_LOST:
@@ -211,6 +210,7 @@ step(struct loop *loop, struct node_input *in)
 	if (loop->diverged || loop->outdated || loop->forced || loop->lost)
 		return;
 	in->now_ns = loop->now_ns;
+	in->room_bytes = loop->room_bytes;
 	node_step(loop->node, in, &loop->sink);
 }
 
@@ -283,6 +283,7 @@ reap(struct loop *loop)
 	bool did = false;
 
 	hw_log_reap(loop->options.log, &reaped);
+	loop->room_bytes = reaped.room_bytes > 0 ? reaped.room_bytes : 1;
 	for (uint32_t i = 0; i < reaped.read_count; i++) {
 		uint32_t buffer = (uint32_t)reaped.read[i].tag;
 		must(buffer < HW_LOG_READS_MAX);
@@ -353,6 +354,7 @@ fill_snapshot(struct loop *loop)
 
 	s->now_ns = loop->now_ns;
 	node_status(loop->node, &s->node);
+	node_image_status(loop->node, &s->image);
 	s->group_count = 0;
 	s->member_count = 0;
 	s->members_cut = false;

@@ -69,7 +69,6 @@ struct loop_stats {
 	uint64_t log_waited; /* records that had to wait for the log */
 	uint64_t unreadable; /* records the node asked for and the log could not give */
 	uint64_t replayed;   /* records, at start */
-	uint64_t trims;      /* times the node gave up what lay below an LSN */
 };
 
 struct loop_member {
@@ -91,6 +90,7 @@ struct loop_snapshot {
 	uint32_t key_count;
 	uint32_t peers; /* a bit for each number that is somebody's */
 	struct node_peer_status peer[NODE_NODES_MAX];
+	struct node_image_status image;
 	struct hw_log_state log;
 	struct loop_stats loop;
 	struct udp_stats udp;
@@ -121,6 +121,7 @@ struct loop {
 	uint64_t now_ns;
 	uint64_t process; /* the highest in the log, then this one's */
 	uint64_t durable_lsn;
+	uint64_t room_bytes; /* of the log, as the node is told */
 	uint64_t timer_ns;
 	uint64_t entropy_ns; /* when the node gets some more */
 	bool write_failed;

@@ -258,6 +258,59 @@ log_of(const struct loop_snapshot *s, const struct status_facts *facts)
 	return log;
 }
 
+static const char *
+round_name(enum node_round round)
+{
+	static const char *const name[] = {
+		[NODE_ROUND_NONE] = "none",       [NODE_ROUND_WRITTEN] = "written",
+		[NODE_ROUND_ON_DISK] = "on_disk", [NODE_ROUND_GIVEN] = "given",
+		[NODE_ROUND_MEMBERS] = "members", [NODE_ROUND_NODES] = "nodes",
+	};
+
+	must((size_t)round < sizeof name / sizeof name[0]);
+	return name[round];
+}
+
+static void
+put_if(json_t *object, const char *key, bool there, uint64_t value)
+{
+	(void)json_object_set_new(object, key,
+				  there ? json_integer((json_int_t)value) : json_null());
+}
+
+/* How the log is trimmed, and what that waits for. */
+static json_t *
+images_of(const struct loop_snapshot *s)
+{
+	static const uint8_t nobody[16];
+	const struct node_image_status *i = &s->image;
+	bool of_group = i->round == NODE_ROUND_MEMBERS || i->round == NODE_ROUND_NODES;
+	bool of_member =
+		i->round == NODE_ROUND_MEMBERS && memcmp(i->member, nobody, sizeof nobody) != 0;
+	json_t *images = json_object();
+	char uuid[STATUS_UUID_BYTES];
+
+	status_uuid(i->member, uuid);
+	put(images, "every_bytes", i->every_bytes);
+	put(images, "trimmed_lsn", i->trimmed_lsn);
+	put(images, "used", i->used);
+	put_if(images, "used_s_ago", i->used > 0, (s->now_ns - i->used_ns) / NANOSECONDS);
+	put_bool(images, "submissions_wait", i->slowed);
+	put_text(images, "round", round_name(i->round));
+	put_if(images, "round_lsn", i->round != NODE_ROUND_NONE, i->round_lsn);
+	put_if(images, "group", of_group, i->group);
+	put_if(images, "index", of_group, i->index);
+	(void)json_object_set_new(images, "member", of_member ? json_string(uuid) : json_null());
+	put_if(images, "committed_index", of_member, i->committed);
+	put_if(images, "agreed", i->round == NODE_ROUND_NODES, i->agreed);
+	put(images, "taken", i->taken);
+	put_if(images, "taken_from", i->taking, i->from);
+	put_if(images, "taken_group", i->taking, i->taken_group);
+	put_if(images, "taken_parts", i->taking, i->parts);
+	put_if(images, "taken_parts_all", i->taking, i->parts_all);
+	return images;
+}
+
 static json_t *
 port_of(const struct loop_snapshot *s, const struct status_facts *facts)
 {
@@ -361,6 +414,7 @@ status_json(const struct loop_snapshot *snapshot, const struct status_facts *fac
 	put_bool(status, "members_cut", snapshot->members_cut);
 	(void)json_object_set_new(status, "keys", keys_of(snapshot));
 	(void)json_object_set_new(status, "log", log_of(snapshot, facts));
+	(void)json_object_set_new(status, "images", images_of(snapshot));
 	(void)json_object_set_new(status, "port", port_of(snapshot, facts));
 	(void)json_object_set_new(status, "drops", drops_of(snapshot));
 	return status;

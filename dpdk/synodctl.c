@@ -118,7 +118,7 @@ print_log(const json_t *status)
 		       ", see the log of synodd\n",
 		       ask_number(json_object_get(status, "node"), "members_diverged"));
 	printf("\nlog\n  %s\n  durable to %" PRId64 " of %" PRId64 "  %" PRId64 " of %" PRId64
-	       " bytes  %" PRId64 " batches\n",
+	       " bytes used  %" PRId64 " batches\n",
 	       ask_text(log, "mode"), ask_number(log, "durable_lsn"), ask_number(log, "next_lsn"),
 	       ask_number(log, "live_bytes"), ask_number(log, "bytes_max"),
 	       ask_number(log, "batches"));
@@ -131,6 +131,55 @@ print_log(const json_t *status)
 		printf("  NO ROOM: %s\n", json_string_value(space));
 	if (json_is_string(write))
 		printf("  WRITE ERROR, final: %s\n", json_string_value(write));
+}
+
+/* What a round waits for, as a sentence goes on. */
+static void
+print_round(const json_t *images)
+{
+	const char *round = ask_text(images, "round");
+	bool of_member = json_is_string(json_object_get(images, "member"));
+
+	if (strcmp(round, "none") == 0)
+		return;
+	printf("  images of the groups at LSN %" PRId64, ask_number(images, "round_lsn"));
+	if (strcmp(round, "written") == 0)
+		printf(" are being written\n");
+	else if (strcmp(round, "on_disk") == 0)
+		printf(" wait for the disk\n");
+	else if (strcmp(round, "given") == 0)
+		printf(" wait until another node has taken those before\n");
+	else if (strcmp(round, "nodes") == 0)
+		printf(" wait until most nodes say that they computed the same\n");
+	else if (of_member)
+		printf(" WAIT FOR MEMBER %s of group %" PRId64 ", committed %" PRId64 " of %" PRId64
+		       "\n",
+		       ask_text(images, "member"), ask_number(images, "group"),
+		       ask_number(images, "committed_index"), ask_number(images, "index"));
+	else
+		printf(" WAIT FOR A MEMBER of group %" PRId64 " that has committed %" PRId64 "\n",
+		       ask_number(images, "group"), ask_number(images, "index"));
+}
+
+static void
+print_images(const json_t *status)
+{
+	const json_t *images = json_object_get(status, "images");
+
+	if (ask_number(images, "every_bytes") == 0)
+		return;
+	printf("  trimmed below LSN %" PRId64, ask_number(images, "trimmed_lsn"));
+	if (ask_number(images, "used") > 0)
+		printf(", last %" PRId64 " s ago", ask_number(images, "used_s_ago"));
+	printf("\n");
+	if (ask_is_true(images, "submissions_wait"))
+		printf("  LITTLE ROOM: SUBMISSIONS WAIT until the log is trimmed\n");
+	print_round(images);
+	if (json_is_integer(json_object_get(images, "taken_from")))
+		printf("  TAKES THE IMAGE of group %" PRId64 " from node %" PRId64 ": %" PRId64
+		       " of %" PRId64 " parts are here\n",
+		       ask_number(images, "taken_group"), ask_number(images, "taken_from"),
+		       ask_number(images, "taken_parts"), ask_number(images, "taken_parts_all"));
 }
 
 /* Only what happened: zeros say nothing. */
@@ -172,6 +221,7 @@ show_status(const char *path, bool as_json)
 		print_node(status);
 		print_groups(status);
 		print_log(status);
+		print_images(status);
 		print_drops(status);
 	}
 	json_decref(status);

@@ -301,6 +301,14 @@ join(struct node *n, int session, const struct protocol_message *m)
 	node_group_submit(n, g, m->data, m->bytes);
 }
 
+/* Is there room for no other submission, in values or in the log? */
+bool
+node_attend_is_full(const struct node *n, const struct node_group *g)
+{
+	return node_is_narrow(n) ||
+	       !node_group_has_room(n, g, n->config.value_bytes_max - NODE_ENTRY_HEAD_BYTES);
+}
+
 /* Takes one submission or abandon into a value that waits for a slot. When there
  * is no room the stream is held, so that its credits stop the member. */
 static void
@@ -338,7 +346,7 @@ submit(struct node *n, int session, const struct protocol_message *m)
 		node_attend_close(n, session);
 		return;
 	}
-	if (!node_group_has_room(n, g, n->config.value_bytes_max - NODE_ENTRY_HEAD_BYTES))
+	if (node_attend_is_full(n, g))
 		node_attend_hold(n, g, true);
 }
 

@@ -70,6 +70,14 @@ who_said(const struct node *n, const struct node_group *g, const struct node_com
 	return nodes;
 }
 
+uint32_t
+node_compare_agreed(const struct node *n, const struct node_group *g, uint64_t index)
+{
+	const struct node_compare *own = find_own(g, index);
+
+	return own ? who_said(n, g, own) : 0;
+}
+
 /* Of those who vote and those who spoke: a node that only learns computes too, and one that
  * is gone for good says nothing. Who came into an epoch behind a force knows no voters at
  * first, and is no majority by itself. */

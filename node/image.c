@@ -341,8 +341,8 @@ node_image_is_others(const uint8_t *body)
 
 /* Has every member on its own disk what the image covers? One that has left, where none is
  * left: somebody must have it. */
-static bool
-is_committed(const struct node_group *g)
+bool
+node_image_is_committed(const struct node_group *g)
 {
 	uint32_t alive = 0, have = 0;
 
@@ -394,16 +394,24 @@ put_to_use(struct node_group *g)
 	g->coming.id = 0;
 }
 
+/* One that is being given away is not replaced meanwhile. */
+bool
+node_image_is_given(const struct node *n)
+{
+	const struct node_images *m = &n->images;
+
+	return m->given_ns != 0 && n->now_ns - m->given_ns < n->config.session_dead_ns;
+}
+
 static void
 drop(struct node *n)
 {
 	struct node_images *m = &n->images;
 
-	/* One that is being given away is not replaced meanwhile. */
-	if (m->given_ns != 0 && n->now_ns - m->given_ns < n->config.session_dead_ns)
+	if (node_image_is_given(n))
 		return;
 	for (uint32_t i = 0; i < n->group_count; i++)
-		if (!is_committed(&n->group[i]))
+		if (!node_image_is_committed(&n->group[i]))
 			return;
 	if (!is_agreed(n))
 		return;
@@ -417,6 +425,8 @@ drop(struct node *n)
 		if (g->state)
 			node_payload_dropped(n, g);
 	}
+	m->used++;
+	m->used_ns = n->now_ns;
 	m->whole_lsn = 0;
 	m->from_lsn = m->round_lsn;
 	m->from_disk = m->round_disk;
@@ -578,6 +588,7 @@ node_image_take(struct node *n, struct node_group *g, const uint8_t *body, uint3
 	if (part != PART_TAIL || !load_tail(n, g, &r, &image) || image.slot != g->coming.slot)
 		return false;
 	node_group_loaded(n, g, image.slot);
+	n->images.taken++;
 	put_to_use(g);
 	g->whole.id = g->whole.part[0].lsn; /* others ask this node by it */
 	node_group_paxos(n, g, &(struct paxos_input){.kind = PAXOS_IN_IMAGE, .image = &image});

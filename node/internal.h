@@ -465,6 +465,9 @@ struct node_images {
 	uint64_t bytes;       /* of the last round */
 	uint64_t compared_ns; /* when the others were asked what they have */
 	uint64_t given_ns;    /* when another node asked for a part */
+	uint64_t used;        /* rounds */
+	uint64_t taken;       /* images of other nodes, those of a replay too */
+	uint64_t used_ns;
 };
 
 /* An image of another node, part by part. */
@@ -572,6 +575,7 @@ struct node {
 	uint64_t lsn_next;
 	uint64_t lsn_durable;
 	uint64_t disk_bytes; /* as NODE_IN_DURABLE says */
+	uint64_t room_bytes; /* as the last input says */
 	struct node_images images;
 	struct node_taking taking;
 	struct node_loading loading;
@@ -584,6 +588,15 @@ struct node {
 	uint64_t dropped_chunks;
 	const struct node_sink *sink; /* of the running step */
 };
+
+/* What the log can still take is for what frees room in it; see node.h. */
+static inline bool
+node_is_narrow(const struct node *n)
+{
+	uint64_t least = n->config.image_bytes;
+
+	return n->room_bytes != 0 && n->room_bytes < (n->payloads_used > 0 ? least / 2 : least);
+}
 
 /* What is large gives way: one chunk is on its way to each while small ones come. */
 static inline bool
@@ -737,6 +750,8 @@ void node_image_abandon(struct node *n);
 /* Part `link` of the one that is coming. False: there are more than any image has. */
 bool node_image_note(const struct node *n, struct node_group *g, struct history_link link);
 /* One part of another node's, in the group's state. False: it is of no use. */
+bool node_image_is_committed(const struct node_group *g);
+bool node_image_is_given(const struct node *n);
 bool node_image_take(struct node *n, struct node_group *g, const uint8_t *body, uint32_t bytes);
 /* Records of what is taken. */
 void node_image_log_taken(struct node *n, struct node_group *g, const struct node_taking *t);
@@ -775,6 +790,7 @@ void node_attend_message(struct node *n, int session, const struct frame *frame,
 void node_attend_effect(struct node *n, struct node_group *g, const struct group_effect *effect);
 void node_attend_leader(struct node *n, struct node_group *g);
 void node_attend_hold(struct node *n, struct node_group *g, bool hold);
+bool node_attend_is_full(const struct node *n, const struct node_group *g);
 void node_attend_close(struct node *n, int session);
 void node_attend_group_ends(struct node *n, const struct node_group *g);
 int node_attend_session_of(const struct node *n, const struct node_group *g, uint64_t incarnation);
@@ -822,6 +838,8 @@ void node_force_wait(struct node *n, const struct node_input *in);
 /* compare.c */
 /* Asks the others what they have after the last entry. */
 void node_compare_ask(struct node *n, struct node_group *g);
+/* Who said the same of that entry as this node, a bit each, with itself; 0: not known. */
+uint32_t node_compare_agreed(const struct node *n, const struct node_group *g, uint64_t index);
 /* A state image was made behind the last entry, or a fork came; it is to be compared once more. */
 void node_compare_anew(struct node_group *g);
 void node_compare_effect(struct node *n, struct node_group *g, const struct group_effect *effect);

@@ -671,9 +671,8 @@ finish(struct node *n)
 			node_group_duties(n, g);
 		if (!n->hold_proposals)
 			node_group_flush(n, g);
-		if (g->submits_held &&
-		    node_group_has_room(n, g, n->config.value_bytes_max - NODE_ENTRY_HEAD_BYTES))
-			node_attend_hold(n, g, false);
+		if (g->submits_held || node_is_narrow(n))
+			node_attend_hold(n, g, node_attend_is_full(n, g));
 		if (node_group_apply(n, g, NODE_APPLY_HASHES))
 			timer_ns = n->now_ns;
 		if (g->held && !node_group_holds(n, g))
@@ -839,6 +838,7 @@ node_step(struct node *n, const struct node_input *in, const struct node_sink *s
 	must(!n->ended);
 	n->sink = sink;
 	n->now_ns = in->now_ns;
+	n->room_bytes = in->room_bytes;
 	n->hold_proposals = in->more;
 	if (n->force_lsn != 0)
 		node_force_wait(n, in);

@@ -24,6 +24,9 @@
  *             then, so a node that is alone must not be started.
  * Units       nanoseconds of any monotonic origin; LSNs are bytes since the log
  *             was formatted.
+ * Log full    room_bytes below image_bytes is for what frees room: reports of members, horizons,
+ *             views, images. Members' submissions wait meanwhile, where this node leads; while a
+ *             large payload comes, for which the log keeps all since its begin, below half of it.
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool
  *             or queue slows the sender; it never drops what was accepted. A
  *             payload above value_bytes_max is spread over the logs and read back
@@ -217,6 +220,7 @@ struct node_input {
 	struct node_forced force;
 	bool here_only;
 	bool more; /* another input of the same burst follows: proposals may still be batched */
+	uint64_t room_bytes; /* of any: what the log can take besides, 1 at least; 0: without end */
 };
 
 enum node_output_kind {
@@ -383,6 +387,42 @@ struct node_status {
 	struct endpoint other_version_from;
 	uint64_t retransmitted;
 };
+
+/* Where a round of state images stands, in the order in which it gets there. */
+enum node_round {
+	NODE_ROUND_NONE = 0,    /* the log has not grown by image_bytes since the last one */
+	NODE_ROUND_WRITTEN = 1, /* it is being */
+	NODE_ROUND_ON_DISK = 2, /* it waits for the disk */
+	NODE_ROUND_GIVEN = 3,   /* it waits until another node has taken the last one's images */
+	NODE_ROUND_MEMBERS = 4, /* it waits for a member that has not committed what it covers */
+	NODE_ROUND_NODES = 5,   /* it waits for nodes to say that they computed the same */
+};
+
+struct node_image_status {
+	uint64_t every_bytes; /* image_bytes */
+	uint64_t trimmed_lsn; /* nothing below is asked for any more */
+	uint64_t used;        /* rounds, by this process */
+	uint64_t used_ns;     /* when the last one was */
+	enum node_round round;
+	uint64_t round_lsn; /* where it begins, unless NONE */
+	/* MEMBERS, NODES: of this group, up to index. MEMBERS: the one furthest behind, by what
+	 * it has committed; zeros: nobody is there who has. NODES: a bit for each that agrees. */
+	uint32_t group;
+	uint64_t index;
+	uint8_t member[16];
+	uint64_t committed;
+	uint32_t agreed;
+	bool slowed;    /* submissions wait for room in the log */
+	uint64_t taken; /* images of other nodes that are in use here, those of a replay too */
+	/* Another node's image that this one takes: so many parts are here. */
+	bool taking;
+	uint8_t from;
+	uint32_t taken_group;
+	uint32_t parts;
+	uint32_t parts_all;
+};
+
+void node_image_status(const struct node *node, struct node_image_status *status);
 
 struct node_member_status {
 	uint8_t uuid[16];

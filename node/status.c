@@ -142,6 +142,82 @@ node_group_executed(const struct node *n, uint32_t position, uint32_t at, struct
 	return gtid_set_interval_at(group_executed(n->group[position].state), at, run);
 }
 
+/* Who has committed least of those that an image waits for. */
+static void
+fill_furthest(const struct node_group *g, struct node_image_status *status)
+{
+	bool found = false;
+
+	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {
+		const struct group_member *m = group_member_at(g->state, i);
+
+		if (!m || !group_member_alive(m) || (found && m->committed >= status->committed))
+			continue;
+		found = true;
+		status->committed = m->committed;
+		memcpy(status->member, m->server_uuid, UUID_BYTES);
+	}
+}
+
+/* What a whole round on disk waits for: image.c's drop() asks the same, in this order. */
+static void
+fill_waiting(const struct node *n, struct node_image_status *status)
+{
+	status->round = node_image_is_given(n) ? NODE_ROUND_GIVEN : NODE_ROUND_NODES;
+	for (uint32_t i = 0; i < n->group_count && status->round == NODE_ROUND_NODES; i++) {
+		const struct node_group *g = &n->group[i];
+
+		if (node_image_is_committed(g))
+			continue;
+		status->round = NODE_ROUND_MEMBERS;
+		status->group = g->number;
+		status->index = g->image_index;
+		fill_furthest(g, status);
+	}
+	for (uint32_t i = 0; i < n->group_count && status->round == NODE_ROUND_NODES; i++) {
+		const struct node_group *g = &n->group[i];
+
+		if (!g->state || g->image_index <= g->agreed_index)
+			continue;
+		status->group = g->number;
+		status->index = g->image_index;
+		status->agreed = node_compare_agreed(n, g, g->image_index);
+		return;
+	}
+}
+
+void
+node_image_status(const struct node *n, struct node_image_status *status)
+{
+	const struct node_images *m = &n->images;
+	const struct node_taking *t = &n->taking;
+
+	*status = (struct node_image_status){
+		.every_bytes = n->config.image_bytes,
+		.trimmed_lsn = n->lsn_first,
+		.used = m->used,
+		.used_ns = m->used_ns,
+		.slowed = node_is_narrow(n),
+		.taken = m->taken,
+		.taking = t->active,
+	};
+	if (t->active) {
+		status->from = t->source;
+		status->taken_group = t->group;
+		status->parts = t->next;
+		status->parts_all = t->count;
+	}
+	if (!m->writing && m->whole_lsn == 0)
+		return;
+	status->round_lsn = m->round_lsn;
+	if (m->writing)
+		status->round = NODE_ROUND_WRITTEN;
+	else if (m->whole_lsn > n->lsn_durable)
+		status->round = NODE_ROUND_ON_DISK;
+	else
+		fill_waiting(n, status);
+}
+
 static void
 fill_member(const struct node *n, const struct node_group *g, const struct group_member *m,
 	    struct node_member_status *status)

@@ -100,6 +100,38 @@ Test(dpdk_status, says_what_the_snapshot_holds)
 	json_decref(status);
 }
 
+/* Whom a round of images waits for, and nothing of what it does not wait for. */
+Test(dpdk_status, says_what_trimming_waits_for)
+{
+	snapshot.image = (struct node_image_status){.every_bytes = 99,
+						    .used = 2,
+						    .used_ns = 2000001000u,
+						    .round = NODE_ROUND_MEMBERS,
+						    .group = 5,
+						    .index = 70,
+						    .member = {0xcd},
+						    .committed = 60};
+	json_t *status = status_json(&snapshot, &facts);
+	cr_assert_eq(json_integer_value(at(status, "/images/used_s_ago")), 3);
+	cr_assert_str_eq(json_string_value(at(status, "/images/round")), "members");
+	cr_assert_str_eq(json_string_value(at(status, "/images/member")),
+			 "cd000000-0000-0000-0000-000000000000");
+	cr_assert_eq(json_integer_value(at(status, "/images/committed_index")), 60);
+	cr_assert(json_is_null(at(status, "/images/agreed")));
+	cr_assert(json_is_null(at(status, "/images/taken_from")));
+	json_decref(status);
+
+	snapshot.image.round = NODE_ROUND_NODES;
+	snapshot.image.agreed = 3;
+	snapshot.image.taking = true;
+	snapshot.image.from = 2;
+	status = status_json(&snapshot, &facts);
+	cr_assert(json_is_null(at(status, "/images/member")));
+	cr_assert_eq(json_integer_value(at(status, "/images/agreed")), 3);
+	cr_assert_eq(json_integer_value(at(status, "/images/taken_from")), 2);
+	json_decref(status);
+}
+
 Test(dpdk_status, errors_are_words)
 {
 	snapshot.log.write_error = -5;

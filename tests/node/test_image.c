@@ -46,6 +46,7 @@ static uint8_t sender;
 static uint64_t spoil_lsn;  /* a record that is read with a bit too many */
 static bool joins[ENDS];    /* knows nobody's votes when it begins */
 static uint64_t coarse;     /* so many bytes below `dropped` the log still has at a restart */
+static uint64_t room;       /* in all logs; 0: without end */
 static uint64_t disk_times; /* the disk takes more than the records; 0: it does not say */
 static struct node_forced into[ENDS]; /* an epoch in which it begins, with another disk */
 
@@ -143,6 +144,7 @@ give(uint8_t number, struct node_input in)
 		return;
 	sender = number;
 	in.now_ns = now_ns;
+	in.room_bytes = room;
 	node_step(e->node, &in, &sink);
 }
 
@@ -362,6 +364,7 @@ setup(void)
 	spoil_lsn = 0;
 	coarse = 0;
 	disk_times = 0;
+	room = 0;
 	sequence = 0;
 	incarnation = 2;
 	now_ns = MS;
@@ -461,6 +464,40 @@ Test(node_image, a_log_begins_in_front_of_its_image)
 	}
 }
 
+static bool
+any_waits(void)
+{
+	struct node_image_status status;
+
+	node_image_status(end[0].node, &status);
+	cr_assert_eq(status.slowed, group_of(0)->submits_held);
+	return group_of(0)->submits_held;
+}
+
+/* What is left is for what frees room: a member's report is ordered, and the round behind
+ * which it is freed is written. */
+Test(node_image, submissions_wait_for_room_and_nothing_else_does)
+{
+	for (uint32_t i = 0; i < 6; i++)
+		transactions(20);
+	run(SETTLED_NS);
+	cr_assert(!any_waits());
+	room = IMAGE_BYTES;
+	run(SETTLED_NS);
+	cr_assert(!any_waits());
+	room = IMAGE_BYTES - 1;
+	run(SETTLED_NS);
+	cr_assert(any_waits());
+	cr_assert(!anybody_dropped());
+	committed();
+	run(SETTLED_NS);
+	cr_assert(anybody_dropped());
+	cr_assert(any_waits());
+	room = IMAGE_BYTES;
+	run(SETTLED_NS);
+	cr_assert(!any_waits());
+}
+
 /* As with one commit in each block of a disk. */
 Test(node_image, small_records_that_fill_a_disk_are_dropped)
 {
@@ -533,9 +570,18 @@ Test(node_image, nothing_is_dropped_that_a_member_lacks)
 	run(SETTLED_NS);
 	cr_assert_gt(log, 2 * IMAGE_BYTES);
 	cr_assert(!anybody_dropped());
+	struct node_image_status status;
+	node_image_status(end[0].node, &status);
+	cr_assert_eq(status.round, NODE_ROUND_MEMBERS);
+	cr_assert_eq(status.group, 1);
+	cr_assert_eq(status.member[0], 7);
+	cr_assert_lt(status.committed, status.index);
 	committed();
 	run(SETTLED_NS);
 	cr_assert_gt(end[0].dropped, 0);
+	node_image_status(end[0].node, &status);
+	cr_assert_eq(status.trimmed_lsn, end[0].dropped);
+	cr_assert_geq(status.used, 1);
 }
 
 /* As when its last member has left and had not committed all: nobody may have it. */
