@@ -78,17 +78,19 @@ node_compare_agreed(const struct node *n, const struct node_group *g, uint64_t i
 	return own ? who_said(n, g, own) : 0;
 }
 
-/* Of those who vote and those who spoke: a node that only learns computes too, and one that
- * is gone for good says nothing. Who came into an epoch behind a force knows no voters at
- * first, and is no majority by itself. */
+/* Of those who vote and those who said so: a node that only learns computes too, and one that
+ * is gone for good says nothing. None is a majority by itself, but for the only voter while
+ * nobody else is there: who came into an epoch behind a force knows no voters at first, and
+ * who was forced on alone may be learned from. */
 static bool
 most_say(const struct node *n, const struct node_group *g, uint32_t nodes)
 {
 	uint32_t voters = paxos_configuration(g->replica)->voters, self = 1u << n->config.self;
 	uint32_t all = voters | nodes | self;
 
-	return 2 * __builtin_popcount(nodes) > __builtin_popcount(all) &&
-	       (voters != 0 || nodes != self);
+	if (nodes == self)
+		return voters == self && n->link_up == 0;
+	return 2 * __builtin_popcount(nodes) > __builtin_popcount(all);
 }
 
 static void

@@ -901,6 +901,37 @@ compare_now(uint8_t number)
 	end[number].node->sink = NULL;
 }
 
+/* The others learn from it, and have something to say. */
+Test(node_image, who_was_forced_on_alone_does_not_agree_with_itself)
+{
+	uint32_t number = node_force_number(0, 2);
+
+	stop(0);
+	stop(2);
+	give(1, (struct node_input){.kind = NODE_IN_FORCE, .force = {number, 2, {0xe1}}});
+	run(SETTLED_NS);
+	live(1, PAXOS_TAIL_CUT);
+	run(4 * SETTLED_NS);
+	join_again();
+	compare_now(1);
+	cr_assert_eq(group_of(1)->agreed_index, group_applied(group_of(1)->state), "it is alone");
+	for (uint8_t i = 0; i < ENDS; i += 2) {
+		into[i] = (struct node_forced){.number = number, .epoch = {0xe1}};
+		end[i].bytes = 0;
+		live(i, PAXOS_TAIL_CLEAN);
+		catch_up(i, 1);
+	}
+	transactions(1);
+	group_of(1)->state->digest ^= 1;
+	compare_now(1);
+	cr_assert_lt(group_of(1)->agreed_index, group_applied(group_of(1)->state));
+	run(SETTLED_NS);
+	cr_assert(end[1].ended, "it differs");
+	live(1, PAXOS_TAIL_CUT);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
 static void
 fork_group(uint8_t number)
 {
