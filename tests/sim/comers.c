@@ -170,7 +170,7 @@ comers_ask(struct sim *s, uint8_t node)
 	if (!is_here(s, node) || number == SIM_NODES_MAX || number == node)
 		return;
 	if (forget && (s->swarm.rotten < SIM_NODES_MAX || s->swarm.liar < SIM_NODES_MAX ||
-		       c->life[number] == LIVES_MAX))
+		       c->life[number] == LIVES_MAX || (s->force.alone >> number & 1)))
 		return;
 	if (forget)
 		c->going |= 1u << number;
@@ -268,7 +268,7 @@ comers_go_on(struct sim *s)
 	for (uint8_t i = 0; i < s->node_count && quiet; i++) {
 		if ((c->going >> i & 1) && is_somewhere(s, i, PEER_FORGOTTEN))
 			goes(s, i);
-		else if (comers_away(s, i) && is_somewhere(s, i, PEER_LISTED))
+		else if (comers_away(s, i) && is_somewhere(s, i, PEER_LISTED) && !voters_learn(s))
 			comes(s, i);
 		else if (s->healed && (comers_away(s, i) || !known_everywhere(s, i)))
 			insist(s, i);

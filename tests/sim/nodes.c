@@ -295,13 +295,16 @@ node_emits(void *context, const struct node_output *out)
 	p->dying = sim_output_kills(s, p);
 }
 
+/* Is this stranger spoken with? Not rightly, unless its new disk rots, too: who repairs is taken
+ * as it is. */
 static bool
-has_links(const struct node *node, uint8_t self)
+passes(struct sim_node *n, uint8_t self)
 {
 	struct node_status now;
 
-	node_status(node, &now);
-	return (now.link_up & ~(1u << self)) != 0;
+	node_status(n->node, &now);
+	n->disk.stranger = !now.repairing;
+	return n->disk.stranger && (now.link_up & ~(1u << self)) != 0;
 }
 
 void
@@ -323,7 +326,7 @@ sim_node_feed(struct sim *s, uint8_t node, struct node_input *in)
 		sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
 		return;
 	}
-	if (n->disk.stranger && !voters_dropped(s, node) && has_links(n->node, node))
+	if (n->disk.stranger && !voters_dropped(s, node) && passes(n, node))
 		sim_fail(s, "node %u: its disk was made anew, and passes for the one before", node);
 	disk_submit(s, node);
 }

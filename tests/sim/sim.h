@@ -746,6 +746,7 @@ void voters_delivered(struct sim *s, const struct node_output *out);
 bool voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
 bool voters_dropped(const struct sim *s, uint8_t node);
 bool voters_all_lead(const struct sim *s, uint32_t group, uint64_t slot);
+bool voters_learn(const struct sim *s);
 void voters_forked(struct sim *s, uint32_t group, uint64_t slot, bool known);
 void voters_renewed(struct sim *s, uint8_t node);  /* it has an empty disk now */
 void voters_replaced(struct sim *s, uint8_t node); /* so, and nobody needs its votes */

@@ -225,6 +225,27 @@ voters_replaced(struct sim *s, uint8_t node)
 			s->check[g].slot[i].count[node] = 0;
 }
 
+/* Has a node with a new disk yet to deliver who votes now? Until then it takes itself for the one
+ * that had voted there before: several that hear only each other would decide anew what their
+ * groups had decided long ago. An administrator brings one after the other, and none that
+ * had voted alone (docs/disks.md). */
+bool
+voters_learn(const struct sim *s)
+{
+	for (uint8_t i = 0; i < s->node_count; i++) {
+		if (!s->node[i].disk.renewed || comers_away(s, i) || force_lost(s, i))
+			continue;
+		for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++) {
+			const struct sim_voters *v = &s->voters[g];
+
+			if (v->count > 0 && !groups_gone(s, g) &&
+			    s->node[i].delivered[g] + 1 < v->change[v->count - 1].first)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* One that may leave for good is taken away, and comes again with a new disk. */
 static bool
 renew(struct sim *s, uint8_t node)
@@ -235,7 +256,8 @@ renew(struct sim *s, uint8_t node)
 	if (!n->process.up || n->disk.failed || s->force.asked.number != 0 || force_lost(s, node))
 		return false;
 	node_status(n->node, &now);
-	if (!now.may_leave || comes_again(s, node) || s->swarm.rotten < SIM_NODES_MAX ||
+	if (!now.may_leave || comes_again(s, node) || voters_learn(s) ||
+	    (s->force.alone >> node & 1) || s->swarm.rotten < SIM_NODES_MAX ||
 	    s->swarm.liar < SIM_NODES_MAX)
 		return false;
 	sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
