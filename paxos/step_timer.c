@@ -224,6 +224,21 @@ drive_settled(struct paxos_replica *r)
 		owner_propose(r, no_value);
 }
 
+/* One that has no vote may have no link with who leads: with others that learn, or with voters
+ * that were removed since. So where nobody leads as far as it hears it says how far it is, and
+ * who is ahead answers that. So does one in doubt that does not know yet whom to ask. */
+static uint64_t
+lonely_at(const struct paxos_replica *r)
+{
+	uint64_t heard_ns = r->heard_ns;
+
+	if (r->failed || r->role != ROLE_FOLLOWER || is_voter(&r->now, r->config.self))
+		return UINT64_MAX;
+	for (uint8_t v = 0; v < r->config.replica_count; v++)
+		heard_ns = max_u64(heard_ns, r->owner_ns[v]);
+	return heard_ns + r->config.takeover_ns;
+}
+
 /* At multiples of its time, so that the replicas of a node's groups beat in one step
  * and their messages share datagrams: an idle group costs bytes, not packets. */
 static void
@@ -238,10 +253,13 @@ beat(struct paxos_replica *r)
 		drive_settled(r);
 	} else if (r->role == ROLE_CANDIDATE) {
 		prepare_send(r);
-	} else if (!r->voting && r->vote_lsn == 0) {
-		recover_ask(r);
 	} else {
-		learn_tell_position(r, UINT32_MAX);
+		bool recovers = !r->voting && r->vote_lsn == 0;
+
+		if (recovers)
+			recover_ask(r);
+		if (!recovers || r->now_ns >= lonely_at(r))
+			learn_tell_position(r, UINT32_MAX);
 	}
 }
 
@@ -253,21 +271,6 @@ waits_for_voters(const struct paxos_replica *r)
 {
 	return r->role == ROLE_FOLLOWER && r->settled < r->now.number &&
 	       r->delivered + 1 >= r->now.first && !is_voter(&r->now, r->config.self);
-}
-
-/* One that has no vote may have no link with who leads: with others that learn, or with voters
- * that were removed since. So where nobody leads as far as it hears it says how far it is, and
- * who is ahead answers that. */
-static uint64_t
-lonely_at(const struct paxos_replica *r)
-{
-	uint64_t heard_ns = r->heard_ns;
-
-	if (r->failed || r->role != ROLE_FOLLOWER || is_voter(&r->now, r->config.self))
-		return UINT64_MAX;
-	for (uint8_t v = 0; v < r->config.replica_count; v++)
-		heard_ns = max_u64(heard_ns, r->owner_ns[v]);
-	return heard_ns + r->config.takeover_ns;
 }
 
 static bool

@@ -187,6 +187,29 @@ Test(paxos_places, who_joins_in_doubt_stays_so_until_it_knows_whom_to_ask)
 	place_free(p);
 }
 
+/* Whom its file names first leads nothing, and whom it asked had nothing to tell then: what is
+ * decided later nobody would say, since it does not believe in who leads in ballot 0. */
+Test(paxos_places, who_joins_in_doubt_goes_on_asking_how_far_the_others_are)
+{
+	struct place *p = place(3, 0x09, true);
+	const struct paxos_message answer = {.kind = PAXOS_RECOVERED,
+					     .nonce = 1,
+					     .from = 1,
+					     .value = {.handle = PAXOS_NO_VALUE}};
+
+	start(p, PAXOS_TAIL_CUT);
+	cr_assert_eq(p->last.kind, PAXOS_RECOVER);
+	step(p,
+	     (struct paxos_input){.kind = PAXOS_IN_MESSAGE, .now_ns = 2 * MS, .message = answer});
+	p->sent_to = 0;
+	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 40 * MS});
+	cr_assert_eq(p->sent_to, 0, "it has answered");
+	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 2 * TAKEOVER_NS});
+	cr_assert_eq(p->sent_to, 0x01);
+	cr_assert_eq(p->last.kind, PAXOS_LEARN);
+	place_free(p);
+}
+
 static struct paxos_image
 image_of_who_joined(void)
 {
