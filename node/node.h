@@ -316,7 +316,8 @@ struct node_turned_away {
 struct node_group_status {
 	uint32_t group;
 	uint8_t uuid[16];
-	uint8_t leader;                           /* or PAXOS_NO_VOTER */
+	/* Of those that are connected; this one only with a majority. Or PAXOS_NO_VOTER. */
+	uint8_t leader;
 	struct paxos_configuration configuration; /* the latest */
 	bool settled;  /* a majority of its voters has all that others voted on before */
 	bool all_lead; /* so an administrator wants it */

@@ -99,6 +99,19 @@ fill_all_lost(const struct group *g, struct node_group_status *status)
 	}
 }
 
+/* One that hears no majority orders nothing; and one that is not heard may be gone. */
+static uint8_t
+leader_of(const struct node *n, const struct node_group *g)
+{
+	uint32_t voters = paxos_configuration(g->replica)->voters;
+	uint32_t here = n->link_up | 1u << n->config.self;
+	bool majority = 2 * __builtin_popcount(voters & here) > __builtin_popcount(voters);
+
+	if (g->leader == PAXOS_NO_VOTER || !(here >> g->leader & 1))
+		return PAXOS_NO_VOTER;
+	return g->leader != n->config.self || majority ? g->leader : PAXOS_NO_VOTER;
+}
+
 bool
 node_group_status(const struct node *n, uint32_t position, struct node_group_status *status)
 {
@@ -108,7 +121,7 @@ node_group_status(const struct node *n, uint32_t position, struct node_group_sta
 
 	*status = (struct node_group_status){
 		.group = g->number,
-		.leader = g->leader,
+		.leader = leader_of(n, g),
 		.configuration = *paxos_configuration(g->replica),
 		.all_lead = g->all_lead,
 		.settled = paxos_settled(g->replica) == paxos_configuration(g->replica)->number,

@@ -561,6 +561,22 @@ Test(node_force, another_number_than_the_next_is_void)
 	cr_assert_eq(status(1).epoch.number, 0);
 }
 
+/* It orders nothing, and an administrator is to know before a force: that is for who has no
+ * majority, and this one may be all that is left. */
+Test(node_force, who_led_leads_nobody_when_it_is_alone)
+{
+	uint8_t alone = leader(0);
+
+	cr_assert_neq(alone, PAXOS_NO_VOTER);
+	stop((uint8_t)(alone + 1) % 3);
+	run(SETTLED_NS);
+	cr_assert_eq(leader(alone), alone);
+	stop((uint8_t)(alone + 2) % 3);
+	run(SETTLED_NS);
+	cr_assert_eq(status(alone).link_up, 0);
+	cr_assert_eq(leader(alone), PAXOS_NO_VOTER);
+}
+
 /* Two administrators, a split, and each forces the own side on: no GTID is given by both. */
 Test(node_force, two_sides_of_a_split_have_other_numbers)
 {
