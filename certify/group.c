@@ -323,6 +323,8 @@ apply_close(struct group *g)
 static bool
 apply(struct group *g, const struct entry *e)
 {
+	if (g->void_until > 0)
+		return true;
 	if (!g->created && e->kind != ENTRY_CREATE && e->kind != ENTRY_JOIN &&
 	    e->kind != ENTRY_CLOSE)
 		return true;
@@ -374,6 +376,8 @@ group_fork(struct group *g, uint32_t epoch)
 	if (epoch <= g->epoch)
 		return;
 	g->epoch = epoch;
+	if (epoch >= g->void_until)
+		g->void_until = 0;
 	g->view++; /* blocks of numbers are of a view */
 	for (uint32_t i = 0; i < g->servers; i++) {
 		if (g->living[i] == 0)
@@ -389,6 +393,22 @@ uint32_t
 group_epoch(const struct group *g)
 {
 	return g->epoch;
+}
+
+bool
+group_may_cut(const struct group *g)
+{
+	return g->certifying && !g->job.inserting;
+}
+
+void
+group_cut(struct group *g, uint32_t epoch)
+{
+	must(group_may_cut(g));
+	must(epoch > g->epoch && epoch < GROUP_EPOCHS_MAX);
+	must(g->effect.verdict == GROUP_VOID);
+	g->void_until = epoch;
+	g->certifying = false;
 }
 
 static void

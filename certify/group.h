@@ -176,6 +176,15 @@ void group_prefetch(const struct group *g, const struct entry *e);
 void group_fork(struct group *g, uint32_t epoch);
 uint32_t group_epoch(const struct group *g);
 
+/* The entry that is being applied asks for hashes that only the lost had. It is void, and so is
+ * all behind it up to the fork into `epoch` or a higher one: what follows was decided, if at all,
+ * by who had them, and would be decided otherwise without. None of it was applied by who goes on,
+ * and no number that it was given is given again. Between start and the last step, which the next
+ * one is; only while group_may_cut(): no hash of it is in the index. Same entry and epoch on all
+ * nodes. */
+bool group_may_cut(const struct group *g);
+void group_cut(struct group *g, uint32_t epoch);
+
 #define GROUP_EPOCHS_MAX    64
 #define GROUP_EPOCH_NUMBERS ((uint64_t)1000000000000000)
 

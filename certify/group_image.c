@@ -4,8 +4,8 @@
  *
  *     BEGIN       u32 version, u8 created, config of CREATE, group uuid
  *     INDEX       certify/index.c's; as many as it takes
- *     STATE       u64 applied, view, last fence, digest, sum; u32 epoch, intervals,
- *                 servers, generators; u8 closed
+ *     STATE       u64 applied, view, last fence, digest, sum; u32 epoch, void until,
+ *                 intervals, servers, generators; u8 closed
  *     EXECUTED    a part of the executed set, as in an entry
  *     MEMBER      u32 slot, u32 outcomes, its fields
  *     OUTCOMES    u32 count, those of that member
@@ -18,7 +18,7 @@
 #include "base/must.h"
 #include "certify/group_state.h"
 
-#define IMAGE_VERSION       7
+#define IMAGE_VERSION       8
 #define IMAGE_OUTCOME_BYTES 128 /* more than one takes */
 
 static void
@@ -322,6 +322,7 @@ write_state(const struct group *g, struct writer *w)
 	writer_u64(w, g->digest);
 	writer_u64(w, g->sum);
 	writer_u32(w, g->epoch);
+	writer_u32(w, g->void_until);
 	writer_u32(w, gtid_set_intervals(g->executed));
 	writer_u32(w, servers_known(g));
 	writer_u32(w, g->generators);
@@ -453,13 +454,14 @@ read_state(struct group *g, struct reader *r)
 	g->digest = reader_u64(r);
 	g->sum = reader_u64(r);
 	g->epoch = reader_u32(r);
+	g->void_until = reader_u32(r);
 	g->image.intervals = reader_u32(r);
 	g->image.servers = reader_u32(r);
 	g->image.generators = reader_u32(r);
 	uint8_t closed = reader_u8(r);
 	g->closed = closed == 1;
-	if (closed > 1 || g->epoch >= GROUP_EPOCHS_MAX || g->image.servers > g->servers ||
-	    g->image.generators > GENERATORS_MAX)
+	if (closed > 1 || g->epoch >= GROUP_EPOCHS_MAX || g->void_until >= GROUP_EPOCHS_MAX ||
+	    g->image.servers > g->servers || g->image.generators > GENERATORS_MAX)
 		r->bad = true;
 }
 

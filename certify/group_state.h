@@ -75,6 +75,7 @@ struct group {
 	uint64_t digest;
 	uint64_t sum;
 	uint32_t epoch;
+	uint32_t void_until; /* every entry is void until the fork into this epoch; 0: none is */
 
 	uint32_t servers; /* slots in use of the tables: GROUP_SLOTS_PER_MEMBER * members_max */
 	uint32_t generators;

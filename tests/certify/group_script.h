@@ -168,4 +168,31 @@ submit(struct script *s, uint64_t incarnation, uint64_t sequence, uint64_t row)
 	return submit_rows(s, incarnation, sequence, (uint64_t[2]){row, 1});
 }
 
+/* A submission that asks for hashes, which nobody has: the order is cut up to `epoch`. */
+static inline const struct group_effect *
+cut(struct script *s, uint64_t incarnation, uint64_t sequence, uint32_t epoch)
+{
+	uint8_t reference[ENTRY_SPREAD_BYTES];
+	struct entry_spread spread = {
+		.bytes = 1000, .chunk_bytes = ENTRY_CHUNK_BYTES_MIN, .hash_count = 40, .offer = 2};
+	struct entry e = {.kind = ENTRY_SUBMIT};
+
+	entry_spread_encode(&spread, reference);
+	e.submit = (struct entry_submit){.incarnation = incarnation,
+					 .session = s->session,
+					 .sequence = sequence,
+					 .floor = s->floor,
+					 .flags = SUBMIT_SPREAD,
+					 .gtid_spec = GTID_AUTOMATIC,
+					 .snapshot = {.mark = s->mark},
+					 .payload_bytes = sizeof reference,
+					 .payload = reference};
+	group_apply_start(s->g, group_applied(s->g) + 1, &e);
+	cr_assert_eq(group_apply_step(s->g, 1), GROUP_HASHES);
+	cr_assert(group_may_cut(s->g));
+	group_cut(s->g, epoch);
+	cr_assert_eq(group_apply_step(s->g, 1), GROUP_DONE);
+	return group_effect(s->g);
+}
+
 #endif /* TESTS_CERTIFY_GROUP_SCRIPT_H */

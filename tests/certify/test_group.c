@@ -612,3 +612,31 @@ Test(certify_group, a_fork_ends_every_incarnation)
 	cr_assert_eq(join(&s, 1, 2, 2)->change, GROUP_JOINED);
 	script_end(&s);
 }
+
+/* What the lost had decided behind it, with it, the survivors would decide otherwise: and whose
+ * number would it have? So nothing counts up to the fork of those who cut, though one of an
+ * epoch between may come first. */
+Test(certify_group, a_cut_voids_what_follows_up_to_its_fork)
+{
+	struct script s = script_created();
+	join(&s, 1, 0, 1); /* 2 */
+	s.mark = 2;
+	cr_assert_eq(submit(&s, 2, 1, 5)->outcome.gtid.gno, 1);
+	const struct group_effect *e = cut(&s, 2, 2, 3); /* 4 */
+	cr_assert_eq(e->kind, GROUP_VERDICT);
+	cr_assert_eq(e->verdict, GROUP_VOID);
+	cr_assert_eq(group_index_hashes(s.g), 1);
+	cr_assert_eq(submit(&s, 2, 3, 6)->kind, GROUP_NOTHING);
+	cr_assert_eq(join(&s, 2, 0, 1)->kind, GROUP_NOTHING);
+	cr_assert_eq(leave(&s, 2)->kind, GROUP_NOTHING);
+	group_fork(s.g, 1);
+	cr_assert_eq(join(&s, 2, 0, 1)->kind, GROUP_NOTHING, "of survivors that are lost since");
+	group_fork(s.g, 3);
+	cr_assert_eq(join(&s, 1, 2, 2)->change, GROUP_JOINED); /* 9 */
+	s.mark = 9;
+	cr_assert_eq(submit(&s, 9, 1, 6)->outcome.gtid.gno, 3 * GROUP_EPOCH_NUMBERS + 1);
+	uint64_t to;
+	cr_assert_eq(group_lost_next(s.g, NULL, 1, &to), 2, "it is reported");
+	cr_assert_eq(to, 3 * GROUP_EPOCH_NUMBERS);
+	script_end(&s);
+}

@@ -58,6 +58,28 @@ Test(certify_group_image, comes_back_and_goes_on_alike)
 	script_end(&t);
 }
 
+/* What lies behind a cut is void there too. */
+Test(certify_group_image, has_where_the_order_was_cut)
+{
+	struct script s = busy_group();
+	void *mem = aligned_alloc(64, (group_size(group_config(s.g)) + 63) & ~(size_t)63);
+	cut(&s, 2, 3, 2);
+	size_t n = image_write(s.g, image, IMAGE_MAX);
+	struct group *t = image_read(mem, group_config(s.g), image, n);
+	cr_assert_not_null(t);
+	struct group *both[2] = {s.g, t};
+	for (int i = 0; i < 2; i++) {
+		s.g = both[i];
+		cr_assert_eq(submit(&s, 2, 4, 50)->kind, GROUP_NOTHING);
+		group_fork(s.g, 2);
+		cr_assert_eq(join(&s, 1, 2, 3)->change, GROUP_JOINED);
+	}
+	cr_assert_eq(group_digest(both[0]), group_digest(both[1]));
+	s.g = both[0];
+	free(mem);
+	script_end(&s);
+}
+
 Test(certify_group_image, cut_or_changed_is_refused_or_survived)
 {
 	struct script s = busy_group();
