@@ -193,6 +193,7 @@ emit(void *context, const struct node_output *out)
 	case NODE_OUT_RESULT:
 	case NODE_OUT_IMAGE:
 	case NODE_OUT_MEMBER_DIVERGED:
+	case NODE_OUT_CUT:
 		break; /* for those who watch */
 	case NODE_OUT_DROP:
 		hw_log_drop(loop->options.log, out->lsn);

@@ -218,6 +218,7 @@ group_of(const struct loop_snapshot *s, const struct node_group_status *g)
 	put(group, "index_hashes", g->index_hashes);
 	put(group, "member_count", g->member_count);
 	(void)json_object_set_new(group, "lost", lost_of(g));
+	put(group, "cut_index", g->cut_index);
 	for (uint32_t i = 0; i < s->member_count; i++) {
 		if (s->member[i].group == g->group)
 			(void)json_array_append_new(members, member_of(&s->member[i].status));

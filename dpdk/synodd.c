@@ -620,6 +620,28 @@ watch_peers(const struct appliance *a, const struct loop_snapshot *now)
 	}
 }
 
+/* What a force left could not be applied: how far the order counts now. */
+static void
+watch_cuts(const struct appliance *a, const struct loop_snapshot *now)
+{
+	for (uint32_t i = 0; i < now->group_count; i++) {
+		const struct node_group_status *g = &now->group[i], *before = &a->seen.group[i];
+		char uuid[STATUS_UUID_BYTES];
+
+		if (g->cut_index == 0 || (i < a->seen.group_count && before->group == g->group &&
+					  before->cut_index == g->cut_index))
+			continue;
+		status_uuid(g->uuid, uuid);
+		say("group %s: entry %lu needs the write set of a large transaction that only "
+		    "nodes "
+		    "that were given up had. It is void, and so is what they had ordered behind "
+		    "it: GTIDs that may be of these are among `lost` in synodctl status, and are "
+		    "not given again. A server that has committed one is refused, and has to be "
+		    "cloned",
+		    uuid, g->cut_index);
+	}
+}
+
 /* What a person wants to read later: changes, told by the control thread. */
 static void
 watch(void *context, const struct loop_snapshot *now)
@@ -633,6 +655,7 @@ watch(void *context, const struct loop_snapshot *now)
 			say("node %u %s", i, up ? "is connected" : "is lost");
 	}
 	watch_hole(a, now);
+	watch_cuts(a, now);
 	if (!a->watched || now->node.voting != old->node.voting)
 		say("this node %s", now->node.voting ? "votes" : "does not vote");
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)

@@ -1,10 +1,11 @@
 /*
  * Which groups there are, who votes in them, and whether one leads or all. Group 0 is the
  * appliance's own: its entries found and drop groups, say who leads in them and which keys
- * all nodes list, which nodes there are (peers.c), and its configuration says which nodes
- * vote. Every other group's leader copies a change of that into the group's own log, where it is in
- * force an event horizon later; the value says which of group 0's configurations it copies, so that
- * a leader that knows less than the last one does not bring back who is gone.
+ * all nodes list, which nodes there are (peers.c) and where a group's order is cut (cut.c), and
+ * its configuration says which nodes vote. Every other group's leader copies a change of that
+ * into the group's own log, where it is in force an event horizon later; the value says which of
+ * group 0's configurations it copies, so that a leader that knows less than the last one does not
+ * bring back who is gone.
  */
 #include "base/must.h"
 #include "node/internal.h"
@@ -265,6 +266,9 @@ node_directory_apply(struct node *n, const uint8_t *data, uint32_t bytes)
 	case DIRECTORY_NODE:
 		node_peers_apply(n, &r);
 		break;
+	case DIRECTORY_CUT:
+		node_cut_apply(n, &r);
+		break;
 	default:
 		break;
 	}
@@ -314,6 +318,7 @@ struct recalled {
 	struct recalled_group group[NODE_GROUPS_MAX];
 	uint64_t dropped[NODE_NODES_MAX];
 	struct node_peer_entry peer[NODE_NODES_MAX];
+	struct node_cuts cuts;
 };
 
 /* That of the lowest number above one; NULL: there is none. */
@@ -363,6 +368,7 @@ node_directory_remember(const struct node *n, struct writer *w)
 		writer_u64(w, n->dropped[i]);
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		node_peers_write(&n->directory.peer[i], w);
+	node_cut_write(n, w);
 }
 
 bool
@@ -408,7 +414,7 @@ read_recalled(const struct node *n, struct recalled *d, struct reader *r)
 	for (uint32_t i = 0; i < NODE_NODES_MAX; i++)
 		if (!node_peers_read(&d->peer[i], r))
 			return false;
-	return reader_done(r);
+	return node_cut_read(&d->cuts, r) && reader_done(r);
 }
 
 static bool
@@ -482,6 +488,7 @@ node_directory_recall(struct node *n, struct reader *r)
 	if (n->started)
 		node_attend_list(n);
 	node_peers_recall(n, of.peer);
+	d->cuts = of.cuts;
 	for (uint32_t i = 0; i < NODE_NODES_MAX; i++)
 		if (n->dropped[i] < of.dropped[i])
 			n->dropped[i] = of.dropped[i];

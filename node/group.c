@@ -839,10 +839,11 @@ apply_entry(struct node *n, struct node_group *g, const uint8_t *data, uint32_t 
 		group_apply_start(g->state, group_applied(g->state) + 1, &g->entry);
 		g->applying = true;
 	}
-	/* The budget is one chunk's hashes at most: a second one is read first. */
+	/* The budget is one chunk's hashes at most: a second one is read first. What is cut is
+	 * asked about before: bytes that should be nowhere count for nothing. */
 	for (uint32_t i = 0; i < 2 && step == GROUP_HASHES; i++) {
 		step = group_apply_step(g->state, budget);
-		if (step == GROUP_HASHES && !node_write_set_give(n, g))
+		if (step == GROUP_HASHES && !node_cut_here(n, g) && !node_write_set_give(n, g))
 			return false;
 	}
 	g->applying = step != GROUP_DONE;

@@ -12,6 +12,7 @@
  * feed_payload.c  feeding one payload that was spread, in pieces, from the log
  * compare.c       whether the nodes computed the same
  * force.c         survivors go over to another epoch
+ * cut.c           where the order needs what only the lost had, it is cut
  * disks.c         whether the other nodes' disks are those that they were
  * payload.c       payloads that are received: their slots, records and ends
  * payload_move.c  offers, fetches and chunks between members and nodes
@@ -268,6 +269,9 @@ struct node_group {
 	struct node_batch batch[NODE_BATCHES_MAX];
 	struct entry entry;
 	struct node_write_set write_set;
+	uint64_t lack[NODE_NODES_MAX];    /* the entry whose write set it said to lack last, */
+	uint64_t lack_ns[NODE_NODES_MAX]; /* and when */
+	uint64_t cut_index;               /* of the last cut that was applied here */
 	uint32_t compare_next[NODE_NODES_MAX];
 	struct node_compare compare[NODE_NODES_MAX][NODE_COMPARE_MAX]; /* rings, a node each */
 	struct node_compare digest[NODE_DIGESTS];                      /* own, by index */
@@ -296,6 +300,27 @@ struct node_peer_entry {
 	struct endpoint endpoint;
 };
 
+/* Where a group's order is cut, as group 0 has it. */
+#define NODE_CUTS_MAX 32
+
+struct node_cut {
+	uint32_t group;
+	uint32_t epoch; /* of those who cut */
+	uint64_t index; /* of the entry that cannot be applied */
+	uint64_t slot;  /* of group 0, that says so; 0: an image's */
+};
+
+struct node_cuts {
+	uint32_t count;
+	struct node_cut cut[NODE_CUTS_MAX]; /* the last ones, in their order */
+};
+
+/* What a survivor says that it cannot apply. */
+struct node_lack {
+	uint64_t index;
+	uint32_t survivors; /* of its epoch, a bit each */
+};
+
 /* What the entries of group 0 said, besides the groups themselves. */
 struct node_directory {
 	uint64_t index;    /* of the last one that was applied */
@@ -306,6 +331,7 @@ struct node_directory {
 	uint32_t coming_count;              /* those of an image that is not whole yet */
 	struct node_key coming[NODE_KEYS_MAX];
 	struct node_peer_entry peer[NODE_NODES_MAX];
+	struct node_cuts cuts;
 };
 
 /* Who stands at a number that is in `there`. */
@@ -559,6 +585,7 @@ struct node {
 	struct node_forced force;         /* asked for; number 0: nothing */
 	uint64_t force_ns;                /* when it is to be logged */
 	uint64_t force_lsn;               /* where FORCED ends; 0: it is not logged yet */
+	uint64_t cut_ns;                  /* when it is said next what is lacking */
 	bool repairs;                     /* this process began with a hole */
 	uint64_t process_before;          /* the highest in the log when it began */
 	uint64_t log_end;                 /* and where that ended */
@@ -660,6 +687,7 @@ enum directory_entry {
 	DIRECTORY_DROP = 3,  /* u32 group, which is closed by its own log */
 	DIRECTORY_KEY = 4,   /* u8: it is listed, or not any more; struct node_key */
 	DIRECTORY_NODE = 5,  /* peers.c */
+	DIRECTORY_CUT = 6,   /* cut.c */
 };
 
 /* peers.c */
@@ -834,6 +862,18 @@ void node_force_message(struct node *n, const struct frame *frame, const uint8_t
 			uint32_t bytes);
 uint64_t node_force_run(struct node *n);
 void node_force_wait(struct node *n, const struct node_input *in);
+
+/* cut.c */
+void node_cut_apply(struct node *n, struct reader *r);
+/* The entry that is being applied asks for its write set: true, it was cut. */
+bool node_cut_here(struct node *n, struct node_group *g);
+void node_cut_message(struct node *n, uint8_t node, const struct frame *frame, const uint8_t *data,
+		      uint32_t bytes);
+/* At the end of a step. */
+void node_cut(struct node *n);
+/* In an image of group 0. */
+void node_cut_write(const struct node *n, struct writer *w);
+bool node_cut_read(struct node_cuts *cuts, struct reader *r);
 
 /* compare.c */
 /* Asks the others what they have after the last entry. */

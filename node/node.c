@@ -602,6 +602,8 @@ message(struct node *n, const struct wire_event *event)
 		node_compare_message(n, s->node, &frame, event->data, event->bytes);
 	else if (of_node && frame.kind >= PROTOCOL_IMAGE && frame.kind <= PROTOCOL_PART)
 		node_image_message(n, s->node, &frame, event->data, event->bytes);
+	else if (of_node && frame.kind == PROTOCOL_LACK)
+		node_cut_message(n, s->node, &frame, event->data, event->bytes);
 	else if (of_node && frame.kind >= PROTOCOL_OPEN)
 		node_move_message(n, event->session, &frame, event->data, event->bytes);
 	else if (of_node)
@@ -682,6 +684,7 @@ finish(struct node *n)
 			timer_ns = n->now_ns + n->config.retry_ns;
 	}
 	node_payload_end(n);
+	node_cut(n);
 	for (uint32_t i = 0; i < n->group_count; i++) {
 		const struct node_group *g = &n->group[i];
 

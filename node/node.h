@@ -246,6 +246,9 @@ enum node_output_kind {
 	NODE_OUT_LOST = 12,
 	/* group, index: a member had committed something else up to there; for those who watch */
 	NODE_OUT_MEMBER_DIVERGED = 13,
+	/* group, slot, index, change: the order is cut before this entry, up to the fork into this
+	 * epoch, see node/cut.c; for those who watch */
+	NODE_OUT_CUT = 14,
 };
 
 struct node_output {
@@ -332,6 +335,8 @@ struct node_group_status {
 	/* After a force: GTIDs that only the lost may have given, see group_lost_next(). */
 	uint32_t lost_count;
 	struct gtid_interval lost[NODE_LOST_MAX];
+	uint64_t
+		cut_index; /* the order was cut there by this process, see node/cut.c; 0: nowhere */
 };
 
 /* The `at`-th run of GTIDs that this group has executed, in the order of certify/gtid.h. False:

@@ -28,7 +28,8 @@
  * up to an index, and COMPARE, which asks for that too, see node/compare.c; and VOTERS, LEAD and
  * ORDER, to who leads: what an administrator wants, see node/directory.c and node/order.c. IMAGE,
  * ASK and PART move a state image, see node/image_move.c. Before all this they say DISK: how far
- * their logs go; see node/disks.c. FORCE names another epoch; see node/force.c.
+ * their logs go; see node/disks.c. FORCE names another epoch; see node/force.c. Behind that they
+ * say LACK: which entry cannot be applied, since its write set is not here; see node/cut.c.
  *
  * Ownership  `data` of a decoded message points into the bytes given.
  * Errors     protocol_decode() answers false for what is short, long, of another
@@ -44,7 +45,7 @@
 #include "base/frame.h"
 #include "certify/entry.h"
 
-#define PROTOCOL_VERSION 11
+#define PROTOCOL_VERSION 12
 
 enum protocol_kind {
 	PROTOCOL_OPEN = 64,
@@ -78,7 +79,8 @@ enum protocol_kind {
 	PROTOCOL_IMAGE = 92,
 	PROTOCOL_ASK = 93,
 	PROTOCOL_PART = 94,
-	PROTOCOL_END = 95,
+	PROTOCOL_LACK = 95,
+	PROTOCOL_END = 96,
 };
 
 enum protocol_flag {
@@ -101,8 +103,8 @@ struct protocol_message {
 	uint8_t verdict;      /* VERDICT: enum group_verdict */
 	uint32_t flags;       /* enum protocol_flag; ENTRY, PIECE: enum submit_flag; ENDED:
 			       * enum expel_reason, or 0; ATTACHED,
-			       * OFFER, CHUNK: bytes of a chunk; HELD, VOTERS: a bit per node, and
-			       * of VOTERS the event horizon above 8 bits;
+			       * OFFER, CHUNK: bytes of a chunk; HELD, VOTERS, LACK: a bit per
+			       * node, and of VOTERS the event horizon above 8 bits;
 			       * LEAD: 1, all are to lead */
 	uint64_t session;     /* ATTACH, ATTACHED */
 	uint64_t sequence;    /* VERDICT; OFFER, FETCH, CHUNK, HELD: offer; ATTACH, PROGRESS: floor;

@@ -136,6 +136,7 @@ node_group_status(const struct node *n, uint32_t position, struct node_group_sta
 	status->certified = g->certified;
 	status->conflicts = g->conflicts;
 	status->index_hashes = group_index_hashes(g->state);
+	status->cut_index = g->cut_index;
 	if (group_created(g->state))
 		fill_all_lost(g->state, status);
 	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {

@@ -1,5 +1,6 @@
 /* Write sets that were spread, at one node that is a majority of its own: read back chunk
- * by chunk, waited for, found again by a replay, refused without a trace. */
+ * by chunk, waited for, found again by a replay, refused without a trace, and cut off where only
+ * the lost had one. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -405,5 +406,173 @@ Test(node_write_set, an_unreadable_chunk_is_fetched_anew)
 	cr_assert_eq(p->held, 0);
 	cr_assert_eq(p->index, 4);
 	cr_assert_eq(p->number, 1);
+	bench_free(b);
+}
+
+/* ---- what only the lost had; see node/cut.c ---- */
+
+#define EPOCH 7 /* the first one that node 0 is the lowest of */
+
+/* What is here of the write set: nothing. */
+static void
+submit_lacking(struct bench *b, uint64_t sequence)
+{
+	submit_spread(b, sequence, 3,
+		      &(struct entry_spread){.bytes = HASHES * ENTRY_HASH_BYTES + 500,
+					     .chunk_bytes = CHUNK,
+					     .holders = 2,
+					     .hash_count = HASHES,
+					     .offer = 1});
+}
+
+/* The next process, in the epoch that the log says now. */
+static struct bench *
+forced(struct bench *b)
+{
+	struct node_forced f = {.number = EPOCH, .voters = 1, .epoch = {3}};
+
+	give(b, (struct node_input){.kind = NODE_IN_FORCE, .force = f, .here_only = true});
+	give(b, (struct node_input){.kind = NODE_IN_DURABLE, .lsn = b->bytes});
+	cr_assert(b->node->ended);
+	struct bench *next = replayed(b);
+	cr_assert_eq(next->node->epoch, EPOCH);
+	return next;
+}
+
+static void
+hear(struct bench *b, uint8_t node, uint64_t index)
+{
+	struct protocol_message m = {
+		.kind = PROTOCOL_LACK, .group = 1, .flags = b->node->forced_voters, .index = index};
+	uint8_t data[256];
+	struct writer w = writer_over(data, sizeof data);
+	uint32_t bytes = protocol_encode(&m, b->node->config.epoch, &w);
+	struct frame frame;
+
+	cr_assert(frame_decode(&frame, data, bytes));
+	node_cut_message(b->node, node, &frame, data, bytes);
+}
+
+Test(node_write_set, what_only_the_lost_had_cuts_the_order)
+{
+	struct bench *b = grouped();
+
+	submit_row(b, 1, 3, 100);
+	submit_lacking(b, 2);
+	submit_row(b, 3, 3, 101);
+	settle(b);
+	cr_assert_eq(group_applied(b->group->state), 4, "no force, and it may yet come");
+	cr_assert_eq(b->node->directory.cuts.count, 0);
+	struct bench *next = forced(b);
+	begin(next, 2);
+	settle(next);
+	const struct group *g = next->group->state;
+	cr_assert_eq(next->node->directory.cuts.count, 1);
+	cr_assert_eq(next->group->cut_index, 5);
+	cr_assert_eq(group_epoch(g), EPOCH);
+	cr_assert_eq(verdict(next, 1), GROUP_ACCEPTED);
+	cr_assert_eq(verdict(next, 2), 0);
+	cr_assert_eq(verdict(next, 3), 0, "what stood behind it");
+	cr_assert_eq(next->node->payloads_used, 0);
+
+	struct node_group_status status;
+	cr_assert(node_group_status(next->node, 1, &status));
+	cr_assert_eq(status.cut_index, 5);
+	cr_assert_eq(status.lost_count, 1);
+	cr_assert_eq(status.lost[0].from, 2);
+	order(next, (struct entry){.kind = ENTRY_JOIN,
+				   .join = {.nonce = {2},
+					    .server_uuid = {2},
+					    .last_incarnation = 2,
+					    .host = ""}});
+	cr_assert_eq(group_incarnation(g, 2), NULL);
+
+	struct bench *again = replayed(next);
+	begin(again, 3);
+	settle(again);
+	cr_assert_eq(group_digest(again->group->state), group_digest(g));
+	cr_assert_eq(again->group->cut_index, 5);
+	bench_free(again);
+	bench_free(next);
+	bench_free(b);
+}
+
+/* The other one may have it. */
+Test(node_write_set, one_survivor_alone_cuts_nothing)
+{
+	struct bench *b = grouped();
+
+	submit_lacking(b, 1);
+	struct bench *next = forced(b);
+	begin(next, 2);
+	cr_assert_eq(next->node->directory.cuts.count, 1, "alone");
+	bench_free(next);
+
+	next = replayed(b);
+	next->node->forced_voters = 3;
+	begin(next, 2);
+	settle(next);
+	cr_assert_eq(next->node->directory.cuts.count, 0);
+	hear(next, 1, 3);
+	settle(next);
+	cr_assert_eq(next->node->directory.cuts.count, 0, "of another entry");
+	hear(next, 2, 4);
+	cr_assert_eq(next->node->dropped_undecodable, 1, "no survivor");
+	hear(next, 1, 4);
+	for (int i = 0; i < 200; i++)
+		turn(next);
+	cr_assert_eq(next->node->directory.cuts.count, 1);
+	cr_assert_eq(next->group->cut_index, 4);
+	bench_free(next);
+	bench_free(b);
+}
+
+/* It has some of it, and then all. */
+Test(node_write_set, what_is_here_is_not_cut)
+{
+	struct bench *b = grouped();
+	struct entry_spread s = spread(b, 1, 100, HASHES);
+
+	submit_spread(b, 1, 3, &s);
+	struct bench *next = forced(b);
+	begin(next, 2);
+	settle(next);
+	cr_assert_eq(next->node->directory.cuts.count, 0);
+	cr_assert_eq(group_index_hashes(next->group->state), HASHES);
+	bench_free(next);
+	bench_free(b);
+}
+
+/* For who reads the order from its begin, with an image of group 0. */
+Test(node_write_set, cuts_come_back_from_an_image)
+{
+	struct bench *b = grouped();
+	struct node_cuts again;
+	uint8_t data[NODE_CUTS_MAX * 16 + 4];
+
+	for (uint32_t i = 1; i <= NODE_CUTS_MAX + 2; i++) {
+		uint8_t one[16];
+		struct writer w = writer_over(one, sizeof one);
+
+		writer_u32(&w, i % 3);
+		writer_u64(&w, i);
+		writer_u32(&w, EPOCH);
+		struct reader r = reader_over(one, sizeof one);
+		node_cut_apply(b->node, &r);
+		r = reader_over(one, sizeof one);
+		node_cut_apply(b->node, &r);
+	}
+	struct writer w = writer_over(data, sizeof data);
+	node_cut_write(b->node, &w);
+	struct reader r = reader_over(data, w.bytes);
+	cr_assert(node_cut_read(&again, &r));
+	cr_assert(reader_done(&r));
+	cr_assert_eq(again.count, NODE_CUTS_MAX);
+	cr_assert_eq(again.cut[0].index, 3, "the last ones");
+	cr_assert_eq(again.cut[NODE_CUTS_MAX - 1].index, NODE_CUTS_MAX + 2);
+	for (uint32_t i = 0; i < w.bytes; i++) {
+		r = reader_over(data, i);
+		cr_assert_not(node_cut_read(&again, &r));
+	}
 	bench_free(b);
 }

@@ -166,6 +166,7 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 		if (c->value != value)
 			sim_fail(s, "node %u delivers another value in group %u slot %llu", node,
 				 out->group, (unsigned long long)out->slot);
+		large_met(s, node, out);
 		return;
 	}
 	bool again = c->before && c->value == value; /* whose disks it was on may be gone */
@@ -178,6 +179,7 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 	if (!again)
 		check_majority(s, out, c);
 	large_delivered(s, out);
+	large_met(s, node, out);
 }
 
 void
@@ -357,6 +359,16 @@ check_forked(struct sim *s, uint32_t group, uint64_t slot, bool known)
 	must(c->forks < SIM_FORKS_MAX);
 	c->forked[c->forks++] = last;
 	return last;
+}
+
+/* What the lost had computed from there on is another state. */
+void
+check_cut(struct sim *s, uint32_t group, uint64_t index)
+{
+	struct check_group *c = &s->check[group];
+
+	for (uint64_t i = index; i < c->index_count; i++)
+		c->digest[i] = 0;
 }
 
 /* No two transactions of a group have one GTID, void or not. */

@@ -14,6 +14,8 @@
  *   - a server that has committed what is void is refused, until an administrator puts it
  *     back to what the group has
  *   - no GTID is given twice, void or not, and what is void is in the report
+ *   - where a verdict needs what no survivor has on disk, the order is cut before it, at the
+ *     same index on all (node/cut.c): what the lost had decided from there on is void too
  */
 #include "base/must.h"
 #include "node/internal.h"
@@ -25,6 +27,7 @@
 #define GIVE_UP_PPM 10000
 #define RETURN_PPM  80000
 #define RENEW_PPM   50000
+#define TEMPT_PPM   500000
 
 void
 force_reset(struct sim *s)
@@ -100,15 +103,15 @@ ask_for(struct sim *s, uint32_t epoch, uint32_t survivors)
 }
 
 /* Mostly those that are left are no majority. */
-void
-force_begin(struct sim *s)
+static void
+begin_with(struct sim *s, uint32_t survivors)
 {
 	struct sim_force *f = &s->force;
 	uint32_t here = ((1u << s->node_count) - 1) & ~f->lost & ~s->comers.away;
 	uint32_t voters = s->voters[0].change[s->voters[0].count - 1].voters;
-	uint32_t survivors = (uint32_t)random_u64(&s->random) & here;
 	bool any = random_chance(&s->random, 100000);
 
+	survivors &= here;
 	if (f->asked.number != 0 || f->fork_count == SIM_FORKS_MAX || survivors == 0 ||
 	    f->number > NUMBER_MAX)
 		return;
@@ -117,6 +120,29 @@ force_begin(struct sim *s)
 	sim_trace(s, "nodes %s are lost for good", word_set(here & ~survivors).text);
 	take_away(s, (here & ~survivors) | f->old);
 	ask_for(s, f->number, survivors);
+}
+
+void
+force_begin(struct sim *s)
+{
+	begin_with(s, (uint32_t)random_u64(&s->random));
+}
+
+/* A node has learned of an entry that needs what only the others hold: `survivors` do not. */
+void
+force_tempt(struct sim *s, uint32_t survivors)
+{
+	if (s->swarm.fault_weight[FAULT_FORCE] > 0 && !s->healed &&
+	    random_chance(&s->random, TEMPT_PPM))
+		s->force.tempted = survivors;
+}
+
+/* Between two events. */
+void
+force_tempted(struct sim *s)
+{
+	begin_with(s, s->force.tempted);
+	s->force.tempted = 0;
 }
 
 static void
@@ -230,20 +256,20 @@ force_logs(struct sim *s, uint8_t node, const uint8_t *data)
 	memcpy(s->force.applied[node], s->node[node].applied, sizeof s->node[node].applied);
 }
 
+/* All above this index. */
 static void
-void_transactions(struct sim *s, uint8_t group)
+void_transactions(struct sim *s, uint8_t group, uint64_t index)
 {
 	struct check_group *c = &s->check[group + 1];
-	const struct sim_fork *f = &s->force.fork[s->force.fork_count - 1];
 
 	for (uint32_t i = 0; i < s->tx_count; i++) {
 		struct sim_tx *tx = &s->tx[i];
 
 		if (tx->group != group)
 			continue;
-		if (tx->conflict > f->index[group])
+		if (tx->conflict > index)
 			tx->conflict = 0;
-		if (tx->index <= f->index[group])
+		if (tx->index <= index)
 			continue;
 		sim_trace(s, "transaction %u, at %llu, is void", i, (unsigned long long)tx->index);
 		c->tx[tx->index] = 0;
@@ -290,8 +316,8 @@ fork_group(struct sim *s, uint32_t g)
 	return index;
 }
 
-/* All survivors have FORCED on disk. Where the order has what only the lost could tell, the
- * group stands still, and the run ends: nothing that is asked of it could be answered. */
+/* All survivors have FORCED on disk. Where members need a payload that only the lost had, they
+ * are fed no further, and the run ends. */
 static void
 fork_here(struct sim *s)
 {
@@ -309,7 +335,7 @@ fork_here(struct sim *s)
 		index[g] = fork_group(s, g);
 	for (uint8_t i = 0; i < s->group_count; i++) {
 		fork->index[i] = index[number[i]];
-		void_transactions(s, i);
+		void_transactions(s, i, fork->index[i]);
 	}
 	if (__builtin_popcount(f->asked.voters) == 1)
 		f->alone |= f->asked.voters;
@@ -332,6 +358,51 @@ force_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	f->over |= 1u << node;
 	if (f->over == f->asked.voters)
 		fork_here(s);
+}
+
+static bool
+cut_is_new(struct sim *s, const struct sim_cut *cut)
+{
+	struct sim_force *f = &s->force;
+
+	for (uint32_t i = 0; i < f->cut_count; i++)
+		if (f->cut[i].group == cut->group && f->cut[i].index == cut->index &&
+		    f->cut[i].epoch == cut->epoch)
+			return false;
+	must(f->cut_count < SIM_CUTS_MAX);
+	f->cut[f->cut_count++] = *cut;
+	return true;
+}
+
+/* A node cuts the order before the entry that it has at hand. What was told of all behind it is
+ * void, and of before the fork into this epoch. */
+void
+force_cut(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	const struct node *n = s->node[node].node;
+	const struct node_group *g = node_group_by_number(n, out->group);
+	struct sim_force *f = &s->force;
+	struct sim_cut cut = {.group = out->group, .epoch = out->change, .index = out->index};
+
+	if (force_lost(s, node) || !cut_is_new(s, &cut))
+		return;
+	sim_trace(s, "group %u: its order is cut before index %llu, by those of epoch %u",
+		  cut.group, (unsigned long long)cut.index, cut.epoch);
+	if (cut.epoch == f->number &&
+	    (large_holders(s, cut.group, &g->entry.submit) & f->voters) != 0)
+		sim_fail(s, "group %u is cut before index %llu, which a survivor could apply",
+			 cut.group, (unsigned long long)cut.index);
+	check_cut(s, cut.group, cut.index);
+	large_forked(s, cut.group, cut.index - 1);
+	s->totals.cut++;
+	for (uint8_t i = 0; i < s->group_count; i++) {
+		if (s->group_number[i] != cut.group)
+			continue;
+		for (uint32_t k = 0; k < f->fork_count; k++)
+			if (f->fork[k].number <= cut.epoch && f->fork[k].index[i] >= cut.index)
+				f->fork[k].index[i] = cut.index - 1;
+		void_transactions(s, i, cut.index - 1);
+	}
 }
 
 /* This node has an empty disk, and is to begin in the epoch that counts. */

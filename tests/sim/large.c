@@ -66,8 +66,26 @@ holders(const struct sim *s, const struct check_payload *p)
 	return nodes;
 }
 
+/* The nodes that hold all that this entry names, a bit each. */
+uint32_t
+large_holders(const struct sim *s, uint32_t group, const struct entry_submit *submit)
+{
+	struct entry_spread spread;
+
+	must(entry_spread_decode(&spread, submit->payload, submit->payload_bytes));
+	for (uint32_t i = 0; i < s->payload_count; i++) {
+		const struct check_payload *p = &s->payload[i];
+
+		if (p->group == group && p->incarnation == submit->incarnation &&
+		    p->offer == spread.offer)
+			return holders(s, p);
+	}
+	return 0;
+}
+
 /* Behind a force: up to `slot` the order stays, up to `applied` a survivor knows the results.
- * Does it need the bytes of one, that no survivor has? */
+ * Does a member need the payload of one, that no survivor has? Where it is the verdict that
+ * does, the order is cut. */
 bool
 large_scarce(const struct sim *s, uint32_t group, uint64_t slot, uint64_t applied)
 {
@@ -75,7 +93,7 @@ large_scarce(const struct sim *s, uint32_t group, uint64_t slot, uint64_t applie
 		const struct check_payload *p = &s->payload[i];
 
 		if (p->group != group || !p->ordered || p->slot > slot ||
-		    (holders(s, p) & s->force.voters) != 0)
+		    (holders(s, p) & s->force.voters) != 0 || (p->hashes && p->slot > applied))
 			continue;
 		if (p->slot > applied || (p->number != 0 && s->tx[p->number - 1].index != 0))
 			return true;
@@ -297,6 +315,7 @@ large_delivered(struct sim *s, const struct node_output *out)
 		s->totals.spread += !p->ordered;
 		if (!p->ordered && entry_hash_count(&e.submit) != e.submit.hash_count)
 			s->totals.write_sets++;
+		p->hashes = spread.hash_count > 0;
 		p->ordered = true;
 		p->slot = out->slot;
 		p->number = transaction_of(s, p->group, p->incarnation, p->offer) + 1;
@@ -305,6 +324,19 @@ large_delivered(struct sim *s, const struct node_output *out)
 			  (unsigned long long)p->offer, (unsigned long long)p->incarnation,
 			  (unsigned long long)p->total, word_set(holders(s, p)).text);
 		p->scarce = !voters_majority(s, out->group, out->slot, holders(s, p));
+	}
+}
+
+/* This node is told of a slot. */
+void
+large_met(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	for (uint32_t i = 0; i < s->payload_count; i++) {
+		const struct check_payload *p = &s->payload[i];
+
+		if (p->group == out->group && p->slot == out->slot && p->hashes &&
+		    !(holders(s, p) >> node & 1))
+			force_tempt(s, ~holders(s, p));
 	}
 }
 

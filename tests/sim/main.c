@@ -315,7 +315,7 @@ main(int argc, char **argv)
 	       "changes=%llu "
 	       "outdated=%llu restored=%llu gone=%llu renewed=%llu turns=%llu dropped=%llu "
 	       "trims=%llu "
-	       "images=%llu clones=%llu forced=%llu lost=%llu put_back=%llu "
+	       "images=%llu clones=%llu forced=%llu cut=%llu lost=%llu put_back=%llu "
 	       "scarce=%llu added=%llu forgotten=%llu\n",
 	       (unsigned long long)t.submissions, (unsigned long long)t.accepted,
 	       (unsigned long long)t.conflicts, (unsigned long long)t.abandoned,
@@ -328,9 +328,9 @@ main(int argc, char **argv)
 	       (unsigned long long)t.turns, (unsigned long long)t.dropped,
 	       (unsigned long long)t.trims, (unsigned long long)t.images,
 	       (unsigned long long)t.clones, (unsigned long long)t.forced,
-	       (unsigned long long)t.lost, (unsigned long long)t.put_back,
-	       (unsigned long long)t.scarce, (unsigned long long)t.added,
-	       (unsigned long long)t.forgotten);
+	       (unsigned long long)t.cut, (unsigned long long)t.lost,
+	       (unsigned long long)t.put_back, (unsigned long long)t.scarce,
+	       (unsigned long long)t.added, (unsigned long long)t.forgotten);
 	printf("sealed=%llu forged=%llu replayed=%llu rekeys=%llu\n", (unsigned long long)t.sealed,
 	       (unsigned long long)t.forged, (unsigned long long)t.replayed,
 	       (unsigned long long)t.rekeys);

@@ -257,6 +257,9 @@ node_emits(void *context, const struct node_output *out)
 	case NODE_OUT_MEMBER_DIVERGED:
 		bent_member_diverged(s, scope->node, out);
 		break;
+	case NODE_OUT_CUT:
+		force_cut(s, scope->node, out);
+		break;
 	case NODE_OUT_OUTDATED:
 		sim_trace(s, "node %u: has forgotten what node %llu saw, up to @%llu", scope->node,
 			  (unsigned long long)out->index, (unsigned long long)out->lsn);

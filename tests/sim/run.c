@@ -266,6 +266,9 @@ static bool
 advance(struct sim *s)
 {
 	struct sim_event event;
+
+	if (s->force.tempted != 0)
+		force_tempted(s);
 	uint8_t process = sim_timer_first(s);
 
 	if (s->timer_ns[process] < heap_next_ns(&s->heap)) {

@@ -70,6 +70,7 @@
 #define SIM_COUNTER_AT     8   /* where a datagram has its counter */
 #define SIM_PAYLOADS_MAX   512 /* large ones of a run that the checkers follow */
 #define SIM_FORKS_MAX      3
+#define SIM_CUTS_MAX       (SIM_FORKS_MAX * SIM_GROUP_NUMBERS)
 
 #define US  UINT64_C(1000)
 #define MS  UINT64_C(1000000)
@@ -475,6 +476,7 @@ struct check_payload {
 	uint64_t total;
 	bool ordered;             /* an entry that names it was delivered */
 	uint64_t slot;            /* in this one, last */
+	bool hashes;              /* the verdict needs it */
 	bool scarce;              /* it was, while no majority of the disks held it */
 	bool past;                /* of before a force, which may have left any holders */
 	uint32_t number;          /* transaction + 1, when its first chunk was seen */
@@ -554,9 +556,9 @@ struct sim_totals {
 		write_sets, bent, bent_members, rotten, changes, outdated, restored, gone, renewed,
 		turns, dropped, trims, images, clones;
 	uint64_t added, forgotten;
-	uint64_t forced, lost, put_back, scarce;   /* lost: acknowledged, and void */
-	uint64_t sealed, forged, replayed, rekeys; /* the last three by nodes */
-	uint64_t node_steps;                       /* without those that read a log back */
+	uint64_t forced, cut, lost, put_back, scarce; /* lost: acknowledged, and void */
+	uint64_t sealed, forged, replayed, rekeys;    /* the last three by nodes */
+	uint64_t node_steps;                          /* without those that read a log back */
 	uint64_t member_steps;
 };
 
@@ -640,6 +642,13 @@ struct sim_fork {
 	uint64_t index[SIM_GROUPS_MAX]; /* all above is void */
 };
 
+/* A group's order is cut before this index, by those of this epoch. */
+struct sim_cut {
+	uint32_t group;
+	uint32_t epoch;
+	uint64_t index;
+};
+
 struct sim_force {
 	uint32_t number; /* of the epoch that counts; all survivors are in it */
 	uint32_t voters; /* these are they */
@@ -650,13 +659,16 @@ struct sim_force {
 	struct node_forced asked;
 	bool begun; /* somebody was asked */
 	uint64_t ask_ns;
-	uint32_t over; /* of the survivors, who have it on disk */
+	uint32_t over;    /* of the survivors, who have it on disk */
+	uint32_t tempted; /* these are to go on alone, now; 0: not now */
 	uint64_t delivered[SIM_NODES_MAX][SIM_GROUP_NUMBERS]; /* when it was logged */
 	uint64_t applied[SIM_NODES_MAX][SIM_GROUP_NUMBERS];   /* so */
-	bool scarce;                       /* the order needs bytes that no survivor has */
+	bool scarce;                       /* members need a payload that no survivor has */
 	uint32_t known[SIM_GROUP_NUMBERS]; /* nodes that knew the group when they logged FORCED */
 	uint32_t fork_count;
 	struct sim_fork fork[SIM_FORKS_MAX];
+	uint32_t cut_count;
+	struct sim_cut cut[SIM_CUTS_MAX];
 };
 
 struct sim_comers {
@@ -783,6 +795,8 @@ bool comers_settled(const struct sim *s);
 /* force.c */
 void force_reset(struct sim *s);
 void force_begin(struct sim *s);
+void force_tempt(struct sim *s, uint32_t survivors);
+void force_tempted(struct sim *s);
 void force_go_on(struct sim *s);
 bool force_is_over(const struct sim *s);
 bool force_lost(const struct sim *s, uint8_t node);
@@ -791,6 +805,7 @@ bool force_is_past(const struct sim *s, const struct sim_server *v, uint64_t ind
 void force_logs(struct sim *s, uint8_t node, const uint8_t *data);
 void force_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data);
 void force_renewed(struct sim *s, uint8_t node);
+void force_cut(struct sim *s, uint8_t node, const struct node_output *out);
 void force_told(struct sim *s, const struct sim_server *v, uint32_t tx, const struct gtid *gtid);
 void force_joined(struct sim *s, const struct sim_server *v);
 bool force_refuses(struct sim *s, struct sim_server *v);
@@ -928,6 +943,7 @@ bool check_lives(const struct sim *s, uint32_t group); /* it accepts, after all 
 void check_gtid(struct sim *s, struct check_group *c, uint32_t tx);
 /* All above this slot is void. Answers the last index that is not. */
 uint64_t check_forked(struct sim *s, uint32_t group, uint64_t slot, bool known);
+void check_cut(struct sim *s, uint32_t group, uint64_t index);
 bool check_settled(struct sim *s);
 void check_final(struct sim *s);
 void check_unsettled(struct sim *s); /* says what is missing */
@@ -959,6 +975,8 @@ const uint8_t *large_lend(struct sim_tx *tx, const uint8_t *payload, uint32_t by
 void large_released(struct sim *s, struct sim_server *v, uint64_t sequence, const uint8_t *payload);
 void large_renewed(struct sim *s, uint8_t node);
 void large_forked(struct sim *s, uint32_t group, uint64_t index);
+void large_met(struct sim *s, uint8_t node, const struct node_output *out);
+uint32_t large_holders(const struct sim *s, uint32_t group, const struct entry_submit *submit);
 bool large_scarce(const struct sim *s, uint32_t group, uint64_t slot, uint64_t applied);
 void large_forget(struct sim *s, struct sim_server *v);
 void large_offered(struct sim *s, struct sim_server *v);
