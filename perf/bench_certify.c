@@ -8,6 +8,9 @@
  * putting work off. The longest step is that of a write set that fills an entry,
  * taken STEP_HASHES at a time; on a host that is shared it also holds whatever
  * the scheduler did in between, hence the percentile beside it.
+ *
+ * A state image is written and loaded in slices, with the budgets that a node gives them:
+ * each is to stay below 50 us (DESIGN section 4, "Trimming").
  */
 #include <sys/mman.h>
 
@@ -19,8 +22,11 @@
 #define STEP_HASHES 256 /* budget of one step */
 #define LARGE_ROWS  20000
 #define DRAWN       65536 /* submissions that are drawn beforehand, a power of two */
+#define SLICE_SLOTS 2048  /* of the index, as node/image.c */
+#define PIECES_MAX  (1 << 20)
 
 struct certifier {
+	struct group_config config;
 	struct group *g;
 	size_t bytes;
 	uint64_t rows;
@@ -30,7 +36,7 @@ struct certifier {
 	struct entry entry;
 };
 
-static struct histogram step_ns;
+static struct histogram step_ns, write_ns, load_ns, check_ns;
 
 static uint64_t
 draw(struct certifier *c)
@@ -78,6 +84,16 @@ horizon(struct certifier *c, uint64_t index)
 	apply(c, &e);
 }
 
+static struct group *
+new_group(const struct group_config *config, size_t *bytes)
+{
+	*bytes = group_size(config);
+	void *mem = mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	must(mem != MAP_FAILED);
+	(void)madvise(mem, *bytes, MADV_HUGEPAGE); /* slower where it is refused */
+	return group_init(mem, config);
+}
+
 /* A group of one member, every row written once. */
 static void
 begin(struct certifier *c, uint32_t rows)
@@ -87,12 +103,8 @@ begin(struct certifier *c, uint32_t rows)
 				      .inflight_max = 1024,
 				      .members_max = 9,
 				      .protocol = 1};
-	*c = (struct certifier){.bytes = group_size(&config), .rows = rows, .random = 88172645};
-	void *mem =
-		mmap(NULL, c->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	must(mem != MAP_FAILED);
-	(void)madvise(mem, c->bytes, MADV_HUGEPAGE); /* slower where it is refused */
-	c->g = group_init(mem, &config);
+	*c = (struct certifier){.config = config, .rows = rows, .random = 88172645};
+	c->g = new_group(&config, &c->bytes);
 	c->hashes = malloc((size_t)DRAWN * ROWS_MAX * ENTRY_HASH_BYTES);
 	must(c->hashes != NULL);
 	struct entry e = {.kind = ENTRY_CREATE, .create = {{1}, config, {NULL, 0}}};
@@ -163,6 +175,64 @@ measure_steps(struct certifier *c, uint64_t transactions)
 	free(large);
 }
 
+static enum group_image_step
+timed(enum group_image_step step, uint64_t began_ns, struct histogram *h)
+{
+	histogram_add(h, bench_now_ns() - began_ns);
+	must(step != GROUP_IMAGE_BAD);
+	return step;
+}
+
+/* Nothing is applied meanwhile: what is written is the index, and then the rest. */
+static size_t
+write_image(struct certifier *c, uint8_t *image, size_t bytes_max, uint32_t *sizes, uint32_t *count)
+{
+	enum group_image_step step = GROUP_IMAGE_MORE;
+	size_t bytes = 0;
+
+	*count = 0;
+	group_image_begin(c->g);
+	while (step == GROUP_IMAGE_MORE) {
+		if (group_image_ready(c->g))
+			group_image_close(c->g);
+		must(bytes_max - bytes >= GROUP_PIECE_BYTES_MIN && *count < PIECES_MAX);
+		struct writer w = writer_over(image + bytes, GROUP_PIECE_BYTES_MIN);
+		uint64_t began = bench_now_ns();
+		step = timed(group_image_next(c->g, &w, SLICE_SLOTS), began, &write_ns);
+		if (w.bytes > 0)
+			sizes[(*count)++] = (uint32_t)w.bytes;
+		bytes += w.bytes;
+	}
+	return bytes;
+}
+
+static void
+measure_image(struct certifier *c)
+{
+	size_t bytes_max = 64 * c->rows + (1 << 20), group_bytes, at = 0;
+	uint8_t *image = malloc(bytes_max);
+	uint32_t *sizes = malloc(PIECES_MAX * sizeof *sizes), count;
+
+	must(image != NULL && sizes != NULL);
+	size_t bytes = write_image(c, image, bytes_max, sizes, &count);
+	struct group *g = new_group(&c->config, &group_bytes);
+	for (uint32_t i = 0; i < count; at += sizes[i++]) {
+		uint64_t began = bench_now_ns();
+		must(timed(group_load(g, image + at, sizes[i]), began, &load_ns) ==
+		     GROUP_IMAGE_MORE);
+	}
+	enum group_image_step step = GROUP_IMAGE_MORE;
+	while (step == GROUP_IMAGE_MORE) {
+		uint64_t began = bench_now_ns();
+		step = timed(group_load_check(g, SLICE_SLOTS), began, &check_ns);
+	}
+	must(group_applied(g) == group_applied(c->g));
+	printf("state image: %.1f MiB in %u pieces\n", (double)bytes / (1 << 20), count);
+	munmap((void *)g, group_bytes);
+	free(image);
+	free(sizes);
+}
+
 static void
 report(const char *what, uint32_t rows, double ns)
 {
@@ -183,6 +253,7 @@ measure(uint32_t rows, bool smallest)
 	report("transactions of 1 row", 1, transactions_ns(&c, transactions, 1, 0));
 	report("transactions of 1 row, prefetched", 1, transactions_ns(&c, transactions, 1, AHEAD));
 	measure_steps(&c, smallest ? 3 : 50);
+	measure_image(&c);
 	end(&c);
 }
 
@@ -199,5 +270,8 @@ main(int argc, char **argv)
 		measure(10000000, false);
 	}
 	bench_print_latency("one step of 256 hashes, with the clock", &step_ns);
+	bench_print_latency("one slice of a state image, written", &write_ns);
+	bench_print_latency("one piece of it, loaded", &load_ns);
+	bench_print_latency("one slice of the index, checked", &check_ns);
 	return 0;
 }
