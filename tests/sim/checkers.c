@@ -240,7 +240,8 @@ check_image(struct sim *s, uint8_t node, const struct node_output *out)
 	}
 	if (*last < out->slot)
 		*last = out->slot;
-	s->bent.replaced |= s->bent.node == node;
+	/* What others take of one that was forced on alone and rotted then, is what all have. */
+	s->bent.replaced |= s->bent.node == node || (s->force.alone >> s->bent.node & 1);
 	if (out->index != 0 && !is_forked(&s->check[out->group], out->index))
 		check_result(s, node, out);
 }

@@ -146,7 +146,12 @@ groups_dropped(struct sim *s, uint32_t number)
 	s->group_number[group] = 0;
 	s->group_begun[group] = false;
 	s->totals.dropped++;
-	/* Indexes begin anew. */
+	/* Incarnations and indexes begin anew, and everybody has what there was. */
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < s->returned_count; i++)
+		if (s->tx[s->returned[i]].group != group)
+			s->returned[kept++] = s->returned[i];
+	s->returned_count = kept;
 	struct check_group *c = &s->check[group + 1];
 	if (c->index_count > 0)
 		memset(c->tx, 0, c->index_count * sizeof *c->tx);
