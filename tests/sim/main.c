@@ -2,8 +2,7 @@
  * tests/sim/main.c - synod-sim: seeds, one after the other.
  *
  *     synod-sim --seed S --runs N [--nodes 1|3|5|7] [--seconds T] [--submissions K]
- *               [--rate R] [--jobs J] [--keep-going] [--trim] [--force] [--added]
- *               [--trace]
+ *               [--rate R] [--jobs J] [--keep-going] [--force] [--added] [--trace]
  *
  * Ends with one line of totals, and 1 when a seed failed; before it, one line for
  * that seed which replays it.
@@ -53,10 +52,10 @@ replay_line(const struct plan *plan)
 	if (plan->options.rate)
 		snprintf(rate, sizeof rate, " --rate %u", plan->options.rate);
 	int n = snprintf(replay, sizeof replay,
-			 "failed: synod-sim --seed %llu --runs 1%s%s%s%s%s --seconds %llu "
+			 "failed: synod-sim --seed %llu --runs 1%s%s%s%s --seconds %llu "
 			 "--submissions %u   commit %s\n",
 			 (unsigned long long)plan->options.seed, nodes, rate,
-			 plan->options.trim ? " --trim" : "", plan->options.force ? " --force" : "",
+			 plan->options.force ? " --force" : "",
 			 plan->options.added ? " --added" : "",
 			 (unsigned long long)(plan->options.duration_ns / SEC),
 			 plan->options.submissions, SIM_COMMIT);
@@ -223,7 +222,6 @@ usage(FILE *to)
 	      "  --rate R         about so many a simulated second, else drawn from the seed\n"
 	      "  --jobs J         processes that share the seeds (1)\n"
 	      "  --keep-going     past a seed that fails\n"
-	      "  --trim           half of the seeds trim their logs behind state images\n"
 	      "  --force          a majority is lost for good in every seed that has one\n"
 	      "  --added          nodes are added in every seed of three or more\n"
 	      "  --trace          tell the story\n"
@@ -245,7 +243,6 @@ plan_read(int argc, char **argv)
 		{"rate", required_argument, NULL, 'p'},
 		{"jobs", required_argument, NULL, 'j'},
 		{"keep-going", no_argument, NULL, 'g'},
-		{"trim", no_argument, NULL, 'i'},
 		{"force", no_argument, NULL, 'o'},
 		{"added", no_argument, NULL, 'a'},
 		{"trace", no_argument, NULL, 'v'},
@@ -274,8 +271,6 @@ plan_read(int argc, char **argv)
 			plan.jobs = (uint32_t)number("jobs", optarg, 1, JOBS_MAX);
 		else if (c == 'g')
 			plan.keep_going = true;
-		else if (c == 'i')
-			plan.options.trim = true;
 		else if (c == 'o')
 			plan.options.force = true;
 		else if (c == 'a')

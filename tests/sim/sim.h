@@ -545,7 +545,6 @@ struct sim_options {
 	uint64_t duration_ns;
 	bool trace;
 	bool trace_packets;
-	bool trim;  /* half of the seeds write state images */
 	bool force; /* every seed has forces */
 	bool added; /* nodes are added in every seed that has some to add */
 };

@@ -160,8 +160,8 @@ draw_sizes(struct sim *s)
 	w->history_row = w->short_memory ? 4 : 16 << 2 * below(s, 2);
 	/* Some have no room for the larger write sets, some for a few of them. */
 	w->index_hashes_max = (uint32_t)one_of(s, (const uint64_t[4]){64, 256, 16384, 16384});
-	if (s->options.trim)
-		w->image_bytes = one_of(s, (const uint64_t[4]){0, 0, 40000, 200000});
+	/* Half of the runs trim their logs. */
+	w->image_bytes = one_of(s, (const uint64_t[4]){0, 0, 40000, 200000});
 	w->gc_ns = one_of(s, (const uint64_t[4]){20 * MS, 100 * MS, 100 * MS, SEC});
 	w->progress_ns = one_of(s, (const uint64_t[4]){5 * MS, 20 * MS, 20 * MS, 100 * MS});
 }
@@ -252,5 +252,8 @@ swarm_tell(const struct sim *s)
 		  "horizon %u, %u open submissions each, timeouts times %u%s, clocks within %u ppm",
 		  w->horizon, w->inflight_max, w->pace,
 		  w->impatient ? ", a leader is missed early" : "", w->clock_ppm_max);
+	if (w->image_bytes > 0)
+		sim_trace(s, "logs are trimmed, behind images every %llu bytes",
+			  (unsigned long long)w->image_bytes);
 	tell_faults(s);
 }
