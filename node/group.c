@@ -922,6 +922,52 @@ watch_member(struct node *n, struct node_group *g, uint32_t slot, const struct g
 	g->absent_ns[slot] = n->now_ns;
 }
 
+/* Of those alive who have committed less than an image covers, the one furthest behind; NULL where
+ * fewer than two have all of it: what is on one disk besides the nodes' is not dropped. */
+static const struct group_member *
+furthest_behind(const struct node_group *g)
+{
+	const struct group_member *last = NULL;
+	uint32_t have = 0;
+
+	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {
+		const struct group_member *m = group_member_at(g->state, i);
+
+		if (!m || !group_member_alive(m))
+			continue;
+		if (m->committed >= g->image_index)
+			have++;
+		else if (!last || m->committed < last->committed)
+			last = m;
+	}
+	return have < 2 ? NULL : last;
+}
+
+/* A member that makes all submissions wait, since the log may not be trimmed before it has
+ * committed, and for too long: the group goes on without it. */
+static void
+watch_lag(struct node *n, struct node_group *g)
+{
+	const struct group_member *last = furthest_behind(g);
+
+	if (n->config.lag_ns == 0 || !last || !node_is_narrow(n) || !node_image_waits(n)) {
+		g->lag_ns = 0;
+		return;
+	}
+	if (g->lag_ns == 0)
+		g->lag_ns = n->now_ns;
+	if (n->now_ns - g->lag_ns < n->config.lag_ns)
+		return;
+	struct entry expel = {
+		.kind = ENTRY_EXPEL,
+		.expel = {.incarnation = last->incarnation,
+			  .session = last->session,
+			  .reason = EXPEL_LAG},
+	};
+	node_group_submit_entry(n, g, &expel);
+	g->lag_ns = 0;
+}
+
 static void
 log_progress(struct node *n, struct node_group *g, const struct group_member *m)
 {
@@ -997,6 +1043,7 @@ node_group_duties(struct node *n, struct node_group *g)
 	}
 	if (!node_group_leads(n, g) || !group_created(g->state)) {
 		memset(g->absent_ns, 0, sizeof g->absent_ns);
+		g->lag_ns = 0;
 		return;
 	}
 	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {
@@ -1014,8 +1061,10 @@ node_group_duties(struct node *n, struct node_group *g)
 		}
 		log_progress(n, g, m);
 	}
-	if (node_group_leads_first(n, g))
-		move_horizon(n, g);
+	if (!node_group_leads_first(n, g))
+		return;
+	move_horizon(n, g);
+	watch_lag(n, g);
 }
 
 /* ---- the end ---- */

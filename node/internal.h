@@ -276,7 +276,8 @@ struct node_group {
 	struct node_compare compare[NODE_NODES_MAX][NODE_COMPARE_MAX]; /* rings, a node each */
 	struct node_compare digest[NODE_DIGESTS];                      /* own, by index */
 	struct node_sums sums[GROUP_SLOTS_MAX];
-	uint64_t absent_ns[GROUP_SLOTS_MAX];      /* since when no session; 0: has one */
+	uint64_t absent_ns[GROUP_SLOTS_MAX]; /* since when no session; 0: has one */
+	uint64_t lag_ns; /* since when a member makes submissions wait; 0: none does */
 	uint64_t absent_session[GROUP_SLOTS_MAX]; /* which session that suspicion times */
 };
 
@@ -779,6 +780,12 @@ void node_image_abandon(struct node *n);
 bool node_image_note(const struct node *n, struct node_group *g, struct history_link link);
 /* One part of another node's, in the group's state. False: it is of no use. */
 bool node_image_is_committed(const struct node_group *g);
+/* A whole round on disk is not of use yet. */
+static inline bool
+node_image_waits(const struct node *n)
+{
+	return n->images.whole_lsn != 0 && n->images.whole_lsn <= n->lsn_durable;
+}
 bool node_image_is_given(const struct node *n);
 bool node_image_take(struct node *n, struct node_group *g, const uint8_t *body, uint32_t bytes);
 /* Records of what is taken. */

@@ -138,6 +138,9 @@ struct node_config {
 	uint32_t certificate_group_count;
 	uint8_t certificate_group[NODE_KEY_GROUPS_MAX][16];
 	uint64_t expel_ns; /* a member without a session for so long is expelled */
+	/* So is the one furthest behind, when submissions wait for room for so long because it
+	 * has not committed, and two others have; 0: never. */
+	uint64_t lag_ns;
 };
 
 /* What an administrator wants of a group. Lost where nobody leads it: whoever wants it asks

@@ -14,6 +14,8 @@
 #define LATENCY_NS  (MS / 10)
 #define SETTLED_NS  (600 * MS)
 #define IMAGE_BYTES 60000
+#define LAG_NS      (2000 * MS)
+#define SERVERS     4
 
 struct end {
 	struct node *node; /* NULL: it is down */
@@ -58,7 +60,7 @@ config_of(uint8_t number)
 		.self = number,
 		.joins = joins[number],
 		.groups_max = 3,
-		.members_max = 2,
+		.members_max = SERVERS,
 		.inflight_max = 16,
 		.index_hashes_max = 4096,
 		.results_max = 64,
@@ -77,6 +79,7 @@ config_of(uint8_t number)
 		.gc_ns = 10 * MS,
 		.image_bytes = IMAGE_BYTES,
 		.expel_ns = 1000000 * MS,
+		.lag_ns = LAG_NS,
 	};
 	for (uint8_t i = 0; i < ENDS; i++) {
 		c.uuid[i][0] = (uint8_t)(i + 1);
@@ -340,7 +343,7 @@ found(void)
 			       .create = {.config = {.block_size = 1000000,
 						     .index_hashes_max = 4096,
 						     .inflight_max = 16,
-						     .members_max = 2,
+						     .members_max = SERVERS,
 						     .protocol = PROTOCOL_VERSION}}};
 
 	memcpy(create.create.group_uuid, uuid, UUID_BYTES);
@@ -496,6 +499,68 @@ Test(node_image, submissions_wait_for_room_and_nothing_else_does)
 	room = IMAGE_BYTES;
 	run(SETTLED_NS);
 	cr_assert(!any_waits());
+}
+
+/* Another server, which commits nothing. Answers its incarnation. */
+static uint64_t
+join(uint8_t server)
+{
+	order(&(struct entry){.kind = ENTRY_JOIN,
+			      .join = {.server_uuid = {server}, .nonce = {3}, .host = ""}});
+	run(SETTLED_NS);
+	uint64_t index = group_applied(group_of(0)->state);
+	order(&(struct entry){.kind = ENTRY_ATTACH,
+			      .attach = {.incarnation = index, .session = 1}});
+	run(SETTLED_NS);
+	return index;
+}
+
+static void
+committed_by(uint64_t of)
+{
+	uint64_t own = incarnation, last = sequence;
+
+	incarnation = of;
+	sequence = 0;
+	committed();
+	incarnation = own;
+	sequence = last;
+}
+
+static uint32_t
+alive(void)
+{
+	struct node_group_status status;
+
+	cr_assert(node_group_status(end[0].node, 1, &status));
+	return status.member_count;
+}
+
+/* It has a session, as far as the others know, and does not commit. */
+Test(node_image, who_makes_all_wait_for_long_is_expelled)
+{
+	uint64_t second = join(8), third = join(10);
+
+	cr_assert_eq(alive(), 3);
+	for (uint32_t i = 0; i < 6; i++)
+		transactions(20);
+	committed();
+	run(2 * LAG_NS);
+	cr_assert_eq(alive(), 3, "while there is room nobody is");
+	room = IMAGE_BYTES / 2;
+	run(2 * LAG_NS);
+	cr_assert_eq(alive(), 3, "nor while only one has committed it");
+	committed_by(second);
+	run(LAG_NS / 2);
+	cr_assert_eq(alive(), 3, "nor at once");
+	run(2 * LAG_NS);
+	cr_assert_eq(alive(), 2);
+	cr_assert(!group_incarnation(group_of(0)->state, third) ||
+		  !group_member_alive(group_incarnation(group_of(0)->state, third)));
+	committed();
+	committed_by(second);
+	run(SETTLED_NS);
+	cr_assert(anybody_dropped());
 }
 
 /* As with one commit in each block of a disk. */
