@@ -18,6 +18,8 @@
 #define VALUES_SPARE     64u
 #define CHUNK_BYTES      (40u * 1024)      /* of a payload above VALUE_BYTES; three to a window */
 #define LOG_PAYLOADS_MIN 4                 /* of the longest kind that the log holds */
+#define LOG_IMAGES       4                 /* so much of the log comes between two state images */
+#define IMAGE_HASH_BYTES 16ull             /* of an image, for a row's hash */
 #define STREAM_BYTES     (4 * VALUE_BYTES) /* two messages of the longest kind each way */
 #define INFLIGHT         4096u
 #define RESULTS          65536u
@@ -194,6 +196,28 @@ plan_payloads(struct plan *plan)
 	plan->node.chunk_bytes = CHUNK_BYTES;
 }
 
+/* A log in memory is never full. Else images of all groups are a part of what the log holds,
+ * once or twice, beside what came since: what they take at most of what grows with a group is
+ * to fit between two of them. */
+static int
+plan_images(struct plan *plan, struct hw_error *error)
+{
+	const struct hw_config *c = plan->config;
+	uint64_t index_bytes = IMAGE_HASH_BYTES * c->groups_max * c->index_hashes_max;
+
+	if (c->durability != HW_DURABILITY_DISK)
+		return 0;
+	plan->node.image_bytes = c->log_bytes_max / LOG_IMAGES;
+	if (index_bytes <= plan->node.image_bytes)
+		return 0;
+	return hw_error_set(
+		error, -EINVAL,
+		"[log] log_bytes_max is too small to be trimmed: images of %u groups of "
+		"%lu row hashes take up to %lu MiB, and it has to hold four times that; "
+		"or lower groups_max or index_hashes_max",
+		c->groups_max, c->index_hashes_max, index_bytes / (1u << 20) + 1);
+}
+
 static int
 plan_limits(struct plan *plan, struct hw_error *error)
 {
@@ -219,6 +243,7 @@ plan_limits(struct plan *plan, struct hw_error *error)
 	n->session_dead_ns = pace->session_dead_ns;
 	n->tail_trust_ns = TAIL_TRUST_NS;
 	n->expel_ns = EXPEL_NS;
+	n->lag_ns = EXPEL_NS;
 	n->gc_ns = GC_NS;
 	uint64_t wanted = 2ull * (c->groups_max + 1) * c->event_horizon + VALUES_SPARE;
 	uint64_t values = c->pool_bytes / (VALUE_BYTES + VALUE_HEAD_BYTES);
@@ -230,7 +255,7 @@ plan_limits(struct plan *plan, struct hw_error *error)
 			c->groups_max, c->event_horizon,
 			wanted * (VALUE_BYTES + VALUE_HEAD_BYTES) / (1u << 20) + 1);
 	n->values_max = values > UINT32_MAX ? UINT32_MAX : (uint32_t)values;
-	return 0;
+	return plan_images(plan, error);
 }
 
 struct hw_wish

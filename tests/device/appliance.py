@@ -30,7 +30,7 @@ durability = {durability}
 eal = {eal}
 [log]
 directory = {folder}/log{number}
-segment_bytes = 4 MiB
+segment_bytes = {segment_bytes}
 log_bytes_max = {log_bytes_max}
 [memory]
 pool_bytes = 64 MiB
@@ -56,6 +56,7 @@ class Appliance:
         self.count = nodes
         self.addresses = [f'10.77.0.{1 + number}:4000' for number in range(nodes)]
         self.settings = {'durability': durability, 'eal': EAL, 'log_bytes_max': '64 MiB',
+                         'segment_bytes': '4 MiB',
                          'index_hashes_max': 65536, 'seal': 'on',
                          'nodes': ', '.join(f'{1 + n}@{at}' for n, at in enumerate(self.addresses)),
                          'spares': f'spares = {spares}' if spares else '', **limits}

@@ -122,6 +122,22 @@ Test(dpdk_plan, another_list_of_nodes_is_another_epoch)
 	cr_assert_arr_eq(other, config.epoch, EPOCH_BYTES);
 }
 
+/* A log in memory is never full; one on a disk has room for the images of all groups. */
+Test(dpdk_plan, a_log_is_trimmed_by_quarters)
+{
+	struct hw_config config = config_of(2);
+	cr_assert_eq(plan_of(&config).node.image_bytes, config.log_bytes_max / 4);
+	config.durability = HW_DURABILITY_MEMORY;
+	cr_assert_eq(plan_of(&config).node.image_bytes, 0);
+	config = config_of(2);
+	config.groups_max = 16;
+	config.index_hashes_max = 1 << 20;
+	config.log_bytes_max = 1ull << 30;
+	cr_assert_eq(plan_of(&config).node.image_bytes, 1 << 28);
+	config.log_bytes_max -= 1 << 20;
+	expect_refusal(&config, "images of 16 groups of 1048576 row hashes take up to 257 MiB");
+}
+
 /* node_init() would trap on these: what a configuration may say is safe to run. */
 Test(dpdk_plan, keeps_the_bounds_of_a_node)
 {
