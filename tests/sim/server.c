@@ -227,10 +227,7 @@ server_start_group(struct sim *s, uint8_t server)
 static bool
 is_trimmed(const struct sim *s)
 {
-	for (uint32_t i = 0; i < s->node_count; i++)
-		if (s->node[i].disk.dropped_lsn > 0)
-			return true;
-	return false;
+	return s->totals.trims > 0;
 }
 
 /* The administrator gives it the data of another server, as of a backup. Waits while none is
