@@ -8,7 +8,7 @@
  * that could decide alone; in the end each with an empty disk, as a learner.
  *
  * What the checkers expect of a force, by what was on the survivors' disks when FORCED was:
- *   - up to the last slot that one of them had delivered, all stays as it was
+ *   - up to the last slot that one of them knew to be decided, all stays as it was
  *   - what lies above is void, whoever was told of it, and may be decided anew; whatever a
  *     node that is lost says counts no more, and members that joined before hear the past
  *   - a server that has committed what is void is refused, until an administrator puts it
@@ -20,6 +20,7 @@
 #include "base/must.h"
 #include "node/internal.h"
 #include "node/member_state.h"
+#include "paxos/replica.h"
 #include "tests/sim/sim.h"
 
 #define NUMBER_MAX  (PAXOS_EPOCHS_MAX - 2 * NODE_NODES_MAX) /* another epoch may follow */
@@ -239,24 +240,40 @@ force_is_over(const struct sim *s)
 
 /* ---- what a force leaves ---- */
 
+/* Slots behind that one which this node knows to be decided, a bit each: they wait for one that
+ * it lacks, or until it can take them. */
+static uint64_t
+decided(struct node_group *g, uint64_t slot)
+{
+	uint64_t bits = 0;
+
+	for (uint32_t i = 0; i < 64; i++) {
+		const struct paxos_slot *w = window_find(g->replica, slot + 1 + i);
+		bits |= (uint64_t)(w && w->decided) << i;
+	}
+	return bits;
+}
+
 /* A node is about to write this record. What it knows lies in front of it, in whatever record: a
  * group may be one that an image named. */
 void
 force_logs(struct sim *s, uint8_t node, const uint8_t *data)
 {
+	struct sim_force *f = &s->force;
 	uint32_t bit = 1u << node;
 
-	if (s->force.asked.number == 0 || data[14] != NODE_RECORD_FORCED)
+	if (f->asked.number == 0 || data[14] != NODE_RECORD_FORCED)
 		return;
-	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++)
-		s->force.known[g] = node_group_by_number(s->node[node].node, g)
-					    ? s->force.known[g] | bit
-					    : s->force.known[g] & ~bit;
-	memcpy(s->force.delivered[node], s->node[node].delivered, sizeof s->node[node].delivered);
-	memcpy(s->force.applied[node], s->node[node].applied, sizeof s->node[node].applied);
+	memcpy(f->delivered[node], s->node[node].delivered, sizeof s->node[node].delivered);
+	memcpy(f->applied[node], s->node[node].applied, sizeof s->node[node].applied);
+	for (uint32_t i = 0; i < SIM_GROUP_NUMBERS; i++) {
+		struct node_group *g = node_group_by_number(s->node[node].node, i);
+
+		f->known[i] = g ? f->known[i] | bit : f->known[i] & ~bit;
+		f->decided[node][i] = g ? decided(g, f->delivered[node][i]) : 0;
+	}
 }
 
-/* All above this index. */
 static void
 void_transactions(struct sim *s, uint8_t group, uint64_t index)
 {
@@ -292,6 +309,19 @@ highest(const struct sim *s, uint64_t slot[SIM_NODES_MAX][SIM_GROUP_NUMBERS], ui
 	return highest;
 }
 
+/* Does a survivor know that it is decided? */
+static bool
+is_decided(const struct sim_force *f, uint32_t group, uint64_t slot)
+{
+	for (uint8_t i = 0; i < SIM_NODES_MAX; i++) {
+		uint64_t behind = slot - 1 - f->delivered[i][group];
+
+		if ((f->voters >> i & 1) && behind < 64 && (f->decided[i][group] >> behind & 1))
+			return true;
+	}
+	return false;
+}
+
 /* Up to where this group stays. */
 static uint64_t
 fork_group(struct sim *s, uint32_t g)
@@ -300,6 +330,8 @@ fork_group(struct sim *s, uint32_t g)
 	bool known = g == 0 || (f->known[g] & f->voters) != 0;
 	uint64_t slot = highest(s, f->delivered, g);
 
+	while (is_decided(f, g, slot + 1))
+		slot++;
 	f->scarce |= large_scarce(s, g, slot, highest(s, f->applied, g));
 	uint64_t index = check_forked(s, g, slot, known);
 	voters_forked(s, g, slot, known);

@@ -661,6 +661,7 @@ struct sim_force {
 	uint32_t over;    /* of the survivors, who have it on disk */
 	uint32_t tempted; /* these are to go on alone, now; 0: not now */
 	uint64_t delivered[SIM_NODES_MAX][SIM_GROUP_NUMBERS]; /* when it was logged */
+	uint64_t decided[SIM_NODES_MAX][SIM_GROUP_NUMBERS];   /* so; what it knew behind that */
 	uint64_t applied[SIM_NODES_MAX][SIM_GROUP_NUMBERS];   /* so */
 	bool scarce;                       /* members need a payload that no survivor has */
 	uint32_t known[SIM_GROUP_NUMBERS]; /* nodes that knew the group when they logged FORCED */
