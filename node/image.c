@@ -11,12 +11,16 @@
  * An image is of the moment of its END: what is logged before that is not needed to replay
  * the group, what is logged behind it is replayed as ever. So the log may begin with ROUND;
  * where it begins earlier, ROUND and what belongs to it say nothing new. A round that a crash
- * has cut has no use: one that begins the log is thrown away when the next ROUND comes.
+ * has cut has no use: one that begins the log is thrown away when the next ROUND comes. So is
+ * one behind which no USED comes first: files go as a whole, so the log may begin in front of a
+ * round that was never used, since its process found that it differs, and ended. As nothing
+ * is dropped before USED is on disk, one that has it follows.
  *
  * A whole round that is on disk waits until every member has committed, in every group, all
  * that the image covers (DESIGN section 4, "Trimming"), and until a majority of the nodes has
  * computed the same up to there or beyond (compare.c): else a node whose memory rots would
- * throw away what it could be computed anew from. Then what lies below goes. Only then does
+ * throw away what it could be computed anew from. That is logged (USED), and behind that
+ * what lies below goes. Only then does
  * the next one begin, image_bytes behind the last: the log holds between one and two times
  * that, and what members lag behind. Small records take whole blocks of a disk, so what it says
  * counts where that is more. Where images are as large as that, or larger, they are not all that
@@ -54,6 +58,7 @@ enum image_part {
 	PART_LOAD = 9,
 	PART_LOST = 10, /* the one that the log begins with was not whole */
 	PART_KEYS = 11, /* some of those that group 0 lists */
+	PART_USED = 12, /* the last round was found right: the log may begin with it */
 };
 
 /* A hash is in two pieces at most, 16 bytes each time, but for those that change while the
@@ -255,6 +260,7 @@ round_begin(struct node *n)
 
 	n->images.writing = true;
 	n->images.bytes = 0;
+	n->images.used_lsn = 0;
 	n->images.group = 0;
 	n->images.round_lsn = n->lsn_next;
 	n->images.round_disk = n->disk_bytes;
@@ -295,6 +301,7 @@ node_image_abandon(struct node *n)
 		group_image_forget(g->state);
 	m->writing = false;
 	m->whole_lsn = 0;
+	m->used_lsn = 0;
 	m->from_lsn = n->lsn_next;
 	m->from_disk = n->disk_bytes;
 }
@@ -404,6 +411,24 @@ node_image_is_given(const struct node *n)
 }
 
 static void
+log_used(struct node *n)
+{
+	struct writer w = part_begin(n, PART_USED);
+
+	part_end(n, 0, &w);
+	n->images.used_lsn = n->lsn_next;
+	n->images.confirmed = true;
+}
+
+/* The disk that said so may have lied: it is all that there is. */
+void
+node_image_start(struct node *n)
+{
+	if (n->lsn_first > 0 && n->images.met && !n->images.confirmed && !node_image_is_lost(n))
+		log_used(n);
+}
+
+static void
 drop(struct node *n)
 {
 	struct node_images *m = &n->images;
@@ -415,6 +440,10 @@ drop(struct node *n)
 			return;
 	if (!is_agreed(n))
 		return;
+	if (m->used_lsn == 0)
+		log_used(n);
+	if (m->used_lsn > n->lsn_durable)
+		return;
 	for (uint32_t i = 0; i < n->group_count; i++) {
 		struct node_group *g = &n->group[i];
 
@@ -425,6 +454,7 @@ drop(struct node *n)
 		if (g->state)
 			node_payload_dropped(n, g);
 	}
+	m->used_lsn = 0;
 	m->used++;
 	m->used_ns = n->now_ns;
 	m->whole_lsn = 0;
@@ -626,6 +656,7 @@ static void
 lost(struct node *n)
 {
 	n->images.met = true;
+	n->images.confirmed = true;
 	if (node_image_is_lost(n))
 		node_reset(n);
 }
@@ -639,16 +670,17 @@ node_image_lose(struct node *n)
 	part_end(n, 0, &w);
 }
 
-/* A round that begins the log, and the one before it was not whole: all anew. */
+/* A round that begins the log, and the one before it was not whole, or never used: all anew. */
 static void
 load_round(struct node *n)
 {
-	bool whole = n->images.met && !any_loads(n);
+	bool whole = n->images.met && n->images.confirmed && !any_loads(n);
 
 	n->taking.active = false;
 	if (n->lsn_first == 0 || whole)
 		return;
 	n->images.met = true;
+	n->images.confirmed = false;
 	node_reset(n);
 	n->group[0].load = LOAD_WANTED;
 }
@@ -719,6 +751,8 @@ node_image_record(struct node *n, const struct frame *frame, const uint8_t *data
 		load_round(n);
 	if (part == PART_LOST)
 		lost(n);
+	if (part == PART_USED && n->images.met && !node_image_is_lost(n))
+		n->images.confirmed = true;
 	struct node_group *g = node_group_by_number(n, frame->group);
 	if (!g)
 		return;

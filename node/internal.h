@@ -483,6 +483,8 @@ struct node_images {
 	bool writing;
 	uint32_t group;       /* whose */
 	bool met;             /* replay: a round is loaded, or was */
+	bool confirmed;       /* so: and was used */
+	uint64_t used_lsn;    /* end of the record that says so of the last one; 0: none does */
 	uint64_t round_lsn;   /* where it began */
 	uint64_t low_lsn;     /* nothing below is needed when it is whole */
 	uint64_t whole_lsn;   /* end of the round that waits to be made use of; 0: none */
@@ -786,6 +788,7 @@ node_image_waits(const struct node *n)
 {
 	return n->images.whole_lsn != 0 && n->images.whole_lsn <= n->lsn_durable;
 }
+void node_image_start(struct node *n);
 bool node_image_is_given(const struct node *n);
 bool node_image_take(struct node *n, struct node_group *g, const uint8_t *body, uint32_t bytes);
 /* Records of what is taken. */

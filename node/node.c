@@ -406,6 +406,8 @@ start(struct node *n, const struct node_input *in)
 	n->tail = in->tail;
 	n->nonce = bytes_get_u64(in->data);
 	hole_at_start(n, in);
+	if (!n->ended)
+		node_image_start(n);
 	n->started = true;
 	if (n->ended)
 		return;

@@ -688,6 +688,36 @@ Test(node_image, a_picture_of_memory_that_rots_is_of_no_use)
 	expect_equal();
 }
 
+/* Its process ended because it differs; files go as a whole, so the log of a later one begins in
+ * front of that round, which is whole. */
+Test(node_image, a_log_that_begins_with_a_picture_of_rotten_memory_goes_on_behind_it)
+{
+	struct node_image_status status;
+
+	group_of(0)->state->digest ^= 1;
+	for (uint32_t i = 0; i < 12; i++)
+		transactions(20);
+	run(SETTLED_NS);
+	node_image_status(end[0].node, &status);
+	cr_assert_eq(status.round, NODE_ROUND_MEMBERS, "a whole one");
+	committed();
+	run(SETTLED_NS);
+	cr_assert(end[0].ended, "it differs");
+	live(0, PAXOS_TAIL_CUT);
+	catch_up(0, 1);
+	uint64_t rotten = end[0].bytes;
+	for (uint32_t i = 0; i < 4; i++)
+		fill();
+	cr_assert_gt(end[0].dropped, rotten);
+	coarse = end[0].dropped - 1000;
+	stop(0);
+	live(0, PAXOS_TAIL_CUT);
+	cr_assert_gt(end[0].dropped, 0);
+	run(SETTLED_NS);
+	cr_assert(!end[0].ended);
+	expect_equal();
+}
+
 static void
 fall_behind(uint8_t number)
 {
