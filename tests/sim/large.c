@@ -237,6 +237,19 @@ transaction_of(const struct sim *s, uint32_t group, uint64_t incarnation, uint64
 	return UINT32_MAX;
 }
 
+/* May it be of an incarnation that a force made void? Who holds a part of its payload goes on
+ * with that until an entry comes that has this index now. */
+static bool
+is_left_over(const struct sim *s, uint32_t group, uint64_t incarnation)
+{
+	const struct check_group *c = &s->check[group];
+
+	for (uint32_t i = 0; i < c->forks; i++)
+		if (incarnation > c->forked[i])
+			return true;
+	return false;
+}
+
 /* A record that is on a disk, seen once, in the order of the log. */
 void
 large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8_t *data)
@@ -276,6 +289,8 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	}
 	p = payload_at(s, frame->group, c.incarnation, c.offer);
 	if (p == NULL)
+		return;
+	if (p->next[node] == 0 && c.offset != 0 && is_left_over(s, frame->group, c.incarnation))
 		return;
 	/* One whose disk lied or rotted has forgotten some, and begins again there. */
 	if (c.offset != p->next[node] && node != s->swarm.liar && node != s->swarm.rotten)
