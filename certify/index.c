@@ -487,12 +487,6 @@ index_count(const struct certify_index *x)
 	return x->counted;
 }
 
-uint32_t
-index_capacity(const struct certify_index *x)
-{
-	return x->hashes_max;
-}
-
 uint64_t
 index_occupied(const struct certify_index *x)
 {

@@ -111,8 +111,7 @@ bool index_sweep(struct certify_index *x, uint32_t budget_slots); /* true: more 
 bool index_sweep_due(const struct certify_index *x); /* so many are dead that a round pays */
 
 uint64_t index_horizon(const struct certify_index *x);
-uint64_t index_count(const struct certify_index *x); /* hashes that count */
-uint32_t index_capacity(const struct certify_index *x);
+uint64_t index_count(const struct certify_index *x);    /* hashes that count */
 uint64_t index_occupied(const struct certify_index *x); /* slots; differs between nodes */
 
 /*

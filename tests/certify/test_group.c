@@ -76,6 +76,23 @@ Test(certify_group, what_its_own_server_has_let_pass_is_no_conflict)
 	script_end(&s);
 }
 
+Test(certify_group, it_vouches_for_so_many_and_no_more)
+{
+	for (uint64_t more = 0; more <= 1; more++) {
+		struct group_config config = script_config;
+		config.inflight_max = 2 * GROUP_OWN_MAX;
+		struct script s = script_begin(&config);
+		create(&s, &config);
+		join(&s, 1, 0, 1); /* 2 */
+		s.mark = 2;
+		s.flags = SUBMIT_TRUSTS_OWN;
+		cr_assert_eq(submit(&s, 2, 1, 70)->verdict, GROUP_ACCEPTED);
+		cr_assert_eq(submit(&s, 2, 1 + GROUP_OWN_MAX + more, 70)->verdict,
+			     more ? GROUP_REFUSED : GROUP_ACCEPTED);
+		script_end(&s);
+	}
+}
+
 /* Sequence 1 is on its way and holds a row. A remote transaction takes the row from it,
  * sequence 2 writes the row behind that one, has seen it, and overtakes sequence 1: this
  * one has lost its locks, and must not be accepted because an own one was last. */
@@ -473,6 +490,105 @@ Test(certify_group, gtids_come_in_blocks)
 	}
 	leave(&s, 4); /* collects them too: 4 is not kept for its owner */
 	cr_assert_eq(submit(&s, 2, ++sequence[2], ++row)->outcome.gtid.gno, 4);
+	script_end(&s);
+}
+
+/* One server holds the last block, and has used one number of it. */
+Test(certify_group, a_block_is_not_kept_when_the_numbers_end)
+{
+	struct group_config config = script_config;
+	struct entry e = {.kind = ENTRY_CREATE};
+	uint8_t set[41] = {1, 0, 0, 0, 0xAA, [20] = 0, 1, 0, 0, 0, 1};
+	bytes_put_u64(set + 33, GNO_MAX - 4);
+	config.block_size = 4;
+	struct script s = script_begin(&config);
+	e.create = (struct entry_create){{0xAA}, config, {set, sizeof set}};
+	cr_assert_eq(apply(&s, &e)->kind, GROUP_CREATED);
+	join(&s, 1, 0, 1); /* 2 */
+	join(&s, 2, 0, 1); /* 3 */
+	s.mark = 3;
+	cr_assert_eq(submit(&s, 2, 1, 5)->outcome.gtid.gno, (uint64_t)GNO_MAX - 3);
+	cr_assert_eq(submit(&s, 3, 1, 6)->outcome.gtid.gno, (uint64_t)GNO_MAX - 2);
+	cr_assert_eq(submit(&s, 2, 2, 7)->outcome.gtid.gno, (uint64_t)GNO_MAX - 1);
+	cr_assert_eq(submit(&s, 3, 2, 8)->outcome.gtid.gno, (uint64_t)GNO_MAX);
+	cr_assert_eq(submit(&s, 2, 3, 9)->verdict, GROUP_REFUSED_GTID);
+	script_end(&s);
+}
+
+/* `count` UUIDs that have executed their first transaction, as CREATE carries them. */
+static const struct group_effect *
+create_after(struct script *s, uint32_t count)
+{
+	static uint8_t bytes[64 * 1024];
+	struct writer w = writer_over(bytes, sizeof bytes);
+	struct entry e = {.kind = ENTRY_CREATE};
+	writer_u32(&w, count);
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t uuid[UUID_BYTES] = {1, (uint8_t)(i >> 8), (uint8_t)i};
+		writer_raw(&w, uuid, sizeof uuid);
+		writer_u8(&w, 0);
+		writer_u32(&w, 1);
+		writer_u64(&w, 1);
+		writer_u64(&w, 1);
+	}
+	cr_assert(!w.bad);
+	e.create = (struct entry_create){{0xAA}, script_config, {bytes, (uint32_t)w.bytes}};
+	group_apply_start(s->g, group_applied(s->g) + 1, &e);
+	while (group_apply_step(s->g, 1) == GROUP_MORE)
+		;
+	return group_effect(s->g);
+}
+
+#define SOURCES_MAX 1024 /* of all that a group has executed */
+
+Test(certify_group, is_not_made_of_more_than_it_can_remember)
+{
+	struct script s = script_begin(&script_config);
+	cr_assert_eq(create_after(&s, SOURCES_MAX + 1)->kind, GROUP_NOTHING);
+	cr_assert(!group_created(s.g));
+	cr_assert_eq(gtid_set_sources(group_executed(s.g)), 0, "nothing of it stays");
+	cr_assert_eq(create_after(&s, SOURCES_MAX)->kind, GROUP_CREATED);
+	script_end(&s);
+}
+
+Test(certify_group, a_gtid_that_cannot_be_remembered_is_not_given)
+{
+	struct script s = script_begin(&script_config);
+	create_after(&s, SOURCES_MAX);
+	join(&s, 1, 0, 1); /* 2 */
+	s.mark = 2;
+	uint64_t before = group_index_hashes(s.g);
+	cr_assert_eq(submit(&s, 2, 1, 5)->verdict, GROUP_REFUSED_FULL);
+	cr_assert_eq(group_index_hashes(s.g), before);
+	s.spec = GTID_ASSIGNED;
+	s.assigned = (struct gtid){{.uuid = {1, 0, 7}}, 2};
+	cr_assert_eq(submit(&s, 2, 2, 5)->verdict, GROUP_ACCEPTED, "next to one that it has");
+	script_end(&s);
+}
+
+#define TAGS_MAX 32 /* whose blocks a group remembers, the one without a tag among them */
+
+Test(certify_group, a_tag_too_many_has_no_block)
+{
+	struct group_config config = script_config;
+	config.block_size = 2;
+	config.inflight_max = 64;
+	struct script s = script_begin(&config);
+	create(&s, &config);
+	join(&s, 1, 0, 1); /* 2 */
+	s.mark = 2;
+	s.spec = GTID_AUTOMATIC_TAG;
+	for (uint8_t i = 0; i <= TAGS_MAX; i++) {
+		s.assigned.source = (struct gtid_source){.tag_bytes = 2};
+		s.assigned.source.tag[0] = 't';
+		s.assigned.source.tag[1] = (char)('a' + i % 26);
+		if (i >= 26)
+			s.assigned.source.tag[0] = 'u';
+		cr_assert_eq(submit(&s, 2, 1 + i, i)->verdict,
+			     i < TAGS_MAX ? GROUP_ACCEPTED : GROUP_REFUSED_FULL);
+	}
+	s.assigned.source = (struct gtid_source){.tag_bytes = 2, .tag = "ta"};
+	cr_assert_eq(submit(&s, 2, 60, 60)->outcome.gtid.gno, 2, "it has one");
 	script_end(&s);
 }
 
