@@ -244,6 +244,26 @@ another_start(struct node *n, int session)
 	node_search_forget(n, session);
 }
 
+/* What it was in another group, it is not in this one: there its incarnation may be another
+ * server's, and nobody has the marks that it told. */
+static void
+name_group(struct node *n, int session, const uint8_t *group)
+{
+	struct node_session *s = &n->session[session];
+
+	if (memcmp(s->group_uuid, group, UUID_BYTES) == 0)
+		return;
+	memcpy(s->group_uuid, group, UUID_BYTES);
+	s->group = 0;
+	s->incarnation = 0;
+	s->mark_low = 0;
+	s->committed = 0;
+	s->ready = false;
+	node_feed_forget(n, session);
+	if (s->stage > SESSION_GROUP)
+		set_stage(n, s, SESSION_GROUP);
+}
+
 static void
 turn_away(struct node *n, int session, const uint8_t *group)
 {
@@ -277,7 +297,7 @@ join(struct node *n, int session, const struct protocol_message *m)
 		turn_away(n, session, m->uuid);
 		return;
 	}
-	memcpy(s->group_uuid, m->uuid, UUID_BYTES);
+	name_group(n, session, m->uuid);
 	if (!node_group_leads(n, g ? g : &n->group[0])) {
 		say_group(n, session);
 		return;
@@ -635,6 +655,7 @@ void
 node_attend_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,
 		    uint32_t bytes)
 {
+	static const uint8_t no_group[UUID_BYTES];
 	struct node_session *s = &n->session[session];
 	struct protocol_message m;
 
@@ -647,10 +668,8 @@ node_attend_message(struct node *n, int session, const struct frame *frame, cons
 		another_start(n, session);
 		/* Of a group that its key does not open it does not learn whether there
 		 * is one: it hears who leads the appliance, and JOIN is refused. */
-		memset(s->group_uuid, 0, UUID_BYTES);
+		name_group(n, session, may_open(n, s, m.uuid) ? m.uuid : no_group);
 		s->group_before = m.group;
-		if (may_open(n, s, m.uuid))
-			memcpy(s->group_uuid, m.uuid, UUID_BYTES);
 		if (s->stage == SESSION_OPEN)
 			set_stage(n, s, SESSION_GROUP);
 		say_group(n, session);

@@ -84,7 +84,9 @@ arrive(struct scene *s, const struct scene_datagram *d)
 {
 	struct endpoint from = s->end[d->from].at;
 
-	if (d->to == SCENE_NODE)
+	if (d->to != SCENE_NODE && s->raw[d->to])
+		wire_receive(s->raw[d->to], &from, d->data, d->bytes, s->now_ns);
+	else if (d->to == SCENE_NODE)
 		scene_node_give(s, (struct node_input){.kind = NODE_IN_PACKET,
 						       .from = from,
 						       .data = d->data,
@@ -97,6 +99,87 @@ arrive(struct scene *s, const struct scene_datagram *d)
 							.bytes = d->bytes});
 }
 
+static void
+raw_run(struct scene *s, uint32_t m)
+{
+	struct wire *w = s->raw[m];
+	struct wire_event e;
+	struct wire_packet p;
+
+	wire_tick(w, s->now_ns);
+	while (wire_next_event(w, &e)) {
+		struct protocol_message said;
+		struct frame frame;
+
+		s->linked[m] |= e.kind == WIRE_OPENED;
+		if (e.kind == WIRE_CLOSED)
+			s->linked[m] = false;
+		if (e.kind != WIRE_MESSAGE)
+			continue;
+		cr_assert(frame_decode(&frame, e.data, e.bytes));
+		cr_assert(protocol_decode(&said, &frame, e.data, e.bytes));
+		said.data = NULL;
+		s->heard[said.kind] = said;
+	}
+	while (wire_next_packet(w, &p, s->now_ns))
+		put(&s->end[m], &p.to, p.data, (uint32_t)p.bytes);
+}
+
+static void *
+memory_for(struct scene_end *e, size_t bytes)
+{
+	e->memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+	cr_assert(e->memory);
+	return e->memory;
+}
+
+void
+scene_raw_begin(struct scene *s, uint32_t m)
+{
+	uint8_t entropy[64] = {(uint8_t)(0x71 + m)};
+	struct scene_end *e = &s->end[m];
+	struct wire_identity node = {.kind = WIRE_NODE};
+	struct wire_key key = {.kind = WIRE_NODE};
+	struct wire_config c = {.sessions_max = 2,
+				.datagram_bytes_max = SCENE_DATAGRAM_BYTES,
+				.message_bytes_max = 32768,
+				.keepalive_ns = 40 * MS,
+				.dead_after_ns = 200 * MS,
+				.connect_retry_ns = 20 * MS,
+				.crypto = &e->crypto.table,
+				.self = {.kind = WIRE_MEMBER,
+					 .uuid = {(uint8_t)(0x50 + m)},
+					 .process = s->now_ns,
+					 .version = PROTOCOL_VERSION}};
+
+	memcpy(c.secret, e->secret, sizeof c.secret);
+	free(e->memory);
+	s->raw[m] = wire_init(memory_for(e, wire_size(&c)), &c);
+	wire_random(s->raw[m], entropy, sizeof entropy);
+	memcpy(key.key, s->end[SCENE_NODE].key, sizeof key.key);
+	memcpy(node.key, key.key, sizeof node.key);
+	wire_keys(s->raw[m], &key, 1);
+	s->raw_session = wire_connect(s->raw[m], &s->end[SCENE_NODE].at, &node, s->now_ns);
+	s->linked[m] = false;
+	scene_run(s, 100 * MS);
+	cr_assert(s->linked[m]);
+}
+
+void
+scene_raw_say(struct scene *s, enum wire_stream stream, const struct protocol_message *said)
+{
+	static const uint8_t epoch[EPOCH_BYTES] = {7};
+	static uint8_t bytes[32768];
+	struct writer w = writer_over(bytes, sizeof bytes);
+	struct wire_slice slice = {bytes, protocol_encode(said, epoch, &w)};
+
+	cr_assert_gt(slice.bytes, 0);
+	for (uint32_t m = 0; m < SCENE_MEMBERS; m++)
+		if (s->raw[m])
+			cr_assert(wire_send(s->raw[m], s->raw_session, stream, &slice, 1, 0));
+	scene_run(s, 20 * MS);
+}
+
 void
 scene_run(struct scene *s, uint64_t for_ns)
 {
@@ -106,7 +189,9 @@ scene_run(struct scene *s, uint64_t for_ns)
 		if (s->end[SCENE_NODE].timer_ns <= s->now_ns)
 			scene_node_give(s, (struct node_input){.kind = NODE_IN_TICK});
 		for (uint32_t m = 0; m < SCENE_MEMBERS; m++)
-			if (s->end[m].timer_ns <= s->now_ns)
+			if (s->raw[m])
+				raw_run(s, m);
+			else if (s->end[m].timer_ns <= s->now_ns)
 				scene_member_give(s, m,
 						  (struct member_input){.kind = MEMBER_IN_TICK});
 		for (uint32_t i = 0; i < s->count; i++) {
@@ -115,14 +200,6 @@ scene_run(struct scene *s, uint64_t for_ns)
 		}
 		s->count = 0;
 	}
-}
-
-static void *
-memory_for(struct scene_end *e, size_t bytes)
-{
-	e->memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-	cr_assert(e->memory);
-	return e->memory;
 }
 
 static void

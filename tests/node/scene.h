@@ -5,7 +5,9 @@
 
 #include "node/member.h"
 #include "node/node.h"
+#include "node/protocol.h"
 #include "tests/wire/fake_crypto.h"
+#include "wire/wire.h"
 
 #define MS                   ((uint64_t)1000000)
 #define SCENE_MEMBERS        2
@@ -37,6 +39,9 @@ struct scene_end {
 struct scene {
 	struct node *node;
 	struct member *member[SCENE_MEMBERS];
+	struct wire *raw[SCENE_MEMBERS]; /* in its place: what a test says, and no member would */
+	int raw_session;
+	struct protocol_message heard[128]; /* by raw: the last of each kind, without its data */
 	struct scene_end end[SCENE_MEMBERS + 1];
 	uint64_t now_ns, lsn, process;
 	uint8_t log[SCENE_LOG_BYTES]; /* of the node, from LSN 0 */
@@ -60,6 +65,9 @@ void scene_node_again(struct scene *s);
 void scene_member_give(struct scene *s, uint32_t m, struct member_input in);
 /* Member m, by a member_init() of its own: a server that starts anew. */
 void scene_member_begin(struct scene *s, uint32_t m, const uint8_t group[16], bool bootstrap);
+/* In the place of member m, with its key: a session, and nothing behind it. */
+void scene_raw_begin(struct scene *s, uint32_t m);
+void scene_raw_say(struct scene *s, enum wire_stream stream, const struct protocol_message *said);
 /* Member 0 may open any group, or none at all; member 1 this one, or any. */
 void scene_keys(struct scene *s, bool first, const uint8_t *of_second);
 struct node_status scene_status(const struct scene *s);

@@ -1,0 +1,206 @@
+/* What a server with a listed key says, and no member would: a node of its own, sealed. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/node/scene.h"
+
+#define NONCE 0x66
+
+static uint32_t
+entry_bytes(const struct entry *e, uint8_t out[4096])
+{
+	struct writer w = writer_over(out, 4096);
+
+	entry_encode(e, &w);
+	cr_assert(!w.bad);
+	return (uint32_t)w.bytes;
+}
+
+static void
+open_group(struct scene *s, const uint8_t *group)
+{
+	struct protocol_message m = {.kind = PROTOCOL_OPEN};
+
+	memcpy(m.uuid, group, UUID_BYTES);
+	scene_raw_say(s, WIRE_CONTROL, &m);
+}
+
+/* As the server 0x50 + of, whose last incarnation was this. */
+static void
+join_group(struct scene *s, const uint8_t *group, uint8_t of, uint64_t block_size)
+{
+	uint8_t bytes[4096];
+	struct entry e = {.kind = ENTRY_JOIN,
+			  .join = {.nonce = {NONCE},
+				   .server_uuid = {(uint8_t)(0x50 + of)},
+				   .host = "host",
+				   .host_bytes = 4}};
+	struct protocol_message m = {.kind = PROTOCOL_JOIN, .mark = block_size, .data = bytes};
+
+	memcpy(m.uuid, group, UUID_BYTES);
+	m.bytes = entry_bytes(&e, bytes);
+	scene_raw_say(s, WIRE_CONTROL, &m);
+}
+
+static void
+attach(struct scene *s, uint64_t incarnation, uint64_t from)
+{
+	scene_raw_say(s, WIRE_CONTROL,
+		      &(struct protocol_message){.kind = PROTOCOL_ATTACH,
+						 .group = s->heard[PROTOCOL_GROUP].group,
+						 .incarnation = incarnation,
+						 .session = 1 + s->heard[PROTOCOL_ATTACHED].session,
+						 .sequence = 1,
+						 .index = from});
+}
+
+/* Server 0x51 is in group A, as what the session says next is to break. */
+static struct scene *
+attached(void)
+{
+	struct scene *s = scene();
+
+	scene_keys(s, true, NULL);
+	scene_raw_begin(s, 1);
+	open_group(s, scene_group_a);
+	join_group(s, scene_group_a, 1, 1);
+	scene_run(s, 100 * MS);
+	join_group(s, scene_group_a, 1, 1);
+	scene_run(s, 100 * MS);
+	cr_assert_eq(s->heard[PROTOCOL_JOINED].reason, MEMBER_REFUSED_NONE);
+	cr_assert_neq(s->heard[PROTOCOL_JOINED].incarnation, 0);
+	attach(s, s->heard[PROTOCOL_JOINED].incarnation, s->heard[PROTOCOL_JOINED].index);
+	scene_run(s, 100 * MS);
+	cr_assert_eq(s->heard[PROTOCOL_ATTACHED].kind, PROTOCOL_ATTACHED);
+	return s;
+}
+
+static uint64_t
+last_index(const struct scene *s, uint32_t position)
+{
+	struct node_group_status now;
+
+	cr_assert(node_group_status(s->node, position, &now));
+	return now.last_index;
+}
+
+Test(node_attend, another_block_size_is_refused)
+{
+	struct scene *s = scene();
+
+	scene_keys(s, true, NULL);
+	scene_raw_begin(s, 1);
+	open_group(s, scene_group_a);
+	join_group(s, scene_group_a, 1, 1000);
+	cr_assert_eq(s->heard[PROTOCOL_JOINED].reason, MEMBER_REFUSED_BLOCK_SIZE);
+	cr_assert_eq(s->heard[PROTOCOL_JOINED].nonce[0], NONCE);
+	scene_free(s);
+}
+
+Test(node_attend, nobody_joins_as_another_server)
+{
+	struct scene *s = scene();
+
+	scene_keys(s, true, NULL);
+	scene_raw_begin(s, 1);
+	open_group(s, scene_group_a);
+	uint64_t last = last_index(s, 1);
+	join_group(s, scene_group_a, 2, 1);
+	cr_assert_eq(s->heard[PROTOCOL_JOINED].kind, 0, "not answered");
+	cr_assert_eq(scene_status(s).dropped_undecodable, 1);
+	cr_assert_eq(last_index(s, 1), last);
+	scene_free(s);
+}
+
+/* Member 0 is the group's first incarnation. */
+Test(node_attend, nobody_attaches_as_another_server)
+{
+	struct scene *s = scene();
+	struct node_member_status first;
+
+	scene_keys(s, true, NULL);
+	scene_raw_begin(s, 1);
+	open_group(s, scene_group_a);
+	cr_assert(node_member_status(s->node, 1, 0, &first));
+	attach(s, first.incarnation, first.incarnation);
+	cr_assert_eq(scene_status(s).dropped_undecodable, 1);
+	cr_assert_eq(s->heard[PROTOCOL_ATTACHED].kind, 0);
+	cr_assert(s->linked[0], "whose it is notices nothing");
+	scene_free(s);
+}
+
+Test(node_attend, nobody_submits_for_another_incarnation)
+{
+	struct scene *s = attached();
+	uint64_t own = s->heard[PROTOCOL_JOINED].incarnation;
+	uint8_t bytes[4096];
+	struct entry e = {.kind = ENTRY_ABANDON,
+			  .abandon = {.incarnation = own - 1, .session = 1, .sequence = 1}};
+	struct protocol_message m = {.kind = PROTOCOL_ABANDON, .incarnation = own, .data = bytes};
+
+	e.abandon.floor = 1;
+	uint64_t last = last_index(s, 1);
+	m.bytes = entry_bytes(&e, bytes);
+	scene_raw_say(s, WIRE_SUBMIT, &m);
+	cr_assert_eq(scene_status(s).dropped_undecodable, 1);
+	e.abandon.incarnation = own;
+	m.kind = PROTOCOL_SUBMIT;
+	m.bytes = entry_bytes(&e, bytes);
+	scene_raw_say(s, WIRE_SUBMIT, &m);
+	cr_assert_eq(scene_status(s).dropped_undecodable, 2, "of another kind");
+	m.data = (const uint8_t *)"\xff";
+	m.bytes = 1;
+	scene_raw_say(s, WIRE_SUBMIT, &m);
+	cr_assert_eq(scene_status(s).dropped_undecodable, 3, "of none");
+	cr_assert_eq(last_index(s, 1), last);
+	scene_free(s);
+}
+
+Test(node_attend, what_only_nodes_say_is_counted)
+{
+	struct scene *s = attached();
+
+	scene_raw_say(s, WIRE_CONTROL, &(struct protocol_message){.kind = PROTOCOL_THROUGH});
+	cr_assert_eq(scene_status(s).dropped_undecodable, 1);
+	cr_assert(s->linked[1]);
+	scene_free(s);
+}
+
+Test(node_attend, a_feed_from_nowhere_is_survived)
+{
+	static const uint64_t from[] = {0, UINT64_MAX, 1};
+
+	for (uint32_t i = 0; i < 3; i++) {
+		struct scene *s = attached();
+
+		attach(s, s->heard[PROTOCOL_JOINED].incarnation, from[i]);
+		scene_run(s, 200 * MS);
+		cr_assert(s->linked[0]);
+		scene_free(s);
+	}
+}
+
+/* What it attached as counts in the first group only. */
+Test(node_attend, who_names_another_group_is_not_attached_there)
+{
+	struct scene *s = attached();
+	uint64_t own = s->heard[PROTOCOL_JOINED].incarnation;
+	uint8_t bytes[4096];
+	struct entry e = {.kind = ENTRY_ABANDON,
+			  .abandon = {.incarnation = own, .session = 1, .sequence = 1, .floor = 1}};
+	struct protocol_message m = {.kind = PROTOCOL_ABANDON, .incarnation = own, .data = bytes};
+
+	scene_member_begin(s, 0, scene_group_b, true);
+	scene_run(s, 1000 * MS);
+	cr_assert(s->started[0] && s->refusal[0] == MEMBER_REFUSED_NONE);
+	open_group(s, scene_group_b);
+	scene_run(s, 2000 * MS);
+	uint64_t last = last_index(s, 2);
+	scene_run(s, 200 * MS);
+	cr_assert_eq(last_index(s, 2), last, "it rests");
+	m.bytes = entry_bytes(&e, bytes);
+	scene_raw_say(s, WIRE_SUBMIT, &m);
+	scene_run(s, 200 * MS);
+	cr_assert_eq(last_index(s, 2), last);
+	scene_free(s);
+}
