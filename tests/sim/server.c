@@ -231,20 +231,23 @@ is_trimmed(const struct sim *s)
 }
 
 /* The administrator gives it the data of another server, as of a backup. Waits while none is
- * up that has more. */
+ * up that has more; of one that has what a force made void nothing counts. */
 static void
 clone(struct sim *s, struct sim_server *v)
 {
-	const struct sim_server *donor = v;
+	const struct sim_server *donor = NULL;
+	uint32_t most = force_has_lost(s, v) ? 0 : v->binlog_synced;
 
 	for (uint32_t i = 0; i < s->server_count; i++) {
 		const struct sim_server *other = &s->server[i];
 
-		if (other->group == v->group && other->process.up &&
-		    other->binlog_synced > donor->binlog_synced && !force_has_lost(s, other))
-			donor = other;
+		if (other->group != v->group || !other->process.up ||
+		    other->binlog_synced <= most || force_has_lost(s, other))
+			continue;
+		donor = other;
+		most = other->binlog_synced;
 	}
-	if (donor == v)
+	if (!donor)
 		return;
 	sim_trace(s, "server %u: takes the data of server %u, %u transactions", v->number,
 		  donor->number, donor->binlog_synced);
