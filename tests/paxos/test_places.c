@@ -247,3 +247,111 @@ Test(paxos_places, an_image_of_who_joined_says_nothing_of_voters)
 	place_free(joins);
 	place_free(votes);
 }
+
+#define CONFIGURATION(n) ((uint64_t)(n) << 40) /* in a ballot */
+
+static void
+take_image(struct place *p, const struct paxos_image *image)
+{
+	cr_assert(paxos_image_is_sound(p->replica, image));
+	step(p, (struct paxos_input){.kind = PAXOS_IN_IMAGE, .now_ns = MS, .image = image});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = MS, .lsn = p->lsn});
+	cr_assert_eq(paxos_delivered(p->replica), image->slot);
+}
+
+static void
+accept(struct place *p, uint64_t now_ns, uint64_t slot, uint64_t ballot)
+{
+	struct paxos_message m = {.kind = PAXOS_ACCEPT,
+				  .slot = slot,
+				  .ballot = ballot,
+				  .from = 1,
+				  .value = {.handle = PAXOS_NO_VALUE}};
+
+	p->sent_to = 0;
+	p->last.kind = 0;
+	step(p, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+				     .now_ns = now_ns,
+				     .from = (uint8_t)(ballot & 3),
+				     .message = m});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = now_ns, .lsn = p->lsn});
+}
+
+/* It led in ballot 0, and was away while another one was made leader. */
+Test(paxos_places, who_takes_an_image_with_other_voters_leads_no_more)
+{
+	struct place *p = place(0, 0x0b, false);
+	struct paxos_image image = {
+		.slot = 20,
+		.now = {.number = 1, .slot = 5, .first = 16, .voters = 0x0a, .horizon = 64}};
+
+	image.now.leader = 1;
+	start(p, PAXOS_TAIL_CLEAN);
+	cr_assert(paxos_is_leader(p->replica));
+	take_image(p, &image);
+	cr_assert(!paxos_is_leader(p->replica));
+	cr_assert_eq(paxos_voters(p->replica), 0x0a);
+	cr_assert_eq(paxos_leader(p->replica), 1);
+	place_free(p);
+}
+
+Test(paxos_places, who_takes_an_image_with_other_voters_hears_no_ballot_before)
+{
+	struct place *p = place(3, 0x0b, false);
+	struct paxos_image image = {
+		.slot = 20,
+		.now = {.number = 1, .slot = 5, .first = 16, .voters = 0x0b, .horizon = 64}};
+
+	image.now.leader = 1;
+	start(p, PAXOS_TAIL_CLEAN);
+	take_image(p, &image);
+	accept(p, 2 * MS, 21, 0);
+	cr_assert_neq(p->last.kind, PAXOS_ACCEPTED);
+	accept(p, 3 * MS, 21, CONFIGURATION(1) | 1);
+	cr_assert_eq(p->last.kind, PAXOS_ACCEPTED);
+	cr_assert_eq(p->sent_to, 0x02);
+	place_free(p);
+}
+
+/* Its first vote says that it has all below on its disk: those who leave wait for that. */
+Test(paxos_places, who_takes_an_image_before_it_votes_has_all_below_first)
+{
+	struct place *p = place(3, 0x0b, false);
+	struct paxos_image image = {
+		.slot = 20,
+		.now = {.number = 1, .slot = 5, .first = 16, .voters = 0x03, .horizon = 64},
+		.next = {.number = 2, .slot = 19, .first = 22, .voters = 0x0b, .horizon = 64}};
+
+	image.now.leader = image.next.leader = 1;
+	start(p, PAXOS_TAIL_CLEAN);
+	take_image(p, &image);
+	accept(p, 2 * MS, 22, CONFIGURATION(2) | 1);
+	cr_assert_neq(p->last.kind, PAXOS_ACCEPTED);
+	struct paxos_message learned = {
+		.kind = PAXOS_LEARNED, .slot = 21, .value = {.handle = PAXOS_NO_VALUE}};
+	step(p, (struct paxos_input){
+			.kind = PAXOS_IN_MESSAGE, .now_ns = 4 * MS, .from = 1, .message = learned});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = 5 * MS, .lsn = p->lsn});
+	cr_assert_eq(paxos_delivered(p->replica), 21);
+	accept(p, 6 * MS, 22, CONFIGURATION(2) | 1);
+	cr_assert_eq(p->last.kind, PAXOS_ACCEPTED);
+	place_free(p);
+}
+
+/* No prepare stands behind it. */
+Test(paxos_places, the_lowest_ballot_is_whom_the_change_named)
+{
+	struct place *p = place(3, 0x0b, false);
+	struct paxos_image image = {
+		.slot = 20,
+		.now = {.number = 1, .slot = 5, .first = 16, .voters = 0x0b, .horizon = 64}};
+
+	image.now.leader = 1;
+	start(p, PAXOS_TAIL_CLEAN);
+	take_image(p, &image);
+	accept(p, 2 * MS, 21, CONFIGURATION(1) | 2);
+	cr_assert_eq(p->sent_to, 0);
+	accept(p, 3 * MS, 21, CONFIGURATION(1) | 1);
+	cr_assert_eq(p->last.kind, PAXOS_ACCEPTED);
+	place_free(p);
+}
