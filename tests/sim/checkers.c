@@ -309,9 +309,10 @@ check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 		return;
 	force_record(s, node, frame, data);
 	large_record(s, node, frame, data);
-	/* What a disk that was made anew by mistake holds counts for nobody: see disk_gone(). */
-	if ((frame->kind != PAXOS_ACCEPT && frame->kind != PAXOS_RECORD_PROMISE) ||
-	    s->node[node].disk.stranger)
+	/* What a disk that was made anew by mistake holds counts for nobody, until its node was
+	 * no voter: see disk_gone(). */
+	bool stranger = s->node[node].disk.stranger && !voters_dropped(s, node);
+	if ((frame->kind != PAXOS_ACCEPT && frame->kind != PAXOS_RECORD_PROMISE) || stranger)
 		return;
 	struct check_group *c = group_at(s, frame->group);
 	if (c == NULL)

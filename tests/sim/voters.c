@@ -219,7 +219,7 @@ voters_replaced(struct sim *s, uint8_t node)
 	 * voters they would found a second appliance. */
 	config->joins = true;
 	config->voters = 0;
-	config->leader = node == 0 ? 1 : 0; /* somebody else */
+	config->leader = (uint8_t)__builtin_ctz(s->comers.names[node] & ~(1u << node));
 	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++)
 		for (uint64_t i = 0; i < s->check[g].slot_count; i++)
 			s->check[g].slot[i].count[node] = 0;
