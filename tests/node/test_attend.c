@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "certify/group.h"
 #include "tests/node/scene.h"
 
 #define NONCE 0x66
@@ -202,5 +203,45 @@ Test(node_attend, who_names_another_group_is_not_attached_there)
 	scene_raw_say(s, WIRE_SUBMIT, &m);
 	scene_run(s, 200 * MS);
 	cr_assert_eq(last_index(s, 2), last);
+	scene_free(s);
+}
+
+/* One that nobody is in conflict with. */
+static void
+submit(struct scene *s, uint64_t sequence)
+{
+	uint8_t bytes[4096], hash[ENTRY_HASH_BYTES] = {1};
+	uint64_t own = s->heard[PROTOCOL_JOINED].incarnation;
+	struct entry e = {.kind = ENTRY_SUBMIT};
+	struct protocol_message m = {.kind = PROTOCOL_SUBMIT, .incarnation = own, .data = bytes};
+
+	e.submit = (struct entry_submit){.incarnation = own,
+					 .session = s->heard[PROTOCOL_ATTACHED].session,
+					 .sequence = sequence,
+					 .floor = 1,
+					 .gtid_spec = GTID_AUTOMATIC,
+					 .snapshot = {.mark = last_index(s, 1)},
+					 .hash_count = 1,
+					 .hashes = hash};
+	m.bytes = entry_bytes(&e, bytes);
+	scene_raw_say(s, WIRE_SUBMIT, &m);
+	scene_run(s, 100 * MS);
+}
+
+Test(node_attend, what_it_submits_is_answered_and_executed)
+{
+	struct scene *s = attached();
+	struct gtid_interval run;
+
+	submit(s, 1);
+	cr_assert_eq(s->heard[PROTOCOL_VERDICT].verdict, GROUP_ACCEPTED);
+	cr_assert_eq(s->heard[PROTOCOL_VERDICT].sequence, 1);
+	submit(s, 2);
+	cr_assert_eq(s->heard[PROTOCOL_VERDICT].sequence, 2);
+	cr_assert(node_group_executed(s->node, 1, 0, &run));
+	cr_assert_arr_eq(run.source.uuid, scene_group_a, UUID_BYTES);
+	cr_assert_eq(run.from, 1);
+	cr_assert_eq(run.to, 2);
+	cr_assert(!node_group_executed(s->node, 1, 1, &run));
 	scene_free(s);
 }
