@@ -211,6 +211,24 @@ Test(wire_hostile, a_flood_of_inits_costs_no_session)
 	link_stop(&l);
 }
 
+/* The answers wait for one who sends them. */
+Test(wire_hostile, more_questions_than_answers_have_room_for_are_dropped)
+{
+	static uint8_t data[LINK_DATAGRAM_MAX];
+	struct link l;
+
+	link_start(&l, 1);
+	link_connect(&l, 0, 1);
+	size_t bytes = capture(&l, data);
+	for (int n = 0; n < 1000; n++)
+		inject(&l, data, bytes);
+	cr_assert_gt(wire_stats(l.end[1].wire)->drop_reply_queue, 0);
+	cr_assert_lt(wire_stats(l.end[1].wire)->drop_reply_queue, 1000);
+	link_run(&l, l.now_ns + SETTLE);
+	cr_assert_eq(l.end[1].opened, 1);
+	link_stop(&l);
+}
+
 Test(wire_hostile, a_truncated_datagram_is_dropped_at_every_length)
 {
 	uint8_t data[LINK_DATAGRAM_MAX];

@@ -358,6 +358,69 @@ Test(wire_seal, the_key_before_is_good_until_it_is_given_up)
 	}
 }
 
+static void
+give_up_key(struct link *l, const struct link_flying *f)
+{
+	struct wire *w = l->end[1].wire;
+	uint8_t next[WIRE_KEY_BYTES] = {77};
+	uint32_t half_open = 0;
+
+	if (f->to != 1 || f->data[0] != DATAGRAM_CONFIRM || l->context == NULL)
+		return;
+	wire_secrets(w, next, l->context == l ? NULL : w->config.secret);
+	l->context = NULL;
+	for (uint32_t i = 0; i < w->config.half_open_max; i++)
+		half_open += w->half_open[i].used;
+	cr_assert_eq(half_open, 0);
+}
+
+/* Its CONFIRM comes later than the key was given up that it was begun with. */
+Test(wire_seal, a_handshake_under_way_does_not_outlive_its_key)
+{
+	struct link l;
+
+	link_start(&l, 1);
+	l.context = &l;
+	l.on_arrival = give_up_key;
+	link_connect(&l, 0, 1);
+	link_run(&l, l.now_ns + 10 * SETTLE);
+	cr_assert(l.context == NULL);
+	cr_assert_eq(l.end[1].opened, 0);
+	link_stop(&l);
+}
+
+/* Either end holds the session's keys, and says what no honest one does. */
+Test(wire_seal, a_renewal_that_does_not_read_changes_nothing)
+{
+	struct wire_config c[2] = {link_config(0), link_config(1)};
+	static const uint8_t noise[200] = {1};
+	struct flow f;
+	struct link l;
+
+	c[0].rekey_ns = c[1].rekey_ns = 100 * REKEY;
+	flow_start(&l, &f, c, 2);
+	flow_run(&l, &f, REKEY);
+	for (int end = 0; end < 2; end++) {
+		struct wire *w = l.end[end].wire;
+		struct session *s = &w->sessions[l.end[end].session];
+		uint64_t before = stats(&l, end)->drop_malformed;
+		for (uint32_t bytes = 0; bytes <= sizeof noise; bytes++) {
+			struct wire_item item = {.data = noise, .bytes = bytes};
+			for (int g = 0; g < 4; g++) {
+				item.offset = (uint64_t)g;
+				rekey_receive(w, s, &item);
+			}
+		}
+		if (!s->initiator)
+			cr_assert_eq(stats(&l, end)->drop_malformed, before + sizeof noise + 1);
+		cr_assert(!s->seal.under_way);
+	}
+	flow_run(&l, &f, 200 * REKEY);
+	unharmed(&l);
+	cr_assert_geq(stats(&l, 0)->rekeys, 1);
+	link_stop(&l);
+}
+
 /* From the one of now to a third, to a fourth, and back: never more than two are good. */
 Test(wire_seal, keys_follow_each_other)
 {

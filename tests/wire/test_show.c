@@ -389,3 +389,38 @@ Test(wire_show, a_message_reads_back_and_nothing_else_does)
 	d.body_bytes--;
 	cr_assert_not(show_get(&out, &d));
 }
+
+static void
+other_certificates(struct link *l, const struct link_flying *f)
+{
+	struct wire *w = l->end[0].wire;
+	uint32_t half_open = 0;
+
+	if (f->to != 0 || f->data[0] != DATAGRAM_SHOW || l->context == NULL)
+		return;
+	wire_certificates(w, l->context);
+	l->context = NULL;
+	for (uint32_t i = 0; i < w->config.half_open_max; i++)
+		half_open += w->half_open[i].used;
+	cr_assert_eq(half_open, 0);
+}
+
+/* It shows bytes that are their maker's again. */
+Test(wire_show, a_handshake_under_way_does_not_outlive_the_certificates)
+{
+	struct paper next;
+	struct link l;
+
+	start(&l, 1);
+	next = paper[0];
+	next.table.context = &next;
+	l.context = &next.table;
+	l.on_arrival = other_certificates;
+	join(&l, 1, 2000, CERTIFICATES_GOOD);
+	link_run(&l, l.now_ns + 10 * SETTLE);
+	cr_assert_eq(l.end[0].opened, 1);
+	cr_assert_eq(l.end[1].opened, 1);
+	cr_assert_eq(paper[0].checks, 0);
+	cr_assert_eq(next.checks, 1);
+	link_stop(&l);
+}
