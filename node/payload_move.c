@@ -291,6 +291,13 @@ read_listed(struct node *n, const struct node_read *read, const uint8_t *body, u
 	take_list(&n->serving[read->voter], read, &s);
 	next.purpose = READ_CHUNK_FOR_NODE;
 	next.lsn = spread_settled_lsn(&s, (uint32_t)(read->offset / s.chunk_bytes));
+	if (next.lsn <= n->lsn_first) {
+		/* The record lies behind the image that made what it names superfluous. */
+		const struct node_group *g = node_group_by_number(n, read->group);
+		if (g)
+			node_image_offer(n, g, read->voter);
+		return false;
+	}
 	return node_read_begin(
 		n, &next,
 		spread_chunk_record_bytes(spread_chunk_at(s.total, s.chunk_bytes, read->offset)));

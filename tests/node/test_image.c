@@ -745,6 +745,38 @@ Test(node_image, who_lacks_what_was_dropped_takes_an_image)
 	expect_equal();
 }
 
+/* The record that says where they lie is behind the image. Who asks has no other way to go on. */
+Test(node_image, whose_payload_was_dropped_is_offered_an_image)
+{
+	struct node_sink sink = {.context = &end[0], .emit = emit};
+	struct node_read read = {
+		.purpose = READ_LIST_FOR_NODE, .group = 1, .number = 3, .voter = 2};
+	uint8_t body[256], lsn[8];
+	struct writer w = writer_over(body, sizeof body);
+
+	fill();
+	bytes_put_u64(lsn, end[0].node->lsn_first);
+	spread_settled_encode(&(struct spread_settled){.incarnation = incarnation,
+						       .offer = 1,
+						       .index = 5,
+						       .number = 3,
+						       .total = 2000,
+						       .chunk_bytes = 2000,
+						       .count = 1,
+						       .lsn = lsn},
+			      &w);
+	cr_assert(!w.bad);
+	cr_assert_lt(end[0].node->giving[2].offered_ns, now_ns - MS);
+	sender = 0;
+	give(0, (struct node_input){.kind = NODE_IN_TICK});
+	end[0].node->sink = &sink;
+	end[0].node->serving[2].reading = true;
+	node_move_read(end[0].node, &read, body, (uint32_t)w.bytes);
+	end[0].node->sink = NULL;
+	cr_assert(!end[0].node->serving[2].reading);
+	cr_assert_eq(end[0].node->giving[2].offered_ns, now_ns);
+}
+
 /* One datagram in five is lost; both lives end once for each part. */
 Test(node_image, it_comes_through_losses_and_restarts)
 {
