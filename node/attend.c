@@ -177,6 +177,12 @@ say_group(struct node *n, int session)
 	const struct node_group *leads = g ? g : &n->group[0];
 	struct protocol_message m = {
 		.kind = PROTOCOL_GROUP, .node = leads->leader, .index = leads->leader_ballot};
+	uint8_t nodes[NODE_NODES_MAX * PROTOCOL_NODE_BYTES];
+	struct writer w = writer_over(nodes, sizeof nodes);
+
+	node_peers_tell(n, &w);
+	m.data = nodes;
+	m.bytes = (uint32_t)w.bytes;
 
 	if (g) {
 		s->group = g->number;

@@ -701,6 +701,7 @@ void node_peers_write(const struct node_peer_entry *e, struct writer *w);
 bool node_peers_read(struct node_peer_entry *e, struct reader *r);
 void node_peers_recall(struct node *n, const struct node_peer_entry *peer);
 void node_peers_apply(struct node *n, struct reader *r);
+void node_peers_tell(const struct node *n, struct writer *w);
 void node_peers_order(struct node *n, const struct node_order *o);
 /* A node says it is that one. */
 bool node_peers_right(struct node *n, uint32_t number, const uint8_t *uuid);

@@ -230,10 +230,9 @@ member_reconnect(struct member *m, uint8_t node)
 	m->retry_ns = m->now_ns + 4 * m->config.retry_ns;
 }
 
-/* A node of the list says its number, which places in the list need not be: who leads is
- * named by number. */
+/* Who leads is named by number, which places in the list need not be. */
 void
-member_numbered(struct member *m, uint8_t place, uint32_t number)
+member_number(struct member *m, uint8_t place, uint32_t number)
 {
 	must(place < m->config.node_count);
 	if (number >= NODE_NODES_MAX)
@@ -244,9 +243,17 @@ member_numbered(struct member *m, uint8_t place, uint32_t number)
 	m->number[place] = (uint8_t)number;
 }
 
+/* This node says so itself. */
+void
+member_numbered(struct member *m, uint8_t place, uint32_t number)
+{
+	member_number(m, place, number);
+	m->numbered |= 1u << place;
+}
+
 /* Its place in the list; node_count: the list lacks it. */
-static uint8_t
-place_of(const struct member *m, uint8_t number)
+uint8_t
+member_place_of(const struct member *m, uint8_t number)
 {
 	uint8_t place = 0;
 
@@ -326,7 +333,7 @@ end(struct member *m)
 static void
 go_to_leader(struct member *m, uint8_t named)
 {
-	uint8_t place = place_of(m, named);
+	uint8_t place = member_place_of(m, named);
 	bool known = place < m->config.node_count;
 	bool attached = m->stage > MEMBER_CONNECTING;
 
@@ -374,6 +381,7 @@ on_group(struct member *m, const struct protocol_message *message)
 	bool leads = message->flags & PROTOCOL_LEADER_HERE;
 	bool gone = (message->flags & PROTOCOL_GROUP_GONE) && !is_elsewhere(m);
 
+	member_told_nodes(m, message);
 	if (m->incarnation != 0 && (gone || (leads && is_elsewhere(m)))) {
 		on_gone(m);
 		return;

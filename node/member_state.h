@@ -140,8 +140,9 @@ struct member {
 	bool server_full; /* between HOLD and RELEASE */
 	int session;
 	struct member_watch watch[NODE_NODES_MAX];
-	/* Of the nodes, by their places in the list: by the place, until one says another. */
+	/* Of the nodes, by their places in the list: by the place, until one is said. */
 	uint8_t number[NODE_NODES_MAX];
+	uint32_t numbered;   /* a bit per place: by the node itself */
 	uint64_t ballot;     /* that the target leads in; 0 while it said nothing */
 	uint8_t target;      /* node that the session goes to */
 	uint8_t hint;        /* who leads, as that one said, or who is to be asked next */
@@ -172,12 +173,15 @@ struct member {
 void member_emit(struct member *m, const struct member_output *output);
 bool member_say(struct member *m, enum wire_stream stream, const struct protocol_message *message);
 void member_reconnect(struct member *m, uint8_t node);
+void member_number(struct member *m, uint8_t place, uint32_t number);
 void member_numbered(struct member *m, uint8_t place, uint32_t number);
+uint8_t member_place_of(const struct member *m, uint8_t number);
 int member_connect(struct member *m, uint8_t node);
 void member_say_open(struct member *m, int session, const uint8_t *epoch);
 void member_take_events(struct member *m);
 
 /* member_watch.c */
+void member_told_nodes(struct member *m, const struct protocol_message *message);
 void member_watch(struct member *m);
 int member_watch_take(struct member *m, uint8_t node, bool *opened);
 void member_watch_event(struct member *m, const struct wire_event *event);

@@ -51,9 +51,43 @@ member_watch_take(struct member *m, uint8_t node, bool *opened)
 	return watch.session;
 }
 
+static bool
+is_at(const struct member *m, uint8_t place, const struct protocol_node *node)
+{
+	return endpoint_equal(&m->config.endpoint[place], &node->endpoint);
+}
+
+/* Those that came after this member's list was written are appended to it, until the next
+ * member_init(). What stands there already stays as it was written: the address that a node is
+ * reached at from here may be another one. */
+void
+member_told_nodes(struct member *m, const struct protocol_message *message)
+{
+	struct reader r = reader_over(message->data, message->bytes);
+	struct protocol_node node;
+
+	while (!r.bad && !reader_done(&r) && protocol_read_node(&r, &node)) {
+		uint8_t place = member_place_of(m, node.number);
+		uint8_t at = 0;
+
+		while (at < m->config.node_count && !is_at(m, at, &node))
+			at++;
+		bool known = place < m->config.node_count && (m->numbered >> place & 1);
+		if (known || node.number >= NODE_NODES_MAX || at == NODE_NODES_MAX)
+			continue;
+		if (at == m->config.node_count) {
+			m->config.endpoint[at] = node.endpoint;
+			memcpy(m->config.node_key[at], node.key, CRYPTO_KEY_BYTES);
+			m->config.node_count++;
+		}
+		member_number(m, at, node.number);
+	}
+}
+
 static void
 on_group(struct member *m, uint8_t node, const struct protocol_message *message)
 {
+	member_told_nodes(m, message);
 	if (!(message->flags & PROTOCOL_LEADER_HERE))
 		return;
 	bool leads = m->stage == MEMBER_CONNECTING ? message->index >= m->ballot

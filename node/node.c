@@ -558,6 +558,7 @@ opened(struct node *n, const struct wire_event *event)
 		wire_close(n->wire, event->session);
 		return;
 	}
+	memcpy(n->session[event->session].key, event->peer.key, CRYPTO_KEY_BYTES);
 	node_disks_opened(n, event->session, (uint8_t)peer);
 }
 

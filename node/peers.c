@@ -245,6 +245,40 @@ node_peers_apply(struct node *n, struct reader *r)
 	look_again(n, number);
 }
 
+/* ---- what members are told ---- */
+
+/* The key that it has shown, or is listed with. False: none is known. */
+static bool
+key_of(const struct node *n, uint8_t number, uint8_t *key)
+{
+	const struct node_peer *p = &n->peer[number];
+
+	for (uint32_t i = 0; i < n->session_count; i++)
+		if (n->session[i].stage == SESSION_NODE && n->session[i].node == number) {
+			memcpy(key, n->session[i].key, CRYPTO_KEY_BYTES);
+			return true;
+		}
+	for (uint32_t i = 0; i < n->key_count; i++)
+		if (n->key[i].node && same_uuid(n->key[i].uuid, p->uuid)) {
+			memcpy(key, n->key[i].key, CRYPTO_KEY_BYTES);
+			return true;
+		}
+	return false;
+}
+
+void
+node_peers_tell(const struct node *n, struct writer *w)
+{
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++) {
+		struct protocol_node node = {.number = i, .endpoint = n->peer[i].endpoint};
+		bool other = i != n->config.self && (n->there >> i & 1);
+
+		if (other && (!n->config.crypto || key_of(n, i, node.key)))
+			protocol_write_node(w, &node);
+	}
+	must(!w->bad);
+}
+
 /* ---- what an administrator wants; this node leads group 0 ---- */
 
 static struct node_key

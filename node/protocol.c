@@ -28,7 +28,7 @@ enum field {
 
 static const uint32_t fields_of[KINDS] = {
 	[PROTOCOL_OPEN - PROTOCOL_OPEN] = F_UUID,
-	[PROTOCOL_GROUP - PROTOCOL_OPEN] = F_NODE | F_FLAGS | F_INDEX,
+	[PROTOCOL_GROUP - PROTOCOL_OPEN] = F_NODE | F_FLAGS | F_INDEX | F_DATA,
 	[PROTOCOL_JOIN - PROTOCOL_OPEN] = F_FLAGS | F_MARK | F_UUID | F_DATA,
 	[PROTOCOL_JOINED - PROTOCOL_OPEN] = F_REASON | F_INDEX | F_NONCE,
 	[PROTOCOL_ATTACH - PROTOCOL_OPEN] = F_SESSION | F_SEQUENCE | F_INDEX,
@@ -90,6 +90,25 @@ protocol_read_gtid(struct reader *r, struct gtid *gtid)
 	gtid->gno = reader_u64(r);
 	if (gtid->gno > GNO_MAX)
 		r->bad = true;
+}
+
+void
+protocol_write_node(struct writer *w, const struct protocol_node *node)
+{
+	writer_u8(w, node->number);
+	writer_raw(w, node->key, CRYPTO_KEY_BYTES);
+	writer_raw(w, node->endpoint.address, ENDPOINT_ADDRESS_BYTES);
+	writer_u16(w, node->endpoint.port);
+}
+
+bool
+protocol_read_node(struct reader *r, struct protocol_node *node)
+{
+	*node = (struct protocol_node){.number = reader_u8(r)};
+	reader_raw(r, node->key, CRYPTO_KEY_BYTES);
+	reader_raw(r, node->endpoint.address, ENDPOINT_ADDRESS_BYTES);
+	node->endpoint.port = reader_u16(r);
+	return !r->bad;
 }
 
 static void

@@ -42,6 +42,8 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/endpoint.h"
 #include "base/frame.h"
 #include "certify/entry.h"
 
@@ -132,7 +134,8 @@ struct protocol_message {
 	uint64_t checked;           /* COUNTS: transactions certified in the group so far */
 	uint64_t conflicts;         /* COUNTS: of these, refused for a conflict */
 	uint64_t rows;              /* COUNTS: hashes in the certification index */
-	/* JOIN, SUBMIT, ABANDON, ENTRY, VIEW, CHUNK, PIECE, ORDER, PART: the rest */
+	/* GROUP: a struct protocol_node for each that this one knows besides itself;
+	 * JOIN, SUBMIT, ABANDON, ENTRY, VIEW, CHUNK, PIECE, ORDER, PART: the rest */
 	const uint8_t *data;
 	uint32_t bytes;
 };
@@ -144,6 +147,18 @@ uint32_t protocol_encode(const struct protocol_message *message, const uint8_t *
 /* `frame` was decoded from the start of `bytes` bytes at `data`, which it fills. */
 bool protocol_decode(struct protocol_message *message, const struct frame *frame,
 		     const uint8_t *data, size_t bytes);
+
+#define PROTOCOL_NODE_BYTES (1 + CRYPTO_KEY_BYTES + ENDPOINT_ADDRESS_BYTES + 2)
+
+/* Who a node says stands where; the key is of zeros where links are in clear. */
+struct protocol_node {
+	uint8_t number;
+	uint8_t key[CRYPTO_KEY_BYTES];
+	struct endpoint endpoint;
+};
+
+void protocol_write_node(struct writer *w, const struct protocol_node *node);
+bool protocol_read_node(struct reader *r, struct protocol_node *node);
 
 void protocol_write_gtid(struct writer *w, const struct gtid *gtid);
 void protocol_read_gtid(struct reader *r, struct gtid *gtid);

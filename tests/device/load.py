@@ -38,7 +38,8 @@ class Member:
         path = f'{self.appliance.folder}/member_key{self.number}'
         uuid = f'{self.number:02x}000000-0000-0000-0000-000000000000'
         if not os.path.exists(path):
-            self.appliance.list_server(self.appliance.key_command('new', path), uuid)
+            self.key = self.appliance.key_command('new', path)
+            self.appliance.list_server(self.key, uuid)
         nodes = ','.join(f'{node}={key}' for node, key in zip(self.appliance.addresses, self.appliance.keys))
         return {'nodes': nodes, 'key_file': path}
 

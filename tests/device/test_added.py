@@ -122,6 +122,26 @@ def test_replaced(appliance, members):
     return old, rest
 
 
+def test_learned(appliance, members, rest):
+    """The members' lists have none of the new ones: they are told where these are, and group 0 has their keys."""
+    for member in members:
+        tool = appliance.tool(rest[0], 'key', 'add', '--appliance', member.key, 'server', 'any', 'group', 'any')
+        check(tool.returncode == 0, f'the new nodes list a member, too: {tool.stderr}')
+    for _ in rest:
+        leader = leader_of(appliance, rest)
+        if leader > 2:
+            break
+        appliance.kill(leader)
+        others = [n for n in rest if n != leader]
+        wait_for(lambda: leader_of(appliance, others) is not None, f'node {leader} led, and another one does')
+        appliance.start(leader)
+        wait_for(lambda: leader_of(appliance, rest) is not None, 'it is back')
+    check(leader_of(appliance, rest) > 2, 'a node leads that no member lists')
+    stats = run_for(members, 2)
+    check(all(not errors(s) and s['commit'] > 50 for s in stats), 'members commit')
+    settle(members)
+
+
 def test_old_files(appliance, old, rest):
     """They name the old one, and not the new ones: the log counts."""
     for number in rest:
@@ -151,6 +171,7 @@ def main():
         test_added(appliance, members)
         test_refused(appliance)
         old, rest = test_replaced(appliance, members)
+        test_learned(appliance, members, rest)
         test_old_files(appliance, old, rest)
 
 

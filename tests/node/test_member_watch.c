@@ -166,10 +166,10 @@ leads(struct bench *b, uint8_t node, uint64_t ballot)
 /* Attached at node 0 of the list, which leads in BALLOT; the epoch of node 1 begins with this
  * byte. */
 static struct bench *
-attached_to(const uint8_t number[NODES], uint8_t epoch)
+attached_of(uint8_t listed, const uint8_t number[NODES], uint8_t epoch)
 {
 	struct bench *b = calloc(1, sizeof *b);
-	struct member_config config = {.node_count = NODES,
+	struct member_config config = {.node_count = listed,
 				       .server_uuid = {5},
 				       .inflight_max = 16,
 				       .transaction_bytes_max = 4096,
@@ -192,7 +192,8 @@ attached_to(const uint8_t number[NODES], uint8_t epoch)
 	b->now_ns = 1000 * MS;
 	b->epoch[1] = epoch;
 	for (uint8_t node = 0; node < NODES; node++) {
-		config.endpoint[node] = endpoint_of(node);
+		if (node < listed)
+			config.endpoint[node] = endpoint_of(node);
 		wire.self.process = 9 + node;
 		wire.self.node = number[node];
 		wire.self.uuid[0] = 1 + node;
@@ -219,6 +220,12 @@ attached_to(const uint8_t number[NODES], uint8_t epoch)
 	     (struct protocol_message){.kind = PROTOCOL_ATTACHED, .session = b->attach_session});
 	run(b);
 	return b;
+}
+
+static struct bench *
+attached_to(const uint8_t number[NODES], uint8_t epoch)
+{
+	return attached_of(NODES, number, epoch);
 }
 
 static struct bench *
@@ -300,6 +307,47 @@ Test(node_member_watch, the_list_need_not_be_in_the_order_of_numbers)
 		cr_assert_eq(b->opens[each[i].place], before[each[i].place] + 1);
 		finish(b);
 	}
+}
+
+/* Node 0 does not lead, names who does, and says where node 3 is. */
+static void
+names(struct bench *b, uint8_t leader, uint8_t at)
+{
+	uint8_t bytes[PROTOCOL_NODE_BYTES];
+	struct writer w = writer_over(bytes, sizeof bytes);
+
+	protocol_write_node(&w, &(struct protocol_node){.number = 3, .endpoint = endpoint_of(at)});
+	says(b, 0,
+	     (struct protocol_message){.kind = PROTOCOL_GROUP,
+				       .node = leader,
+				       .flags = PROTOCOL_GROUP_EXISTS,
+				       .data = bytes,
+				       .bytes = sizeof bytes});
+	run(b);
+}
+
+/* It was added when the list had been written. */
+Test(node_member_watch, a_node_that_the_list_lacks_is_learned)
+{
+	struct bench *b = attached_of(3, (const uint8_t[NODES]){0, 1, 2, 3}, 0);
+
+	names(b, 3, 3);
+	cr_assert_eq(b->opens[3], 1);
+	leads(b, 3, BALLOT + 256 + 3);
+	cr_assert_eq(b->attaches[3], 1);
+	finish(b);
+}
+
+/* From elsewhere it has another address. */
+Test(node_member_watch, a_node_of_the_list_keeps_its_address)
+{
+	struct bench *b = attached_of(3, (const uint8_t[NODES]){0, 3, 2, 1}, 0);
+	uint32_t before = b->opens[1];
+
+	names(b, 3, 3);
+	cr_assert_eq(b->opens[1], before + 1);
+	cr_assert_eq(b->opens[3], 0);
+	finish(b);
 }
 
 /* Node 0 goes down, and the member comes to node 1, which is of another epoch. */

@@ -17,9 +17,6 @@ sim_member_setup(struct sim *s, uint8_t server)
 	struct member_config *c = &v->config;
 
 	memset(c, 0, sizeof *c);
-	c->node_count = (uint8_t)s->node_count;
-	for (uint8_t i = 0; i < s->node_count; i++)
-		c->endpoint[i] = net_endpoint(sim_listed(s, server, i));
 	memset(c->server_uuid, 0x50 + server, sizeof c->server_uuid);
 	c->inflight_max = s->swarm.inflight_max;
 	c->transaction_bytes_max = s->swarm.value_bytes_max - 2000;
@@ -42,6 +39,22 @@ sim_member_setup(struct sim *s, uint8_t server)
 	}
 }
 
+/* Who is there now; those that are added later it has to learn of. No two lists are in the
+ * same order. */
+static void
+write_list(struct sim *s, uint8_t server, struct member_config *c)
+{
+	c->node_count = 0;
+	for (uint32_t i = 0; i < s->node_count; i++) {
+		uint8_t node = (uint8_t)((i + server) % s->node_count);
+
+		if (comers_away(s, node))
+			continue;
+		c->endpoint[c->node_count] = net_endpoint(node);
+		memcpy(c->node_key[c->node_count++], s->seal[node].key, CRYPTO_KEY_BYTES);
+	}
+}
+
 /* A member for one START: nothing of an earlier one is in its memory. */
 void
 sim_member_boot(struct sim *s, uint8_t server)
@@ -50,6 +63,7 @@ sim_member_boot(struct sim *s, uint8_t server)
 	uint8_t entropy[64];
 
 	sim_soil(v->memory, member_size(&v->config));
+	write_list(s, server, &v->config);
 	seal_member(s, server, &v->config);
 	v->member = member_init(v->memory, &v->config);
 	memset(v->offered, 0, sizeof v->offered);

@@ -53,9 +53,6 @@ seal_member(struct sim *s, uint8_t server, struct member_config *c)
 	c->crypto = new_table(s, process);
 	c->rekey_ns = s->swarm.pace * REKEY_NS;
 	memcpy(c->secret, s->seal[process].secret, sizeof c->secret);
-	for (uint8_t i = 0; i < s->node_count; i++)
-		memcpy(c->node_key[i], s->seal[sim_listed(s, server, i)].key,
-		       sizeof c->node_key[i]);
 }
 
 static bool

@@ -775,13 +775,6 @@ void groups_dropped(struct sim *s, uint32_t number);
 bool groups_away(const struct sim *s, uint8_t group); /* its servers do not START now */
 bool groups_gone(const struct sim *s, uint32_t number);
 
-/* The node at that place of a server's list: no two lists are in the same order. */
-static inline uint8_t
-sim_listed(const struct sim *s, uint8_t server, uint8_t place)
-{
-	return (uint8_t)((place + server) % s->node_count);
-}
-
 /* comers.c */
 void comers_reset(struct sim *s);
 void comers_setup(struct sim *s, uint8_t node);
