@@ -981,6 +981,9 @@ log_progress(struct node *n, struct node_group *g, const struct group_member *m)
 	/* Beyond the last transaction there is nothing to collect: else each report
 	 * would be an entry that the next report moves past, for ever. */
 	bool behind = m->mark_low < g->last_accepted || m->committed < g->last_accepted;
+	/* An image may cover entries behind that one, and while it waits for room nothing else may
+	 * come: then that is all that is missing. */
+	behind |= node_image_waits(n) && m->committed < g->image_index;
 	if (!online && !(moved && behind))
 		return;
 	struct entry progress = {
