@@ -139,6 +139,9 @@ create_group_0(struct node *n)
 
 	if (f.voters == 0)
 		f.voters = n->config.joins ? n->there & ~(1u << n->config.self) : n->there;
+	/* A guess in any case, until one is heard; with one who has no vote no image is read. */
+	if (f.voters != 0 && !(f.voters >> f.leader & 1))
+		f.leader = (uint8_t)__builtin_ctz(f.voters);
 	node_group_create(n, 0, &f);
 }
 
