@@ -182,6 +182,16 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 	large_met(s, node, out);
 }
 
+/* A log may begin in front of a round that was never used, and of rotten memory: a replay throws
+ * away what it made of it. */
+static bool
+begins_in_doubt(const struct sim *s, uint8_t node)
+{
+	const struct node *n = s->node[node].node;
+
+	return s->node[node].process.replaying && n->lsn_first > 0 && !n->images.confirmed;
+}
+
 void
 check_result(struct sim *s, uint8_t node, const struct node_output *out)
 {
@@ -191,7 +201,7 @@ check_result(struct sim *s, uint8_t node, const struct node_output *out)
 		return;
 	if (c->slot_of[out->index] == 0)
 		c->slot_of[out->index] = out->slot;
-	if (bent_excuses(s, node, out->group))
+	if (bent_excuses(s, node, out->group) || begins_in_doubt(s, node))
 		return;
 	if (c->digest[out->index] == 0)
 		c->digest[out->index] = out->digest;

@@ -121,6 +121,7 @@ disk_format(struct sim *s, struct sim_disk *d, uint8_t node)
 	d->durable_lsn = 0;
 	d->checked_lsn = 0;
 	d->dropped_lsn = 0;
+	d->kept_lsn = 0;
 	d->failed = false;
 	d->outdated = false;
 	d->renewed = false;
@@ -380,6 +381,7 @@ disk_put_back(struct sim *s, uint8_t node)
 		d->segment = d->copy_segment;
 		d->durable_lsn = d->copy_lsn;
 		d->dropped_lsn = d->copy_dropped_lsn;
+		d->kept_lsn = d->copy_dropped_lsn;
 		if (d->checked_lsn > d->durable_lsn)
 			d->checked_lsn = d->durable_lsn;
 		d->copy_bytes = 0;
@@ -491,6 +493,18 @@ feed_records(struct sim *s, uint8_t node, const struct log_batch *batch, const u
 	}
 }
 
+/* Files go as a whole, and later than they may: the log begins in front of what was dropped,
+ * but never in front of where it once began. */
+static void
+begin_coarsely(struct sim *s, struct sim_disk *d)
+{
+	uint64_t dropped = d->dropped_lsn - d->kept_lsn;
+
+	if (dropped > 0 && random_chance(&s->random, 700000))
+		d->dropped_lsn -= random_below(&s->random, dropped);
+	d->kept_lsn = d->dropped_lsn;
+}
+
 enum paxos_tail
 disk_recover(struct sim *s, uint8_t node)
 {
@@ -501,6 +515,7 @@ disk_recover(struct sim *s, uint8_t node)
 	uint32_t end = LOG_BLOCK_BYTES;
 	bool first = true;
 
+	begin_coarsely(s, d);
 	d->failed = false;
 	d->stopped = false;
 	d->place_count = 0;

@@ -212,6 +212,7 @@ struct sim_disk {
 	uint64_t append_lsn;
 	uint64_t durable_lsn;
 	uint64_t dropped_lsn; /* the node needs nothing below */
+	uint64_t kept_lsn;    /* and a start found nothing below this */
 	uint64_t checked_lsn; /* the checkers have seen every record below */
 	bool failed;
 	bool renewed;  /* it is a new one under a number that is not; until repaired */
