@@ -82,12 +82,12 @@ def follower(appliance):
 
 
 def test_away(appliance, members, empty):
-    """Neither has what it would have to learn entry by entry, and nobody else has."""
+    """Neither has what it would have to learn entry by entry, and nobody else has, in memory neither."""
     number = follower(appliance)
     rest = [n for n in NODES if n != number]
     appliance.kill(number)
     ends = [log_of(appliance, n)['next_lsn'] for n in rest]
-    load_until(appliance, members, lambda: all(log_of(appliance, n)['first_lsn'] > end
+    load_until(appliance, members, lambda: all(log_of(appliance, n)['first_lsn'] > end + LOG_BYTES
                                                for n, end in zip(rest, ends)),
                f'the others have dropped all that node {number} lacks')
     if empty:
