@@ -147,6 +147,7 @@ scene_raw_begin(struct scene *s, uint32_t m)
 				.dead_after_ns = 200 * MS,
 				.connect_retry_ns = 20 * MS,
 				.crypto = &e->crypto.table,
+				.certificates = s->shown,
 				.self = {.kind = WIRE_MEMBER,
 					 .uuid = {(uint8_t)(0x50 + m)},
 					 .process = s->now_ns,
@@ -227,8 +228,12 @@ begin_node(struct scene *s)
 				.session_dead_ns = 500 * MS,
 				.gc_ns = 100 * MS,
 				.expel_ns = 10000 * MS,
+				.certificates = s->certificates,
+				.certificate_group_count = s->certified != NULL,
 				.crypto = &e->crypto.table};
 
+	if (s->certified)
+		memcpy(c.certificate_group[0], s->certified, UUID_BYTES);
 	cr_assert_leq(node_crypto_slots(&c), SCENE_SLOTS);
 	memcpy(c.secret, e->secret, sizeof c.secret);
 	s->node = node_init(memory_for(e, node_size(&c)), &c);
@@ -320,12 +325,20 @@ scene_keys(struct scene *s, bool first, const uint8_t *of_second)
 				   .kind = NODE_IN_KEYS, .keys = key, .key_count = first ? 2 : 1});
 }
 
-/* Member 0 made group A. */
 struct scene *
 scene(void)
 {
+	return scene_certified(NULL, NULL);
+}
+
+/* Member 0 made group A. */
+struct scene *
+scene_certified(const struct certificates *certificates, const uint8_t *group)
+{
 	struct scene *s = calloc(1, sizeof *s);
 
+	s->certificates = certificates;
+	s->certified = group;
 	s->now_ns = MS;
 	for (uint32_t i = 0; i <= SCENE_NODE; i++) {
 		struct scene_end *e = &s->end[i];

@@ -39,6 +39,8 @@ struct scene_end {
 struct scene {
 	struct node *node;
 	struct member *member[SCENE_MEMBERS];
+	const struct certificates *certificates, *shown; /* the node's; by raw */
+	const uint8_t *certified;                        /* the group that they open */
 	struct wire *raw[SCENE_MEMBERS]; /* in its place: what a test says, and no member would */
 	int raw_session;
 	struct protocol_message heard[128]; /* by raw: the last of each kind, without its data */
@@ -57,6 +59,8 @@ extern const uint8_t scene_group_a[16], scene_group_b[16];
 
 /* Member 0 made group A, and may open any; member 1 may open B. */
 struct scene *scene(void);
+/* The same, and who shows certificates to the node may open this group. */
+struct scene *scene_certified(const struct certificates *certificates, const uint8_t *group);
 void scene_free(struct scene *s);
 void scene_run(struct scene *s, uint64_t for_ns);
 void scene_node_give(struct scene *s, struct node_input in);

@@ -245,3 +245,44 @@ Test(node_attend, what_it_submits_is_answered_and_executed)
 	cr_assert(!node_group_executed(s->node, 1, 1, &run));
 	scene_free(s);
 }
+
+static enum certificates_verdict
+good(void *context, const uint8_t key[CRYPTO_KEY_BYTES], const uint8_t *data, uint32_t bytes)
+{
+	(void)key;
+	(void)data;
+	*(uint32_t *)context += bytes;
+	return CERTIFICATES_GOOD;
+}
+
+/* Nobody lists its key. */
+Test(node_attend, certificates_open_the_groups_of_the_configuration)
+{
+	static const uint8_t bytes[64] = {1};
+	uint32_t seen[2] = {0};
+	struct certificates before = {.context = &seen[0], .accepted = true, .check = good};
+	struct certificates after = {.context = &seen[1], .accepted = true, .check = good};
+	struct certificates shown = {.shown = bytes, .shown_bytes = sizeof bytes};
+	struct scene *s = scene_certified(&before, scene_group_b);
+	struct node_key none = {.uuid = {1}};
+
+	scene_node_give(s,
+			(struct node_input){.kind = NODE_IN_KEYS, .keys = &none, .key_count = 1});
+	s->shown = &shown;
+	scene_raw_begin(s, 1);
+	cr_assert_eq(seen[0], sizeof bytes);
+	open_group(s, scene_group_a);
+	join_group(s, scene_group_a, 1, 1);
+	cr_assert_eq(s->heard[PROTOCOL_JOINED].reason, MEMBER_REFUSED_KEY);
+	join_group(s, scene_group_b, 1, 1);
+	cr_assert_eq(s->heard[PROTOCOL_JOINED].reason, MEMBER_REFUSED_NO_GROUP, "it may ask");
+
+	scene_node_give(s,
+			(struct node_input){.kind = NODE_IN_CERTIFICATES, .certificates = &after});
+	scene_run(s, 20 * MS);
+	cr_assert(!s->linked[1], "what the others had opened is closed");
+	scene_run(s, 500 * MS);
+	cr_assert(s->linked[1]);
+	cr_assert_eq(seen[1], sizeof bytes);
+	scene_free(s);
+}
