@@ -31,7 +31,7 @@ struct pair {
 	bool leaderless; /* nobody leads, and the node says so */
 	struct datagram datagram[DATAGRAMS];
 	uint32_t count;
-	uint32_t started, queued, views;
+	uint32_t started, queued, views, stopped, expelled;
 	uint32_t submissions; /* that the node read */
 	uint64_t through;     /* index of the last thing told */
 	uint64_t timer_ns;
@@ -69,6 +69,12 @@ emit(void *context, const struct member_output *out)
 	case MEMBER_OUT_VIEW:
 		p->views++;
 		p->through = out->index;
+		break;
+	case MEMBER_OUT_STOPPED:
+		p->stopped++;
+		break;
+	case MEMBER_OUT_EXPELLED:
+		p->expelled++;
 		break;
 	case MEMBER_OUT_TIMER:
 		p->timer_ns = out->at_ns;
@@ -126,7 +132,8 @@ node_says(struct pair *p, enum wire_stream stream, struct protocol_message m)
 	struct writer w = writer_over(bytes, sizeof bytes);
 
 	m.group = 1;
-	m.incarnation = INCARNATION;
+	if (m.incarnation == 0)
+		m.incarnation = INCARNATION;
 	uint32_t count = protocol_encode(&m, epoch, &w);
 	cr_assert_gt(count, 0);
 	struct wire_slice slice = {.data = bytes, .bytes = count};
@@ -394,6 +401,44 @@ Test(node_member, without_a_leader_it_does_not_run_from_node_to_node)
 	}
 	cr_assert_lt(wire_stats(p->node)->sessions_opened, 60);
 	cr_assert_gt(wire_stats(p->node)->sessions_opened, 5); /* another may know one */
+	finish(p);
+}
+
+/* Nobody has to hear of it: it is no member yet. */
+Test(node_member, who_stops_before_it_has_joined_is_stopped_at_once)
+{
+	for (int asked = 0; asked < 2; asked++) {
+		struct pair *p = fresh();
+
+		if (asked)
+			begin(p);
+		step(p, (struct member_input){.kind = MEMBER_IN_STOP});
+		cr_assert_eq(p->stopped, 1);
+		p->now_ns += 1000 * MS;
+		step(p, (struct member_input){.kind = MEMBER_IN_TICK});
+		run(p);
+		cr_assert_eq(p->started, 0);
+		cr_assert_eq(p->stopped, 1);
+		finish(p);
+	}
+}
+
+/* A node that is behind may still tell of the start before. */
+Test(node_member, the_end_of_another_incarnation_is_not_its_own)
+{
+	struct pair *p = attaching(41);
+	struct protocol_message ended = {.kind = PROTOCOL_ENDED, .reason = GROUP_EXPELLED};
+
+	node_says(p, WIRE_CONTROL, attached(p, 42));
+	run(p);
+	ended.incarnation = INCARNATION - 1;
+	node_says(p, WIRE_CONTROL, ended);
+	run(p);
+	cr_assert_eq(p->expelled, 0);
+	ended.incarnation = INCARNATION;
+	node_says(p, WIRE_CONTROL, ended);
+	run(p);
+	cr_assert_eq(p->expelled, 1);
 	finish(p);
 }
 
