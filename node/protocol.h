@@ -24,6 +24,8 @@
  *     LEAVE                         ->      logs it
  *                                   <-      ENDED
  *
+ * A session is attached in one group at most: OPEN or JOIN of another one ends that.
+ *
  * Nodes say OFFER, FETCH, CHUNK and HELD to each other too; RESULTS: what they computed
  * up to an index, and COMPARE, which asks for that too, see node/compare.c; and VOTERS, LEAD and
  * ORDER, to who leads: what an administrator wants, see node/directory.c and node/order.c. IMAGE,
