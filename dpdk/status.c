@@ -197,6 +197,21 @@ lost_of(const struct node_group_status *g)
 }
 
 static json_t *
+gone_of(const struct node_group_status *g)
+{
+	json_t *gone = json_array();
+
+	for (uint32_t i = 0; i < g->gone_count; i++) {
+		const struct gtid *gtid = &g->gone[i];
+		char text[STATUS_GTIDS_BYTES];
+
+		status_gtids(&(struct gtid_interval){gtid->source, gtid->gno, gtid->gno}, text);
+		(void)json_array_append_new(gone, json_string(text));
+	}
+	return gone;
+}
+
+static json_t *
 group_of(const struct loop_snapshot *s, const struct node_group_status *g)
 {
 	json_t *group = json_object();
@@ -219,6 +234,7 @@ group_of(const struct loop_snapshot *s, const struct node_group_status *g)
 	put(group, "member_count", g->member_count);
 	(void)json_object_set_new(group, "lost", lost_of(g));
 	put(group, "cut_index", g->cut_index);
+	(void)json_object_set_new(group, "gone", gone_of(g));
 	for (uint32_t i = 0; i < s->member_count; i++) {
 		if (s->member[i].group == g->group)
 			(void)json_array_append_new(members, member_of(&s->member[i].status));

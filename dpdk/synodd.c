@@ -620,25 +620,49 @@ watch_peers(const struct appliance *a, const struct loop_snapshot *now)
 	}
 }
 
-/* What a force left could not be applied: how far the order counts now. */
+/* What only nodes had that were given up, by a force. */
+static void
+say_cut(const struct node_group_status *g)
+{
+	char uuid[STATUS_UUID_BYTES];
+
+	status_uuid(g->uuid, uuid);
+	say("group %s: entry %lu needs the write set of a large transaction that only nodes "
+	    "that were given up had. It is void, and so is what they had ordered behind "
+	    "it: GTIDs that may be of these are among `lost` in synodctl status, and are "
+	    "not given again. A server that has committed one is refused, and has to be "
+	    "cloned",
+	    uuid, g->cut_index);
+}
+
+static void
+say_gone(const struct gtid *gtid)
+{
+	char text[STATUS_GTIDS_BYTES];
+
+	status_gtids(&(struct gtid_interval){gtid->source, gtid->gno, gtid->gno}, text);
+	say("only nodes that were given up had the content of transaction %s, which is "
+	    "accepted. A server that lacks it cannot join: clone it from one that has committed "
+	    "it. "
+	    "If there is none, commit an empty transaction under that GTID on each server",
+	    text);
+}
+
 static void
 watch_cuts(const struct appliance *a, const struct loop_snapshot *now)
 {
+	static const struct node_group_status none;
+
 	for (uint32_t i = 0; i < now->group_count; i++) {
 		const struct node_group_status *g = &now->group[i], *before = &a->seen.group[i];
-		char uuid[STATUS_UUID_BYTES];
 
-		if (g->cut_index == 0 || (i < a->seen.group_count && before->group == g->group &&
-					  before->cut_index == g->cut_index))
-			continue;
-		status_uuid(g->uuid, uuid);
-		say("group %s: entry %lu needs the write set of a large transaction that only "
-		    "nodes "
-		    "that were given up had. It is void, and so is what they had ordered behind "
-		    "it: GTIDs that may be of these are among `lost` in synodctl status, and are "
-		    "not given again. A server that has committed one is refused, and has to be "
-		    "cloned",
-		    uuid, g->cut_index);
+		if (i >= a->seen.group_count || before->group != g->group)
+			before = &none;
+		if (g->cut_index != 0 && g->cut_index != before->cut_index)
+			say_cut(g);
+		/* The last one stands first. */
+		for (uint32_t k = g->gone_count; k > before->gone_count; k--)
+			say_gone(&g->gone[k - 1 - before->gone_count]);
 	}
 }
 

@@ -182,7 +182,7 @@ emit(void *context, const struct member_output *o)
 	case MEMBER_OUT_EXPELLED:
 		commit_close(e->commits);
 		word_set(&e->stopped, 1);
-		call->on_ended(call->context, o->diverged);
+		call->on_ended(call->context, o->diverged, o->gtid);
 		break;
 	case MEMBER_OUT_LINK:
 		break; /* in-flight outcomes come by the next one; nobody here asks */

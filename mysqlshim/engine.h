@@ -39,8 +39,9 @@ struct engine_callbacks {
 	void *context;
 	void (*on_queue)(void *context, const struct member_output *queue);
 	void (*on_view)(void *context, const struct member_view *view);
-	/* Expelled: this incarnation is over. diverged: for what it had committed. */
-	void (*on_ended)(void *context, bool diverged);
+	/* Expelled: this incarnation is over. diverged: for what it had committed; lacks: for what
+	 * no node can give it any more, or NULL. */
+	void (*on_ended)(void *context, bool diverged, const struct gtid *lacks);
 	/* Has the server room for more to apply? After "no", engine_release(). */
 	bool (*has_room)(void *context);
 	/* The server has committed another's transaction. On the thread that did. */

@@ -210,10 +210,27 @@ on_view(void *context, const struct member_view *view)
 }
 
 static void
-on_ended(void *context, bool diverged)
+say_lacks(const struct membership *m, const struct gtid *gtid)
+{
+	char name[GTID_CHARS_MAX + 1], text[512];
+
+	gtid_format(gtid, name);
+	snprintf(text, sizeof text,
+		 "This server lacks transaction %s, which only nodes had that were given up: none "
+		 "can send it any more. Clone this server from one that has committed it. If there "
+		 "is none, it is lost: commit an empty transaction under that GTID on each server, "
+		 "and START again.",
+		 name);
+	say(m, SHIM_LEVEL_ERROR, text);
+}
+
+static void
+on_ended(void *context, bool diverged, const struct gtid *lacks)
 {
 	struct membership *m = context;
 
+	if (lacks)
+		say_lacks(m, lacks);
 	if (diverged)
 		say(m, SHIM_LEVEL_ERROR,
 		    "The transactions that this server committed are not those that the group "

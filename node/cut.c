@@ -29,13 +29,16 @@
  *             where a state is cut, in the group's own.
  * Twice       The same entry is cut once; what comes later for it is void. The last
  *             NODE_CUTS_MAX are kept, for those who read an order from its begin.
- * Not here    A payload that was spread without its write set: the entry is applied, and members
- *             that lack the transaction are fed no further.
+ * Payload     One that was spread without its write set is lacked by members only: its entry is
+ *             applied, and stays. Survivors say so of the first one that they lack, with its GTID,
+ *             and CUT has that: a member that has committed it goes on, and one that has not is
+ *             told that it cannot, for nobody could feed it (PROTOCOL_LOST). No state differs by
+ * it.
  */
 #include "base/must.h"
 #include "node/internal.h"
 
-#define CUT_BYTES (1 + 4 + 8 + 4)
+#define CUT_BYTES_MAX (1 + 4 + 8 + 4 + UUID_BYTES + 1 + TAG_BYTES_MAX + 8)
 
 /* ---- what group 0 has decided ---- */
 
@@ -66,6 +69,7 @@ write_one(const struct node_cut *cut, struct writer *w)
 	writer_u32(w, cut->group);
 	writer_u64(w, cut->index);
 	writer_u32(w, cut->epoch);
+	protocol_write_gtid(w, &cut->gtid);
 }
 
 static bool
@@ -74,6 +78,7 @@ read_one(struct node_cut *cut, struct reader *r)
 	cut->group = reader_u32(r);
 	cut->index = reader_u64(r);
 	cut->epoch = reader_u32(r);
+	protocol_read_gtid(r, &cut->gtid);
 	return !r->bad && cut->index > 0 && cut->epoch > 0 && cut->epoch <= PAXOS_EPOCHS_MAX;
 }
 
@@ -146,8 +151,8 @@ node_cut_here(struct node *n, struct node_group *g)
 	uint64_t index = group_applied(g->state) + 1;
 	const struct node_cut *cut = n->directory.cuts.count > 0 ? find(n, g->number, index) : NULL;
 
-	if (!cut || cut->epoch <= group_epoch(g->state) || !in_effect(n, cut) ||
-	    g->write_set.reading)
+	if (!cut || cut->gtid.gno != 0 || cut->epoch <= group_epoch(g->state) ||
+	    !in_effect(n, cut) || g->write_set.reading)
 		return false;
 	group_cut(g->state, cut->epoch);
 	forget_payload(n, g);
@@ -161,30 +166,55 @@ node_cut_here(struct node *n, struct node_group *g)
 	return true;
 }
 
+bool
+node_cut_gone(const struct node *n, const struct node_group *g, uint64_t index)
+{
+	const struct node_cut *cut = n->directory.cuts.count > 0 ? find(n, g->number, index) : NULL;
+
+	return cut && cut->gtid.gno != 0;
+}
+
 /* ---- what survivors say ---- */
 
-/* The entry of before the force that cannot be applied here, 0: there is none. */
-static uint64_t
-lacking(struct node *n, struct node_group *g)
+/* The entry of before the force that cannot be applied here. */
+static bool
+lacks_write_set(struct node *n, const struct node_group *g, struct node_lack *lack)
 {
+	const struct entry_submit *s = &g->entry.submit;
 	struct entry_spread spread;
 
-	if (!g->state || node_group_loads(g) || !g->applying || !g->write_set.waiting ||
-	    g->write_set.reading || group_epoch(g->state) >= n->epoch || !group_may_cut(g->state))
-		return 0;
-	const struct entry_submit *s = &g->entry.submit;
+	if (!g->applying || !g->write_set.waiting || g->write_set.reading ||
+	    group_epoch(g->state) >= n->epoch || !group_may_cut(g->state))
+		return false;
 	must(entry_spread_decode(&spread, s->payload, s->payload_bytes));
 	const struct node_payload *p = node_payload_find(n, g, s->incarnation, spread.offer);
 	const struct node_payload_place *place = node_payload_place(n, g, g->payload_count + 1);
-	bool here = (p && p->held == p->total) || (place && place->link.lsn != 0);
 
-	return here ? 0 : group_applied(g->state) + 1;
+	lack->index = group_applied(g->state) + 1;
+	return !(p && p->held == p->total) && !(place && place->link.lsn != 0);
+}
+
+/* The first one that was accepted and is not here, where it is of before the force. What had a
+ * write set in front was applied by who had it. */
+static bool
+lacks_payload(struct node *n, const struct node_group *g, struct node_lack *lack)
+{
+	const struct node_payload_place *place = node_payload_place(n, g, g->payload_through + 1);
+
+	if (!place || place->index == 0 || place->link.lsn != 0 || place->index > g->fork_index ||
+	    place->index <= g->dropped_index || place->spread.hash_count > 0 ||
+	    place->gtid.gno == 0)
+		return false;
+	const struct node_payload *p = node_payload_find(n, g, place->incarnation, place->offer);
+	lack->index = place->index;
+	lack->gtid = place->gtid;
+	return !(p && p->held == p->total);
 }
 
 static void
 propose(struct node *n, const struct node_cut *cut)
 {
-	uint8_t bytes[CUT_BYTES];
+	uint8_t bytes[CUT_BYTES_MAX];
 	struct writer w = writer_over(bytes, sizeof bytes);
 
 	writer_u8(&w, DIRECTORY_CUT);
@@ -206,7 +236,10 @@ heard(struct node *n, struct node_group *g, uint8_t node, const struct node_lack
 		    (g->lack[i] != said->index ||
 		     n->now_ns - g->lack_ns[i] > n->config.session_dead_ns))
 			return;
-	propose(n, &(struct node_cut){.group = g->number, .index = said->index, .epoch = n->epoch});
+	propose(n, &(struct node_cut){.group = g->number,
+				      .index = said->index,
+				      .epoch = n->epoch,
+				      .gtid = said->gtid});
 }
 
 void
@@ -221,23 +254,24 @@ node_cut_message(struct node *n, uint8_t node, const struct frame *frame, const 
 		return;
 	}
 	if (g && g->state)
-		heard(n, g, node, &(struct node_lack){.index = m.index, .survivors = m.flags});
+		heard(n, g, node,
+		      &(struct node_lack){.index = m.index, .survivors = m.flags, .gtid = m.gtid});
 }
 
 static void
-say(struct node *n, struct node_group *g, uint64_t index)
+say(struct node *n, struct node_group *g, const struct node_lack *lack)
 {
 	uint8_t leader = n->group[0].leader;
 
 	if (leader == n->config.self)
-		heard(n, g, leader,
-		      &(struct node_lack){.index = index, .survivors = n->forced_voters});
+		heard(n, g, leader, lack);
 	else if (leader != PAXOS_NO_VOTER)
 		node_move_say(n, leader, WIRE_CONTROL,
 			      &(struct protocol_message){.kind = PROTOCOL_LACK,
 							 .group = g->number,
-							 .flags = n->forced_voters,
-							 .index = index});
+							 .flags = lack->survivors,
+							 .index = lack->index,
+							 .gtid = lack->gtid});
 }
 
 void
@@ -247,9 +281,11 @@ node_cut(struct node *n)
 		return;
 	n->cut_ns = n->now_ns + n->config.retry_ns;
 	for (uint32_t i = 1; i < n->group_count; i++) {
-		uint64_t index = lacking(n, &n->group[i]);
+		struct node_group *g = &n->group[i];
+		struct node_lack lack = {.survivors = n->forced_voters};
 
-		if (index != 0)
-			say(n, &n->group[i], index);
+		if (!node_group_loads(g) &&
+		    (lacks_write_set(n, g, &lack) || lacks_payload(n, g, &lack)))
+			say(n, g, &lack);
 	}
 }

@@ -238,9 +238,32 @@ feed_view(struct node *n, struct node_group *g, int session, uint64_t index)
 	return feed_say(n, session, &m);
 }
 
+/* By its GTID alone: a member that has it goes on, any other one cannot. */
+static enum history_answer
+feed_lost(struct node *n, struct node_group *g, int session, const struct node_result *r)
+{
+	const struct node_session *s = &n->session[session];
+	struct protocol_message m = {
+		.kind = PROTOCOL_ENTRY,
+		.group = g->number,
+		.incarnation = r->incarnation,
+		.index = s->feed_next,
+		.previous = s->feed_previous,
+		.own = s->feed_own,
+		.dependency = r->dependency,
+		.flags = r->flags | PROTOCOL_LOST,
+		.gtid = r->gtid,
+		.data = n->scratch,
+	};
+
+	return feed_say(n, session, &m) ? HISTORY_HERE : HISTORY_WAIT;
+}
+
 static enum history_answer
 feed_entry(struct node *n, struct node_group *g, int session, const struct node_result *r)
 {
+	if (r->spread.bytes > 0 && node_cut_gone(n, g, n->session[session].feed_next))
+		return feed_lost(n, g, session, r);
 	if (r->spread.bytes > 0)
 		return node_feed_payload(n, g, session, r);
 	const struct node_session *s = &n->session[session];

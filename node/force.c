@@ -42,6 +42,7 @@ node_force_fork(struct node *n, struct node_group *g, uint32_t epoch)
 			node_attend_ended(n, g, m->incarnation, GROUP_EXPELLED, 0);
 	}
 	group_fork(g->state, epoch);
+	g->fork_index = group_applied(g->state);
 	node_compare_anew(g);
 	node_payload_forked(n, g);
 }

@@ -12,7 +12,7 @@
  * feed_payload.c  feeding one payload that was spread, in pieces, from the log
  * compare.c       whether the nodes computed the same
  * force.c         survivors go over to another epoch
- * cut.c           where the order needs what only the lost had, it is cut
+ * cut.c           where the order, or a member, needs what only the lost had
  * disks.c         whether the other nodes' disks are those that they were
  * payload.c       payloads that are received: their slots, records and ends
  * payload_move.c  offers, fetches and chunks between members and nodes
@@ -93,6 +93,7 @@ struct node_payload_place {
 	uint64_t incarnation;
 	uint64_t offer;
 	struct entry_spread spread;
+	struct gtid gtid;         /* as accepted */
 	struct history_link link; /* lsn 0: it is not here */
 };
 
@@ -272,6 +273,7 @@ struct node_group {
 	uint64_t lack[NODE_NODES_MAX];    /* the entry whose write set it said to lack last, */
 	uint64_t lack_ns[NODE_NODES_MAX]; /* and when */
 	uint64_t cut_index;               /* of the last cut that was applied here */
+	uint64_t fork_index; /* what came behind it is of this epoch; 0: not known here */
 	uint32_t compare_next[NODE_NODES_MAX];
 	struct node_compare compare[NODE_NODES_MAX][NODE_COMPARE_MAX]; /* rings, a node each */
 	struct node_compare digest[NODE_DIGESTS];                      /* own, by index */
@@ -309,6 +311,8 @@ struct node_cut {
 	uint32_t epoch; /* of those who cut */
 	uint64_t index; /* of the entry that cannot be applied */
 	uint64_t slot;  /* of group 0, that says so; 0: an image's */
+	/* The entry was applied, and it is its payload that is nowhere; gno 0: the order is cut. */
+	struct gtid gtid;
 };
 
 struct node_cuts {
@@ -320,6 +324,7 @@ struct node_cuts {
 struct node_lack {
 	uint64_t index;
 	uint32_t survivors; /* of its epoch, a bit each */
+	struct gtid gtid;   /* as struct node_cut has it */
 };
 
 /* What the entries of group 0 said, besides the groups themselves. */
@@ -878,6 +883,8 @@ void node_force_wait(struct node *n, const struct node_input *in);
 void node_cut_apply(struct node *n, struct reader *r);
 /* The entry that is being applied asks for its write set: true, it was cut. */
 bool node_cut_here(struct node *n, struct node_group *g);
+/* No node has the payload of this entry, nor ever will. */
+bool node_cut_gone(const struct node *n, const struct node_group *g, uint64_t index);
 void node_cut_message(struct node *n, uint8_t node, const struct frame *frame, const uint8_t *data,
 		      uint32_t bytes);
 /* At the end of a step. */

@@ -452,6 +452,21 @@ on_attached(struct member *m, const struct protocol_message *message)
 	member_feed_held(m);
 }
 
+/* A transaction that no node can give any more. The incarnation goes on in the log until it is
+ * missed: what was open may yet be accepted, and no verdict is told, as in on_gone(). */
+void
+member_lacks(struct member *m, const struct protocol_message *message)
+{
+	bool left = m->stopping;
+
+	end(m);
+	member_emit(m,
+		    &(struct member_output){.kind = left ? MEMBER_OUT_STOPPED : MEMBER_OUT_EXPELLED,
+					    .incarnation = m->incarnation,
+					    .index = message->index,
+					    .gtid = &message->gtid});
+}
+
 static void
 on_ended(struct member *m, const struct protocol_message *message)
 {

@@ -190,7 +190,8 @@ enum member_output_kind {
 				  * piece: offset, total, last */
 	MEMBER_OUT_VIEW = 6,     /* view */
 	MEMBER_OUT_EXPELLED = 7, /* this incarnation ended; START makes a new one. diverged: for
-				  * what it had committed, which START does not mend */
+				  * what it had committed, which START does not mend; index, gtid:
+				  * for what it lacks, and no node has any more */
 	MEMBER_OUT_TIMER = 8,    /* at_ns */
 	MEMBER_OUT_LINK = 9,     /* connected: whether a session to the leader is attached */
 };

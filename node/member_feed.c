@@ -45,14 +45,19 @@ know(struct member *m, const struct protocol_message *message, bool wanted, uint
 			.committed = !wanted}));
 }
 
-static void
+/* False: it cannot go on. */
+static bool
 tell_entry(struct member *m, const struct protocol_message *message)
 {
 	bool wanted = !gtid_set_contains(m->executed, &message->gtid);
 
+	if (wanted && (message->flags & PROTOCOL_LOST)) {
+		member_lacks(m, message);
+		return false;
+	}
 	know(m, message, wanted, group_content(message->data, message->bytes));
 	if (!wanted)
-		return;
+		return true;
 	m->stats.remote_queued++;
 	member_newest(m, message->index, &message->gtid);
 	member_emit(m, &(struct member_output){
@@ -66,6 +71,7 @@ tell_entry(struct member *m, const struct protocol_message *message)
 			       .total = message->bytes,
 			       .last = true,
 		       });
+	return true;
 }
 
 /* What is new of a piece: behind a failover the node begins again, the server does
@@ -148,8 +154,8 @@ tell_view(struct member *m, const struct protocol_message *message)
 static void
 tell(struct member *m, const struct protocol_message *message)
 {
-	if (message->kind == PROTOCOL_ENTRY)
-		tell_entry(m, message);
+	if (message->kind == PROTOCOL_ENTRY && !tell_entry(m, message))
+		return;
 	if (message->kind == PROTOCOL_VIEW)
 		tell_view(m, message);
 	if (message->kind == PROTOCOL_PIECE && !tell_piece(m, message))

@@ -196,6 +196,7 @@ void member_verdict(struct member *m, const struct protocol_message *message);
 void member_send_open(struct member *m);
 void member_open_detached(struct member *m);
 void member_open_ended(struct member *m);
+void member_lacks(struct member *m, const struct protocol_message *message);
 void member_open_forget(struct member *m);
 struct member_open *member_open_find(struct member *m, uint64_t sequence);
 void member_refuse(struct member *m, struct member_open *o, enum member_verdict verdict);

@@ -338,8 +338,11 @@ struct node_group_status {
 	/* After a force: GTIDs that only the lost may have given, see group_lost_next(). */
 	uint32_t lost_count;
 	struct gtid_interval lost[NODE_LOST_MAX];
-	uint64_t
-		cut_index; /* the order was cut there by this process, see node/cut.c; 0: nowhere */
+	/* See node/cut.c: where the order was cut by this process, 0 is nowhere; and transactions
+	 * that are accepted, the last ones, whose payload no node has. */
+	uint64_t cut_index;
+	uint32_t gone_count;
+	struct gtid gone[NODE_LOST_MAX];
 };
 
 /* The `at`-th run of GTIDs that this group has executed, in the order of certify/gtid.h. False:

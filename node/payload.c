@@ -99,6 +99,7 @@ node_payload_accepted(struct node *n, struct node_group *g, const struct node_re
 	place->incarnation = r->incarnation;
 	place->offer = r->spread.offer;
 	place->spread = r->spread;
+	place->gtid = r->gtid;
 }
 
 /* What the record says could not be read. */
@@ -397,6 +398,11 @@ node_payload_want(struct node *n, struct node_group *g, uint64_t number)
 		return true;
 	must(place->index != 0);
 	p = node_payload_find(n, g, place->incarnation, place->offer);
+	if (node_cut_gone(n, g, place->index)) {
+		if (p)
+			p->gone = true;
+		return true;
+	}
 	if (!p && !n->log_failed)
 		p = node_payload_new(n, &(struct node_payload){
 						.group = g->number,

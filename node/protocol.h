@@ -31,7 +31,8 @@
  * ORDER, to who leads: what an administrator wants, see node/directory.c and node/order.c. IMAGE,
  * ASK and PART move a state image, see node/image_move.c. Before all this they say DISK: how far
  * their logs go; see node/disks.c. FORCE names another epoch; see node/force.c. Behind that they
- * say LACK: which entry cannot be applied, since its write set is not here; see node/cut.c.
+ * say LACK: which entry cannot be applied, or fed, since what it names is not here; see
+ * node/cut.c.
  *
  * Ownership  `data` of a decoded message points into the bytes given.
  * Errors     protocol_decode() answers false for what is short, long, of another
@@ -93,6 +94,7 @@ enum protocol_flag {
 	PROTOCOL_LEADER_HERE = 2,  /* GROUP */
 	PROTOCOL_GROUP_GONE = 4,   /* GROUP: the one of OPEN's number was dropped */
 	PROTOCOL_READY = 1,        /* PROGRESS */
+	PROTOCOL_LOST = 1 << 16,   /* ENTRY: no node has it, who lacks it cannot go on */
 	PROTOCOL_DISK_TAKEN = 1,   /* DISK: the receiver's was taken, or refused */
 	PROTOCOL_DISK_REFUSED = 2,
 	PROTOCOL_DISK_REPAIRS = 4,
@@ -131,7 +133,7 @@ struct protocol_message {
 				   * what it has, up to `index`, by certify/group.h */
 	uint8_t uuid[UUID_BYTES]; /* OPEN, JOIN: the group's; DISK: its id */
 	uint8_t nonce[NONCE_BYTES]; /* JOINED */
-	struct gtid gtid;           /* VERDICT, ENTRY, PIECE */
+	struct gtid gtid;           /* VERDICT, ENTRY, PIECE, LACK */
 	struct gtid winner;         /* VERDICT */
 	uint64_t checked;           /* COUNTS: transactions certified in the group so far */
 	uint64_t conflicts;         /* COUNTS: of these, refused for a conflict */

@@ -112,6 +112,16 @@ leader_of(const struct node *n, const struct node_group *g)
 	return g->leader != n->config.self || majority ? g->leader : PAXOS_NO_VOTER;
 }
 
+static void
+fill_gone(const struct node *n, const struct node_group *g, struct node_group_status *status)
+{
+	const struct node_cuts *cuts = &n->directory.cuts;
+
+	for (uint32_t i = cuts->count; i > 0 && status->gone_count < NODE_LOST_MAX; i--)
+		if (cuts->cut[i - 1].group == g->number && cuts->cut[i - 1].gtid.gno != 0)
+			status->gone[status->gone_count++] = cuts->cut[i - 1].gtid;
+}
+
 bool
 node_group_status(const struct node *n, uint32_t position, struct node_group_status *status)
 {
@@ -137,6 +147,7 @@ node_group_status(const struct node *n, uint32_t position, struct node_group_sta
 	status->conflicts = g->conflicts;
 	status->index_hashes = group_index_hashes(g->state);
 	status->cut_index = g->cut_index;
+	fill_gone(n, g, status);
 	if (group_created(g->state))
 		fill_all_lost(g->state, status);
 	for (uint32_t i = 0; i < group_member_slots(g->state); i++) {

@@ -42,6 +42,8 @@ setup(void)
 	for (uint32_t i = 0; i < 2; i++) {
 		snapshot.group[i].lost_count = 1;
 		snapshot.group[i].lost[0] = (struct gtid_interval){{{0xab}, 1, {'t'}}, 5, 7};
+		snapshot.group[i].gone_count = 1;
+		snapshot.group[i].gone[0] = (struct gtid){.source = {{0xab}, 0, {0}}, .gno = 9};
 	}
 	snapshot.group[0].configuration = (struct paxos_configuration){.number = 3, .voters = 5};
 	snapshot.group[1].configuration.voters = 6;
@@ -90,6 +92,8 @@ Test(dpdk_status, says_what_the_snapshot_holds)
 	cr_assert_eq(json_array_size(at(status, "/groups/0/members")), 0);
 	cr_assert_str_eq(json_string_value(at(status, "/groups/1/lost/0")),
 			 "ab000000-0000-0000-0000-000000000000:t:5-7");
+	cr_assert_str_eq(json_string_value(at(status, "/groups/1/gone/0")),
+			 "ab000000-0000-0000-0000-000000000000:9-9");
 	cr_assert_eq(json_integer_value(at(status, "/groups/0/configuration/number")), 3);
 	cr_assert_eq(json_integer_value(at(status, "/groups/0/configuration/voters/1")), 2);
 	cr_assert(json_is_false(at(status, "/nodes/1/votes")));

@@ -12,6 +12,7 @@
 #define MS          UINT64_C(1000000)
 #define DATAGRAMS   64
 #define INCARNATION 40
+#define EXECUTED    7 /* number of the transaction that its server has */
 
 struct datagram {
 	bool to_member;
@@ -34,6 +35,7 @@ struct pair {
 	uint32_t started, queued, views, stopped, expelled;
 	uint32_t submissions; /* that the node read */
 	uint64_t through;     /* index of the last thing told */
+	uint64_t lacks;       /* of what ended it, 0: nothing */
 	uint64_t timer_ns;
 };
 
@@ -74,6 +76,7 @@ emit(void *context, const struct member_output *out)
 		p->stopped++;
 		break;
 	case MEMBER_OUT_EXPELLED:
+		p->lacks = out->gtid != NULL ? out->index : 0;
 		p->expelled++;
 		break;
 	case MEMBER_OUT_TIMER:
@@ -210,7 +213,13 @@ static void
 begin(struct pair *p)
 {
 	uint8_t entropy[64] = {7};
-	struct member_start start = {.process = 3, .host = "host", .block_size = 1};
+	/* One source, without tag, one interval. */
+	static const uint8_t executed[41] = {
+		1, [4] = 4, [21] = 1, [25] = EXECUTED, [33] = EXECUTED};
+	struct member_start start = {.process = 3,
+				     .host = "host",
+				     .block_size = 1,
+				     .executed = {executed, sizeof executed}};
 
 	step(p, (struct member_input){
 			.kind = MEMBER_IN_RANDOM, .data = entropy, .bytes = sizeof entropy});
@@ -354,6 +363,33 @@ Test(node_member, what_a_second_attachment_feeds_again_is_told_once)
 	cr_assert_eq(p->queued, 2);
 	cr_assert_eq(p->through, 41);
 	cr_assert_eq(member_stats(p->member)->failovers, 0);
+	finish(p);
+}
+
+/* By its GTID alone, since no node has the rest: who has it goes on, who lacks it cannot. */
+Test(node_member, what_no_node_has_it_must_have)
+{
+	struct pair *p = attaching(39);
+	struct protocol_message lost = entry(38, 39);
+
+	lost.flags = PROTOCOL_LOST;
+	lost.bytes = 0;
+	lost.gtid.gno = EXECUTED;
+	node_says(p, WIRE_CONTROL, attached(p, 42));
+	node_says(p, WIRE_FEED, lost);
+	node_says(p, WIRE_FEED, entry(39, 41));
+	run(p);
+	cr_assert_eq(p->queued, 1, "what follows");
+	cr_assert_eq(p->through, 41);
+	cr_assert_eq(p->lacks, 0);
+	lost = entry(41, 43);
+	lost.flags = PROTOCOL_LOST;
+	lost.bytes = 0;
+	node_says(p, WIRE_FEED, lost);
+	node_says(p, WIRE_FEED, entry(43, 44));
+	run(p);
+	cr_assert_eq(p->queued, 1);
+	cr_assert_eq(p->lacks, 43);
 	finish(p);
 }
 

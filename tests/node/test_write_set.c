@@ -527,6 +527,53 @@ Test(node_write_set, one_survivor_alone_cuts_nothing)
 	bench_free(b);
 }
 
+/* The verdict needs nothing of it, and stays; who lacks it cannot be fed. */
+Test(node_write_set, a_payload_that_only_the_lost_had_is_named)
+{
+	struct bench *b = grouped();
+	struct node_group_status status;
+
+	submit_spread(b, 1, 3,
+		      &(struct entry_spread){
+			      .bytes = 500, .chunk_bytes = CHUNK, .holders = 2, .offer = 1});
+	submit_row(b, 2, 4, 100);
+	settle(b);
+	cr_assert_eq(verdict(b, 1), GROUP_ACCEPTED);
+	struct bench *next = forced(b);
+	begin(next, 2);
+	settle(next);
+	cr_assert_eq(verdict(next, 1), GROUP_ACCEPTED);
+	cr_assert_eq(verdict(next, 2), GROUP_ACCEPTED, "what follows it stays too");
+	cr_assert_eq(next->group->cut_index, 0);
+	cr_assert(node_cut_gone(next->node, next->group, 4));
+	cr_assert_not(node_cut_gone(next->node, next->group, 5));
+	cr_assert_eq(next->node->payloads_used, 0, "nor is it looked for");
+	cr_assert_eq(next->group->payload_through, 1);
+	cr_assert(node_group_status(next->node, 1, &status));
+	cr_assert_eq(status.gone_count, 1);
+	cr_assert_eq(status.gone[0].gno, 1);
+	bench_free(next);
+	bench_free(b);
+}
+
+/* Another one may be fetched from who leads, or its chunks come later. */
+Test(node_write_set, one_survivor_alone_gives_no_payload_up)
+{
+	struct bench *b = grouped();
+
+	submit_spread(b, 1, 3,
+		      &(struct entry_spread){
+			      .bytes = 500, .chunk_bytes = CHUNK, .holders = 2, .offer = 1});
+	struct bench *next = forced(b);
+	next->node->forced_voters = 3;
+	begin(next, 2);
+	settle(next);
+	cr_assert_eq(next->node->directory.cuts.count, 0);
+	cr_assert_eq(next->node->payloads_used, 1);
+	bench_free(next);
+	bench_free(b);
+}
+
 /* It has some of it, and then all. */
 Test(node_write_set, what_is_here_is_not_cut)
 {
@@ -548,18 +595,19 @@ Test(node_write_set, cuts_come_back_from_an_image)
 {
 	struct bench *b = grouped();
 	struct node_cuts again;
-	uint8_t data[NODE_CUTS_MAX * 16 + 4];
+	uint8_t data[NODE_CUTS_MAX * 64];
 
 	for (uint32_t i = 1; i <= NODE_CUTS_MAX + 2; i++) {
-		uint8_t one[16];
+		uint8_t one[64];
 		struct writer w = writer_over(one, sizeof one);
 
 		writer_u32(&w, i % 3);
 		writer_u64(&w, i);
 		writer_u32(&w, EPOCH);
-		struct reader r = reader_over(one, sizeof one);
+		protocol_write_gtid(&w, &(struct gtid){.gno = i % 2 * i});
+		struct reader r = reader_over(one, w.bytes);
 		node_cut_apply(b->node, &r);
-		r = reader_over(one, sizeof one);
+		r = reader_over(one, w.bytes);
 		node_cut_apply(b->node, &r);
 	}
 	struct writer w = writer_over(data, sizeof data);
@@ -569,6 +617,7 @@ Test(node_write_set, cuts_come_back_from_an_image)
 	cr_assert(reader_done(&r));
 	cr_assert_eq(again.count, NODE_CUTS_MAX);
 	cr_assert_eq(again.cut[0].index, 3, "the last ones");
+	cr_assert_eq(again.cut[0].gtid.gno, 3);
 	cr_assert_eq(again.cut[NODE_CUTS_MAX - 1].index, NODE_CUTS_MAX + 2);
 	for (uint32_t i = 0; i < w.bytes; i++) {
 		r = reader_over(data, i);

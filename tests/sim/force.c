@@ -14,6 +14,8 @@
  *   - a server that has committed what is void is refused, until an administrator puts it
  *     back to what the group has
  *   - no GTID is given twice, void or not, and what is void is in the report
+ *   - a server that lacks what no survivor can feed it is told so, until an administrator gives
+ *     it that
  *   - where a verdict needs what no survivor has on disk, the order is cut before it, at the
  *     same index on all (node/cut.c): what the lost had decided from there on is void too
  */
@@ -213,6 +215,59 @@ put_back(struct sim *s, struct sim_server *v)
 	s->totals.put_back++;
 }
 
+static bool
+has(const struct sim_server *v, uint32_t number)
+{
+	for (uint32_t i = 0; i < v->binlog_count; i++)
+		if (v->binlog[i] == number)
+			return true;
+	return false;
+}
+
+/* An administrator gives the server what no node can: from a backup, up to that transaction. All
+ * that it has of what came behind was accepted beside it, and may stand before it. */
+static void
+give(struct sim *s, struct sim_server *v)
+{
+	const struct check_group *c = &s->check[v->group + 1];
+
+	if (!v->process.up || v->state != SERVER_OFF || !server_quiet(v))
+		return;
+	server_crash(s, v->number, random_mean(&s->random, 30 * MS));
+	for (uint64_t i = 1; i <= v->lacks; i++)
+		if (i < c->index_count && c->tx[i] != 0 && !has(v, c->tx[i] - 1))
+			v->binlog[v->binlog_count++] = c->tx[i] - 1;
+	sim_trace(s, "server %u: is given all up to %llu", v->number, (unsigned long long)v->lacks);
+	v->binlog_synced = v->binlog_count;
+	v->lacks = 0;
+	s->totals.lacking++;
+}
+
+/* It is told that no node has this transaction any more. Nobody may have heard of it before. */
+void
+force_lacks(struct sim *s, struct sim_server *v, const struct member_output *out)
+{
+	const struct check_group *c = &s->check[v->group + 1];
+	uint32_t number = UINT32_MAX;
+
+	if (out->index < c->index_count && c->tx[out->index] != 0)
+		number = c->tx[out->index] - 1;
+	else if (out->index < s->check[s->group_number[v->group]].index_count)
+		number = large_in(s, s->group_number[v->group],
+				  s->check[s->group_number[v->group]].slot_of[out->index]);
+	sim_trace(s, "server %u: lacks transaction %u, at %llu, and no node has it", v->number,
+		  number, (unsigned long long)out->index);
+	if (number == UINT32_MAX || s->force.fork_count == 0) {
+		sim_fail(s, "server %u lacks what was never accepted", v->number);
+		return;
+	}
+	check_accepted(s, v, number, out->index, out->gtid);
+	if ((large_kept(s, number) & s->force.voters) != 0)
+		sim_fail(s, "server %u is not fed transaction %u, which a survivor has", v->number,
+			 number);
+	v->lacks = out->index;
+}
+
 /* Now and then. */
 void
 force_go_on(struct sim *s)
@@ -230,6 +285,9 @@ force_go_on(struct sim *s)
 	for (uint8_t i = 0; i < s->server_count; i++)
 		if (s->server[i].extra)
 			put_back(s, &s->server[i]);
+	for (uint8_t i = 0; i < s->server_count; i++)
+		if (s->server[i].lacks != 0)
+			give(s, &s->server[i]);
 }
 
 bool
@@ -265,7 +323,6 @@ force_logs(struct sim *s, uint8_t node, const uint8_t *data)
 	if (f->asked.number == 0 || data[14] != NODE_RECORD_FORCED)
 		return;
 	memcpy(f->delivered[node], s->node[node].delivered, sizeof s->node[node].delivered);
-	memcpy(f->applied[node], s->node[node].applied, sizeof s->node[node].applied);
 	for (uint32_t i = 0; i < SIM_GROUP_NUMBERS; i++) {
 		struct node_group *g = node_group_by_number(s->node[node].node, i);
 
@@ -332,7 +389,6 @@ fork_group(struct sim *s, uint32_t g)
 
 	while (is_decided(f, g, slot + 1))
 		slot++;
-	f->scarce |= large_scarce(s, g, slot, highest(s, f->applied, g));
 	uint64_t index = check_forked(s, g, slot, known);
 	voters_forked(s, g, slot, known);
 	large_forked(s, g, index);
@@ -348,8 +404,7 @@ fork_group(struct sim *s, uint32_t g)
 	return index;
 }
 
-/* All survivors have FORCED on disk. Where members need a payload that only the lost had, they
- * are fed no further, and the run ends. */
+/* All survivors have FORCED on disk. */
 static void
 fork_here(struct sim *s)
 {
@@ -373,7 +428,6 @@ fork_here(struct sim *s)
 		f->alone |= f->asked.voters;
 	f->asked.number = 0;
 	s->totals.forced++;
-	s->totals.scarce += f->scarce;
 }
 
 /* It is on this node's disk. */

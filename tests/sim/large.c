@@ -66,6 +66,33 @@ holders(const struct sim *s, const struct check_payload *p)
 	return nodes;
 }
 
+/* The nodes that hold the payload of this transaction, a bit each. */
+uint32_t
+large_kept(const struct sim *s, uint32_t number)
+{
+	for (uint32_t i = 0; i < s->payload_count; i++) {
+		const struct check_payload *p = &s->payload[i];
+
+		if (p->group != UINT32_MAX && p->number == number + 1)
+			return holders(s, p);
+	}
+	return 0;
+}
+
+/* The transaction in this slot whose payload no survivor has; UINT32_MAX: none. */
+uint32_t
+large_in(const struct sim *s, uint32_t group, uint64_t slot)
+{
+	for (uint32_t i = 0; i < s->payload_count; i++) {
+		const struct check_payload *p = &s->payload[i];
+
+		if (p->group == group && p->ordered && p->slot == slot && p->number != 0 &&
+		    (holders(s, p) & s->force.voters) == 0)
+			return p->number - 1;
+	}
+	return UINT32_MAX;
+}
+
 /* The nodes that hold all that this entry names, a bit each. */
 uint32_t
 large_holders(const struct sim *s, uint32_t group, const struct entry_submit *submit)
@@ -81,24 +108,6 @@ large_holders(const struct sim *s, uint32_t group, const struct entry_submit *su
 			return holders(s, p);
 	}
 	return 0;
-}
-
-/* Behind a force: up to `slot` the order stays, up to `applied` a survivor knows the results.
- * Does a member need the payload of one, that no survivor has? Where it is the verdict that
- * does, the order is cut. */
-bool
-large_scarce(const struct sim *s, uint32_t group, uint64_t slot, uint64_t applied)
-{
-	for (uint32_t i = 0; i < s->payload_count; i++) {
-		const struct check_payload *p = &s->payload[i];
-
-		if (p->group != group || !p->ordered || p->slot > slot ||
-		    (holders(s, p) & s->force.voters) != 0 || (p->hashes && p->slot > applied))
-			continue;
-		if (p->slot > applied || (p->number != 0 && s->tx[p->number - 1].index != 0))
-			return true;
-	}
-	return false;
 }
 
 /* An incarnation above this index is another one from now on, if it is one at all; and what
@@ -330,7 +339,6 @@ large_delivered(struct sim *s, const struct node_output *out)
 		s->totals.spread += !p->ordered;
 		if (!p->ordered && entry_hash_count(&e.submit) != e.submit.hash_count)
 			s->totals.write_sets++;
-		p->hashes = spread.hash_count > 0;
 		p->ordered = true;
 		p->slot = out->slot;
 		p->number = transaction_of(s, p->group, p->incarnation, p->offer) + 1;
@@ -349,8 +357,7 @@ large_met(struct sim *s, uint8_t node, const struct node_output *out)
 	for (uint32_t i = 0; i < s->payload_count; i++) {
 		const struct check_payload *p = &s->payload[i];
 
-		if (p->group == out->group && p->slot == out->slot && p->hashes &&
-		    !(holders(s, p) >> node & 1))
+		if (p->group == out->group && p->slot == out->slot && !(holders(s, p) >> node & 1))
 			force_tempt(s, ~holders(s, p));
 	}
 }

@@ -311,7 +311,7 @@ main(int argc, char **argv)
 	       "outdated=%llu restored=%llu gone=%llu renewed=%llu turns=%llu dropped=%llu "
 	       "trims=%llu "
 	       "images=%llu clones=%llu forced=%llu cut=%llu lost=%llu put_back=%llu "
-	       "scarce=%llu added=%llu forgotten=%llu\n",
+	       "lacking=%llu added=%llu forgotten=%llu\n",
 	       (unsigned long long)t.submissions, (unsigned long long)t.accepted,
 	       (unsigned long long)t.conflicts, (unsigned long long)t.abandoned,
 	       (unsigned long long)t.stops, (unsigned long long)t.restarts,
@@ -324,7 +324,7 @@ main(int argc, char **argv)
 	       (unsigned long long)t.trims, (unsigned long long)t.images,
 	       (unsigned long long)t.clones, (unsigned long long)t.forced,
 	       (unsigned long long)t.cut, (unsigned long long)t.lost,
-	       (unsigned long long)t.put_back, (unsigned long long)t.scarce,
+	       (unsigned long long)t.put_back, (unsigned long long)t.lacking,
 	       (unsigned long long)t.added, (unsigned long long)t.forgotten);
 	printf("sealed=%llu forged=%llu replayed=%llu rekeys=%llu\n", (unsigned long long)t.sealed,
 	       (unsigned long long)t.forged, (unsigned long long)t.replayed,

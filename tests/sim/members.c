@@ -135,6 +135,8 @@ member_emits(void *context, const struct member_output *out)
 		member_views(s, v, out->view);
 		break;
 	case MEMBER_OUT_EXPELLED:
+		if (out->gtid != NULL)
+			force_lacks(s, v, out);
 		server_ended(s, v, "expelled");
 		break;
 	case MEMBER_OUT_TIMER:

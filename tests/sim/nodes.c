@@ -94,7 +94,6 @@ sim_node_start(struct sim *s, uint8_t node)
 	must(!p->up);
 	sim_soil(n->memory, node_size(&n->config));
 	memset(n->delivered, 0, sizeof n->delivered);
-	memset(n->applied, 0, sizeof n->applied);
 	memset(n->read, 0, sizeof n->read);
 	n->reads_used = 0;
 	*p = (struct sim_process){
@@ -247,7 +246,6 @@ node_emits(void *context, const struct node_output *out)
 		check_delivered(s, scope->node, out);
 		break;
 	case NODE_OUT_RESULT:
-		s->node[scope->node].applied[out->group] = out->slot;
 		check_result(s, scope->node, out);
 		break;
 	case NODE_OUT_DIVERGED:

@@ -291,14 +291,14 @@ bool
 sim_run(struct sim *s, const struct sim_options *options)
 {
 	begin(s, options);
-	while (!s->failed && !s->settled && !s->force.scarce && advance(s))
+	while (!s->failed && !s->settled && advance(s))
 		continue;
-	if (!s->failed && !s->force.scarce)
+	if (!s->failed)
 		check_final(s);
 	sim_trace(s, "the end: %u transactions submitted, %s", s->submitted,
 		  s->failed ? "FAILED" : "and every promise was kept");
 	seal_final(s);
-	if (!s->failed && !s->force.scarce && s->submitted < s->options.submissions)
+	if (!s->failed && s->submitted < s->options.submissions)
 		sim_fail(s, "only %u submissions", s->submitted);
 	s->totals.runs++;
 	s->totals.simulated_ns += s->now_ns;

@@ -263,7 +263,6 @@ struct sim_node {
 	uint32_t reads_used;
 	uint64_t starts;
 	uint64_t delivered[SIM_GROUP_NUMBERS]; /* of this life: last slot, 0 none */
-	uint64_t applied[SIM_GROUP_NUMBERS];   /* so; whose result is known */
 	uint64_t restart_ns;                   /* 0: none is planned */
 };
 
@@ -399,6 +398,7 @@ struct sim_server {
 	bool connected;
 	bool ever_bootstrapped; /* some START of the group has succeeded */
 	bool try_bootstrap;
+	uint64_t lacks;            /* index of what no node can feed it, 0: nothing */
 	bool extra;                /* it has committed what is void, and is to be put back */
 	uint64_t last_incarnation; /* survives a crash */
 	uint64_t incarnation;
@@ -477,7 +477,6 @@ struct check_payload {
 	uint64_t total;
 	bool ordered;             /* an entry that names it was delivered */
 	uint64_t slot;            /* in this one, last */
-	bool hashes;              /* the verdict needs it */
 	bool scarce;              /* it was, while no majority of the disks held it */
 	bool past;                /* of before a force, which may have left any holders */
 	uint32_t number;          /* transaction + 1, when its first chunk was seen */
@@ -556,9 +555,9 @@ struct sim_totals {
 		write_sets, bent, bent_members, rotten, changes, outdated, restored, gone, renewed,
 		turns, dropped, trims, images, clones;
 	uint64_t added, forgotten;
-	uint64_t forced, cut, lost, put_back, scarce; /* lost: acknowledged, and void */
-	uint64_t sealed, forged, replayed, rekeys;    /* the last three by nodes */
-	uint64_t node_steps;                          /* without those that read a log back */
+	uint64_t forced, cut, lost, put_back, lacking; /* lost: acknowledged, and void */
+	uint64_t sealed, forged, replayed, rekeys;     /* the last three by nodes */
+	uint64_t node_steps;                           /* without those that read a log back */
 	uint64_t member_steps;
 };
 
@@ -663,8 +662,6 @@ struct sim_force {
 	uint32_t tempted; /* these are to go on alone, now; 0: not now */
 	uint64_t delivered[SIM_NODES_MAX][SIM_GROUP_NUMBERS]; /* when it was logged */
 	uint64_t decided[SIM_NODES_MAX][SIM_GROUP_NUMBERS];   /* so; what it knew behind that */
-	uint64_t applied[SIM_NODES_MAX][SIM_GROUP_NUMBERS];   /* so */
-	bool scarce;                       /* members need a payload that no survivor has */
 	uint32_t known[SIM_GROUP_NUMBERS]; /* nodes that knew the group when they logged FORCED */
 	uint32_t fork_count;
 	struct sim_fork fork[SIM_FORKS_MAX];
@@ -791,6 +788,7 @@ void force_reset(struct sim *s);
 void force_begin(struct sim *s);
 void force_tempt(struct sim *s, uint32_t survivors);
 void force_tempted(struct sim *s);
+void force_lacks(struct sim *s, struct sim_server *v, const struct member_output *out);
 void force_go_on(struct sim *s);
 bool force_is_over(const struct sim *s);
 bool force_lost(const struct sim *s, uint8_t node);
@@ -970,8 +968,9 @@ void large_released(struct sim *s, struct sim_server *v, uint64_t sequence, cons
 void large_renewed(struct sim *s, uint8_t node);
 void large_forked(struct sim *s, uint32_t group, uint64_t index);
 void large_met(struct sim *s, uint8_t node, const struct node_output *out);
+uint32_t large_kept(const struct sim *s, uint32_t number);
+uint32_t large_in(const struct sim *s, uint32_t group, uint64_t slot);
 uint32_t large_holders(const struct sim *s, uint32_t group, const struct entry_submit *submit);
-bool large_scarce(const struct sim *s, uint32_t group, uint64_t slot, uint64_t applied);
 void large_forget(struct sim *s, struct sim_server *v);
 void large_offered(struct sim *s, struct sim_server *v);
 /* Gathers pieces; true when `out` holds all of a payload now. */
