@@ -24,6 +24,8 @@
  *             only, and one that had them has them, or has applied the entry, and says nothing.
  *             So a word need not be on disk. It is said again and again, and an old one does not
  *             count: who was given the bytes, by one whose disk rots behind it, is silent.
+ *             Nor does one speak that had them and cannot read them back: it may have applied
+ *             the entry in an earlier process, and its members were told. It stands still.
  * In effect   at a node as soon as its log says that it has delivered CUT: a replay meets that
  *             before what the group has done behind the cut. It is in an image of group 0, and
  *             where a state is cut, in the group's own.
@@ -183,7 +185,7 @@ lacks_write_set(struct node *n, const struct node_group *g, struct node_lack *la
 	const struct entry_submit *s = &g->entry.submit;
 	struct entry_spread spread;
 
-	if (!g->applying || !g->write_set.waiting || g->write_set.reading ||
+	if (!g->applying || !g->write_set.waiting || g->write_set.reading || g->write_set.lost ||
 	    group_epoch(g->state) >= n->epoch || !group_may_cut(g->state))
 		return false;
 	must(entry_spread_decode(&spread, s->payload, s->payload_bytes));

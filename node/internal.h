@@ -129,6 +129,7 @@ struct node_payload {
 struct node_write_set {
 	uint64_t index; /* of the entry; 0: none was ever awaited */
 	bool waiting;   /* the entry cannot go on */
+	bool lost;      /* it was here, and could not be read back */
 	bool reading;
 	uint64_t offset; /* of the chunk */
 	uint32_t bytes;  /* of hashes in it; 0: there is none */

@@ -101,6 +101,7 @@ lost(struct node *n, struct node_group *g)
 
 	must(entry_spread_decode(&spread, g->entry.submit.payload, g->entry.submit.payload_bytes));
 	struct node_payload *p = node_payload_find(n, g, g->entry.submit.incarnation, spread.offer);
+	g->write_set.lost = true;
 	node_payload_unplace(n, g, g->payload_count + 1);
 	if (p)
 		p->gone = true;

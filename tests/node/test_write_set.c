@@ -18,6 +18,7 @@ struct bench {
 	uint64_t now_ns;
 	struct node_output read; /* that waits for its answer; lsn 0: none */
 	uint32_t reads;
+	bool rotten; /* nothing can be read back, nor in a later life */
 };
 
 static void
@@ -102,6 +103,7 @@ answer(struct bench *b, bool readable)
 {
 	struct node_output read = b->read;
 
+	readable &= !b->rotten;
 	b->read.lsn = 0;
 	give(b, (struct node_input){.kind = NODE_IN_READ_DONE,
 				    .lsn = read.lsn,
@@ -262,6 +264,7 @@ replayed(const struct bench *first)
 	struct bench *b = bench_new();
 	struct frame frame = {0};
 
+	b->rotten = first->rotten;
 	memcpy(b->log, first->log, first->bytes);
 	for (uint32_t lsn = 0; lsn < first->bytes; lsn += frame.frame_bytes) {
 		cr_assert(frame_decode(&frame, b->log + lsn, first->bytes - lsn));
@@ -523,6 +526,23 @@ Test(node_write_set, one_survivor_alone_cuts_nothing)
 		turn(next);
 	cr_assert_eq(next->node->directory.cuts.count, 1);
 	cr_assert_eq(next->group->cut_index, 4);
+	bench_free(next);
+	bench_free(b);
+}
+
+/* What rotted was here, and an earlier process may have applied it. */
+Test(node_write_set, what_cannot_be_read_back_is_not_cut)
+{
+	struct bench *b = grouped();
+	struct entry_spread s = spread(b, 1, 100, HASHES);
+
+	submit_spread(b, 1, 3, &s);
+	b->rotten = true;
+	struct bench *next = forced(b);
+	begin(next, 2);
+	settle(next);
+	cr_assert_eq(group_applied(next->group->state), 3);
+	cr_assert_eq(next->node->directory.cuts.count, 0);
 	bench_free(next);
 	bench_free(b);
 }
