@@ -625,13 +625,14 @@ struct node {
 	const struct node_sink *sink; /* of the running step */
 };
 
-/* What the log can still take is for what frees room in it; see node.h. */
+/* What the log can still take is for what frees room in it; see node.h. Rounds of those who follow
+ * end elsewhere, up to image_bytes away from the own ones, so theirs may have that much less. */
 static inline bool
 node_is_narrow(const struct node *n)
 {
 	uint64_t least = n->config.image_bytes;
 
-	return n->room_bytes != 0 && n->room_bytes < (n->payloads_used > 0 ? least / 2 : least);
+	return n->room_bytes != 0 && n->room_bytes < (n->payloads_used > 0 ? least : 2 * least);
 }
 
 /* What is large gives way: one chunk is on its way to each while small ones come. */

@@ -24,9 +24,9 @@
  *             then, so a node that is alone must not be started.
  * Units       nanoseconds of any monotonic origin; LSNs are bytes since the log
  *             was formatted.
- * Log full    room_bytes below image_bytes is for what frees room: reports of members, horizons,
- *             views, images. Members' submissions wait meanwhile, where this node leads; while a
- *             large payload comes, for which the log keeps all since its begin, below half of it.
+ * Log full    room_bytes below twice image_bytes is for what frees room: reports of members,
+ *             horizons, views, images. Members' submissions wait meanwhile, where this node leads;
+ *             while a large payload comes, for which the log keeps all since its begin, below half.
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool
  *             or queue slows the sender; it never drops what was accepted. A
  *             payload above value_bytes_max is spread over the logs and read back

@@ -485,10 +485,10 @@ Test(node_image, submissions_wait_for_room_and_nothing_else_does)
 		transactions(20);
 	run(SETTLED_NS);
 	cr_assert(!any_waits());
-	room = IMAGE_BYTES;
+	room = 2 * IMAGE_BYTES;
 	run(SETTLED_NS);
 	cr_assert(!any_waits());
-	room = IMAGE_BYTES - 1;
+	room = 2 * IMAGE_BYTES - 1;
 	run(SETTLED_NS);
 	cr_assert(any_waits());
 	cr_assert(!anybody_dropped());
@@ -496,7 +496,7 @@ Test(node_image, submissions_wait_for_room_and_nothing_else_does)
 	run(SETTLED_NS);
 	cr_assert(anybody_dropped());
 	cr_assert(any_waits());
-	room = IMAGE_BYTES;
+	room = 2 * IMAGE_BYTES;
 	run(SETTLED_NS);
 	cr_assert(!any_waits());
 }
