@@ -123,6 +123,7 @@ Test(node_attend, nobody_attaches_as_another_server)
 	scene_raw_begin(s, 1);
 	open_group(s, scene_group_a);
 	cr_assert(node_member_status(s->node, 1, 0, &first));
+	s->heard[PROTOCOL_ATTACHED].session = 100; /* above the one that it has */
 	attach(s, first.incarnation, first.incarnation);
 	cr_assert_eq(scene_status(s).dropped_undecodable, 1);
 	cr_assert_eq(s->heard[PROTOCOL_ATTACHED].kind, 0);
