@@ -34,8 +34,8 @@
  * Payload     One that was spread without its write set is lacked by members only: its entry is
  *             applied, and stays. Survivors say so of the first one that they lack, with its GTID,
  *             and CUT has that: a member that has committed it goes on, and one that has not is
- *             told that it cannot, for nobody could feed it (PROTOCOL_LOST). No state differs by
- * it.
+ *             told that it cannot, for nobody could feed it (PROTOCOL_LOST). No state differs
+ *             by it.
  */
 #include "base/must.h"
 #include "node/internal.h"

@@ -14,7 +14,8 @@
  * has cut has no use: one that begins the log is thrown away when the next ROUND comes. So is
  * one behind which no USED comes first: files go as a whole, so the log may begin in front of a
  * round that was never used, since its process found that it differs, and ended. As nothing
- * is dropped before USED is on disk, one that has it follows.
+ * is dropped before USED is on disk, one that has it follows. Nor is one of use whose open payloads
+ * lie in front of where the log begins: they held it back, until a later round was used.
  *
  * A whole round that is on disk waits until every member has committed, in every group, all
  * that the image covers (DESIGN section 4, "Trimming"), and until a majority of the nodes has
@@ -174,15 +175,6 @@ write_keys(struct node *n, struct node_group *g)
 	}
 }
 
-/* Where the record of its first chunk begins. */
-static uint64_t
-first_of(const struct node_payload *p)
-{
-	uint32_t bytes = spread_chunk_at(p->total, p->chunk_bytes, 0);
-
-	return p->lsn[0] - spread_chunk_record_bytes(bytes);
-}
-
 /* All that a restart would have to know, in one step: it is one moment's. */
 static void
 write_rest(struct node *n, struct node_group *g)
@@ -200,8 +192,8 @@ write_rest(struct node *n, struct node_group *g)
 		w = part_begin(n, PART_PAYLOAD);
 		node_payload_write(p, &w);
 		part_end(n, g->number, &w);
-		if (p->held > 0 && first_of(p) < n->images.low_lsn)
-			n->images.low_lsn = first_of(p);
+		if (p->held > 0 && node_payload_first_lsn(p) < n->images.low_lsn)
+			n->images.low_lsn = node_payload_first_lsn(p);
 	}
 	g->image_index = g->state ? group_applied(g->state) : 0;
 	if (g->state)

@@ -788,7 +788,7 @@ void node_image_record(struct node *n, const struct frame *frame, const uint8_t 
 void node_image_abandon(struct node *n);
 /* Part `link` of the one that is coming. False: there are more than any image has. */
 bool node_image_note(const struct node *n, struct node_group *g, struct history_link link);
-/* One part of another node's, in the group's state. False: it is of no use. */
+/* Has every member committed what the image covers? */
 bool node_image_is_committed(const struct node_group *g);
 /* A whole round on disk is not of use yet. */
 static inline bool
@@ -797,7 +797,9 @@ node_image_waits(const struct node *n)
 	return n->images.whole_lsn != 0 && n->images.whole_lsn <= n->lsn_durable;
 }
 void node_image_start(struct node *n);
+/* Another node takes it, or did a moment ago. */
 bool node_image_is_given(const struct node *n);
+/* One part of another node's, in the group's state. False: it is of no use. */
 bool node_image_take(struct node *n, struct node_group *g, const uint8_t *body, uint32_t bytes);
 /* Records of what is taken. */
 void node_image_log_taken(struct node *n, struct node_group *g, const struct node_taking *t);
@@ -919,6 +921,8 @@ uint32_t node_payload_count(const struct node_config *config);
 uint32_t node_payload_chunks_max(const struct node_config *config);
 struct node_payload *node_payload_find(struct node *n, const struct node_group *g,
 				       uint64_t incarnation, uint64_t offer);
+/* Where the record of its first chunk begins; it holds one. */
+uint64_t node_payload_first_lsn(const struct node_payload *p);
 struct node_payload *node_payload_new(struct node *n, const struct node_payload *like);
 bool node_payload_may_come(const struct node_group *g, uint64_t incarnation, uint64_t offer);
 const struct node_payload_place *node_payload_place(const struct node *n,
@@ -946,6 +950,7 @@ void node_payload_end(struct node *n);
 void node_payload_dropped(struct node *n, const struct node_group *g);
 bool node_payload_open(struct node *n, const struct node_payload *p);
 void node_payload_write(const struct node_payload *p, struct writer *w);
+/* False: it cannot be, or its bytes lie in front of where the log begins. */
 bool node_payload_read(struct node *n, struct node_group *g, struct reader *r);
 
 /* write_set.c */

@@ -527,6 +527,14 @@ node_payload_open(struct node *n, const struct node_payload *p)
 	return p->used && !p->gone && (p->index == 0 || node_payload_needed(n, p));
 }
 
+uint64_t
+node_payload_first_lsn(const struct node_payload *p)
+{
+	uint32_t bytes = spread_chunk_at(p->total, p->chunk_bytes, 0);
+
+	return p->lsn[0] - spread_chunk_record_bytes(bytes);
+}
+
 void
 node_payload_write(const struct node_payload *p, struct writer *w)
 {
@@ -561,7 +569,11 @@ node_payload_read(struct node *n, struct node_group *g, struct reader *r)
 		return false;
 	for (uint64_t at = 0; at < p->held; at += p->chunk_bytes)
 		p->lsn[at / p->chunk_bytes] = reader_u64(r);
-	return !r->bad;
+	if (!r->bad && (p->held == 0 || node_payload_first_lsn(p) >= n->lsn_first))
+		return true;
+	p->used = false;
+	n->payloads_used--;
+	return false;
 }
 
 /* What every step ends with. */

@@ -216,6 +216,33 @@ Test(node_payload, what_the_next_entry_needs_finds_a_slot)
 	bench_free(b);
 }
 
+/* Files go as a whole: a log may begin behind a payload that an image names, and in front of the
+ * image. Then a later one has been used, and this one is of no use. */
+Test(node_payload, one_that_an_image_names_and_the_log_lacks_is_not_taken)
+{
+	struct bench *b = bench_new();
+	uint8_t bytes[256];
+	struct writer w = writer_over(bytes, sizeof bytes);
+
+	start(b);
+	struct node_payload *p = new_payload(b, 1, 0);
+	chunk(b, p);
+	chunk(b, p);
+	node_payload_write(p, &w);
+	uint64_t first = node_payload_first_lsn(p);
+	for (uint64_t cut = 0; cut < 2; cut++) {
+		struct reader r = reader_over(bytes, w.bytes);
+		struct bench *later = bench_new();
+
+		start(later);
+		later->node->lsn_first = first + cut;
+		cr_assert_eq(node_payload_read(later->node, later->group, &r), cut == 0);
+		cr_assert_eq(later->node->payloads_used, 1 - cut);
+		bench_free(later);
+	}
+	bench_free(b);
+}
+
 Test(node_payload, none_larger_than_the_limit_is_taken)
 {
 	struct bench *b = bench_new();
