@@ -471,7 +471,7 @@ static void
 feed_records(struct sim *s, uint8_t node, const struct log_batch *batch, const uint8_t *records,
 	     bool *first)
 {
-	const struct sim_disk *d = &s->node[node].disk;
+	struct sim_disk *d = &s->node[node].disk;
 	struct reader r = reader_over(records, batch->record_bytes);
 	uint64_t lsn = batch->first_lsn;
 	struct frame frame;
@@ -482,6 +482,11 @@ feed_records(struct sim *s, uint8_t node, const struct log_batch *batch, const u
 	if (batch->first_lsn > 0 && *first) {
 		struct node_input in = {.kind = NODE_IN_TRIMMED, .lsn = batch->first_lsn};
 		sim_node_feed(s, node, &in);
+	}
+	/* All of what a replay has seen can be read. */
+	if (*first && batch->first_lsn < d->dropped_lsn) {
+		d->dropped_lsn = batch->first_lsn;
+		d->kept_lsn = batch->first_lsn;
 	}
 	*first = false;
 	while (log_record_next(&r, lsn, &frame, &data)) {
