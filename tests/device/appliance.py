@@ -55,7 +55,7 @@ class Appliance:
         self.certificates = certificates
         self.count = nodes
         self.addresses = [f'10.77.0.{1 + number}:4000' for number in range(nodes)]
-        self.settings = {'durability': durability, 'eal': EAL, 'log_bytes_max': '64 MiB',
+        self.settings = {'durability': durability, 'eal': EAL, 'log_bytes_max': '1 GiB',
                          'segment_bytes': '4 MiB',
                          'index_hashes_max': 65536, 'seal': 'on',
                          'nodes': ', '.join(f'{1 + n}@{at}' for n, at in enumerate(self.addresses)),

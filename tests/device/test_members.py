@@ -225,7 +225,7 @@ def test_stop(members):
 def main():
     synodd, synodctl, program = sys.argv[1:4]
     with Bridge(3 + MEMBERS + 1) as net, Appliance(
-            net, synodd, synodctl, log_bytes_max='512 MiB') as appliance:
+            net, synodd, synodctl, log_bytes_max='4 GiB') as appliance:
         for i, space in enumerate(net.spaces[3:]):
             space.give_address(f'10.77.0.{11 + i}/24')
 
