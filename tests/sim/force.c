@@ -116,7 +116,7 @@ begin_with(struct sim *s, uint32_t survivors)
 
 	survivors &= here;
 	if (f->asked.number != 0 || f->fork_count == SIM_FORKS_MAX || survivors == 0 ||
-	    f->number > NUMBER_MAX)
+	    f->number > NUMBER_MAX || s->comers.going != 0)
 		return;
 	if (2 * __builtin_popcount(survivors & voters) > __builtin_popcount(voters) && !any)
 		return;
@@ -191,6 +191,10 @@ comes_back(struct sim *s, uint8_t node)
 	f->lost &= ~(1u << node);
 	f->old &= ~(1u << node);
 	voters_renewed(s, node);
+	/* Its file names those who are left as they are now. Schedule: one of them had been
+	 * forgotten and added again, and two come back that know each other and its old id. */
+	s->comers.names[node] |= s->force.alone;
+	comers_setup(s, node);
 	sim_push(s, random_mean(&s->random, 100 * MS), EVENT_RESTART, node, 0);
 	must(!n->process.up);
 }
