@@ -74,7 +74,7 @@ static const struct key keys[] = {
 	 "256 MiB", NULL},
 	{"groups", "groups_max", KIND_COUNT, AT(groups_max), false, 1, 4096, "16", NULL},
 	{"groups", "members_max", KIND_COUNT, AT(members_max), false, 1, 255, "9", NULL},
-	{"groups", "index_hashes_max", KIND_COUNT64, AT(index_hashes_max), false, 1024, 1ull << 32,
+	{"groups", "index_hashes_max", KIND_COUNT64, AT(index_hashes_max), false, 1024, 1ull << 30,
 	 "1048576", NULL},
 	{"groups", "payload_bytes_max", KIND_BYTES64, AT(payload_bytes_max), false, MIB, 1152 * MIB,
 	 "1152 MiB", NULL},

@@ -165,6 +165,9 @@ Test(dpdk_plan, refuses_with_a_remedy)
 	config.pool_bytes = 1 << 20;
 	expect_refusal(&config, "at least 141 MiB");
 	config = config_of(2);
+	config.index_hashes_max = 1u << 30;
+	expect_refusal(&config, "too small to be trimmed");
+	config = config_of(2);
 	config.nodes.node[1].address = (struct endpoint){.address = {0xfd}, .port = 1};
 	expect_refusal(&config, "IPv6");
 	config = config_of(2);

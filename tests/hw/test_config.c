@@ -118,6 +118,7 @@ Test(hw_config, bad_numbers_are_refused_with_the_range)
 	refused(GOOD "[log]\nlog_bytes_max = 18446744073709551615 GiB\n", "t.conf:9", "GiB");
 	refused(GOOD "[log]\nsegment_bytes = 4 GiB\n", "t.conf:9", "MiB");
 	refused(GOOD "[log]\nlog_bytes_max = 128 MiB\n", "log_bytes_max", "three segments");
+	refused(GOOD "[groups]\nindex_hashes_max = 1073741825\n", "t.conf:9", "to 1073741824");
 }
 
 Test(hw_config, bad_words_are_refused_with_the_choices)
