@@ -90,7 +90,7 @@ most_say(const struct node *n, const struct node_group *g, uint32_t nodes)
 
 	if (nodes == self)
 		return voters == self && n->link_up == 0;
-	return 2 * __builtin_popcount(nodes) > __builtin_popcount(all);
+	return paxos_is_majority(all, nodes);
 }
 
 static void

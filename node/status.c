@@ -105,7 +105,7 @@ leader_of(const struct node *n, const struct node_group *g)
 {
 	uint32_t voters = paxos_configuration(g->replica)->voters;
 	uint32_t here = n->link_up | 1u << n->config.self;
-	bool majority = 2 * __builtin_popcount(voters & here) > __builtin_popcount(voters);
+	bool majority = paxos_is_majority(voters, here);
 
 	if (g->leader == PAXOS_NO_VOTER || !(here >> g->leader & 1))
 		return PAXOS_NO_VOTER;

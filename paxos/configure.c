@@ -67,7 +67,7 @@ is_sound(const struct paxos_replica *r, uint32_t change)
 static bool
 is_quorum(const struct paxos_configuration *c, uint32_t replicas)
 {
-	return 2 * __builtin_popcount(replicas & c->voters) > __builtin_popcount(c->voters);
+	return paxos_is_majority(c->voters, replicas);
 }
 
 bool

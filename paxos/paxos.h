@@ -336,6 +336,13 @@ uint64_t paxos_delivered(const struct paxos_replica *replica);
 uint64_t paxos_delivered_logged(const struct paxos_replica *replica);
 const struct paxos_stats *paxos_stats(const struct paxos_replica *replica);
 
+/* Are more than half of these voters, a bit each, among those replicas? */
+static inline bool
+paxos_is_majority(uint32_t voters, uint32_t replicas)
+{
+	return 2 * __builtin_popcount(voters & replicas) > __builtin_popcount(voters);
+}
+
 /* Are these replicas (a bit each) a quorum of the voters of this slot, above `delivered`?
  * One function, so that a change of the voters changes what counts in one place. */
 bool paxos_quorum(const struct paxos_replica *replica, uint64_t slot, uint32_t replicas);
