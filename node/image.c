@@ -340,8 +340,8 @@ node_image_is_others(const uint8_t *body)
 
 /* Has every member on its own disk what the image covers? One that has left, where none is
  * left: somebody must have it. */
-bool
-node_image_is_committed(const struct node_group *g)
+static bool
+is_committed(const struct node_group *g)
 {
 	uint32_t alive = 0, have = 0;
 
@@ -360,25 +360,11 @@ node_image_is_committed(const struct node_group *g)
 	return alive > 0 || have > 0;
 }
 
-/* Did a majority compute what the image is of? Asks, now and then, where nobody said so. */
+/* Did a majority compute what the image is of? */
 static bool
-is_agreed(struct node *n)
+is_agreed(const struct node_group *g)
 {
-	bool due = n->now_ns - n->images.compared_ns >= n->config.gc_ns;
-	bool agreed = true;
-
-	for (uint32_t i = 0; i < n->group_count; i++) {
-		struct node_group *g = &n->group[i];
-
-		if (!g->state || g->image_index <= g->agreed_index)
-			continue;
-		if (due)
-			node_compare_ask(n, g);
-		agreed &= g->image_index <= g->agreed_index;
-	}
-	if (due && !agreed)
-		n->images.compared_ns = n->now_ns;
-	return agreed;
+	return !g->state || g->image_index <= g->agreed_index;
 }
 
 /* Others may have it from now on, instead of the one before. */
@@ -394,12 +380,49 @@ put_to_use(struct node_group *g)
 }
 
 /* One that is being given away is not replaced meanwhile. */
-bool
-node_image_is_given(const struct node *n)
+static bool
+is_given(const struct node *n)
 {
 	const struct node_images *m = &n->images;
 
 	return m->given_ns != 0 && n->now_ns - m->given_ns < n->config.session_dead_ns;
+}
+
+enum node_round
+node_image_wait(const struct node *n, const struct node_group **group)
+{
+	*group = NULL;
+	if (is_given(n))
+		return NODE_ROUND_GIVEN;
+	for (uint32_t i = 0; i < n->group_count; i++) {
+		*group = &n->group[i];
+		if (!is_committed(*group))
+			return NODE_ROUND_MEMBERS;
+	}
+	for (uint32_t i = 0; i < n->group_count; i++) {
+		*group = &n->group[i];
+		if (!is_agreed(*group))
+			return NODE_ROUND_NODES;
+	}
+	*group = NULL;
+	return NODE_ROUND_ON_DISK;
+}
+
+/* Now and then, where nobody said so. A node that is alone has said it itself. */
+static enum node_round
+ask_nodes(struct node *n)
+{
+	const struct node_group *group;
+
+	if (n->now_ns - n->images.compared_ns < n->config.gc_ns)
+		return NODE_ROUND_NODES;
+	for (uint32_t i = 0; i < n->group_count; i++)
+		if (!is_agreed(&n->group[i]))
+			node_compare_ask(n, &n->group[i]);
+	enum node_round round = node_image_wait(n, &group);
+	if (round == NODE_ROUND_NODES)
+		n->images.compared_ns = n->now_ns;
+	return round;
 }
 
 static void
@@ -424,13 +447,12 @@ static void
 drop(struct node *n)
 {
 	struct node_images *m = &n->images;
+	const struct node_group *group;
+	enum node_round round = node_image_wait(n, &group);
 
-	if (node_image_is_given(n))
-		return;
-	for (uint32_t i = 0; i < n->group_count; i++)
-		if (!node_image_is_committed(&n->group[i]))
-			return;
-	if (!is_agreed(n))
+	if (round == NODE_ROUND_NODES)
+		round = ask_nodes(n);
+	if (round != NODE_ROUND_ON_DISK)
 		return;
 	if (m->used_lsn == 0)
 		log_used(n);

@@ -788,8 +788,9 @@ void node_image_record(struct node *n, const struct frame *frame, const uint8_t 
 void node_image_abandon(struct node *n);
 /* Part `link` of the one that is coming. False: there are more than any image has. */
 bool node_image_note(const struct node *n, struct node_group *g, struct history_link link);
-/* Has every member committed what the image covers? */
-bool node_image_is_committed(const struct node_group *g);
+/* What a whole round on disk waits for, and in which group, where it is of one: GIVEN, MEMBERS or
+ * NODES; ON_DISK: for no more than the record that it is of use. */
+enum node_round node_image_wait(const struct node *n, const struct node_group **group);
 /* A whole round on disk is not of use yet. */
 static inline bool
 node_image_waits(const struct node *n)
@@ -797,8 +798,6 @@ node_image_waits(const struct node *n)
 	return n->images.whole_lsn != 0 && n->images.whole_lsn <= n->lsn_durable;
 }
 void node_image_start(struct node *n);
-/* Another node takes it, or did a moment ago. */
-bool node_image_is_given(const struct node *n);
 /* One part of another node's, in the group's state. False: it is of no use. */
 bool node_image_take(struct node *n, struct node_group *g, const uint8_t *body, uint32_t bytes);
 /* Records of what is taken. */

@@ -184,31 +184,20 @@ fill_furthest(const struct node_group *g, struct node_image_status *status)
 	}
 }
 
-/* What a whole round on disk waits for: image.c's drop() asks the same, in this order. */
 static void
 fill_waiting(const struct node *n, struct node_image_status *status)
 {
-	status->round = node_image_is_given(n) ? NODE_ROUND_GIVEN : NODE_ROUND_NODES;
-	for (uint32_t i = 0; i < n->group_count && status->round == NODE_ROUND_NODES; i++) {
-		const struct node_group *g = &n->group[i];
+	const struct node_group *g;
 
-		if (node_image_is_committed(g))
-			continue;
-		status->round = NODE_ROUND_MEMBERS;
-		status->group = g->number;
-		status->index = g->image_index;
-		fill_furthest(g, status);
-	}
-	for (uint32_t i = 0; i < n->group_count && status->round == NODE_ROUND_NODES; i++) {
-		const struct node_group *g = &n->group[i];
-
-		if (!g->state || g->image_index <= g->agreed_index)
-			continue;
-		status->group = g->number;
-		status->index = g->image_index;
-		status->agreed = node_compare_agreed(n, g, g->image_index);
+	status->round = node_image_wait(n, &g);
+	if (!g)
 		return;
-	}
+	status->group = g->number;
+	status->index = g->image_index;
+	if (status->round == NODE_ROUND_MEMBERS)
+		fill_furthest(g, status);
+	else
+		status->agreed = node_compare_agreed(n, g, g->image_index);
 }
 
 void
