@@ -243,7 +243,7 @@ node_listed_key(const struct node *n, uint32_t position, struct node_key *key)
 }
 
 void
-node_directory_apply(struct node *n, const uint8_t *data, uint32_t bytes)
+node_directory_apply(struct node *n, const uint8_t *data, uint32_t bytes, uint32_t epoch)
 {
 	struct reader r = reader_over(data, bytes);
 	bool recorded = ++n->directory.index <= n->directory.recorded;
@@ -264,7 +264,7 @@ node_directory_apply(struct node *n, const uint8_t *data, uint32_t bytes)
 		apply_key(n, &r);
 		break;
 	case DIRECTORY_NODE:
-		node_peers_apply(n, &r);
+		node_peers_apply(n, &r, epoch);
 		break;
 	case DIRECTORY_CUT:
 		node_cut_apply(n, &r);

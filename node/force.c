@@ -139,11 +139,17 @@ node_force_start(struct node *n)
 }
 
 static bool
+all_there(const struct node *n, const struct node_forced *f)
+{
+	return (f->voters & ~n->there) == 0;
+}
+
+static bool
 is_sound(const struct node *n, const struct node_forced *f)
 {
 	return !n->log_failed && n->force.number == 0 && (f->voters >> n->config.self & 1) &&
-	       (f->voters & ~n->there) == 0 &&
-	       f->number == node_force_number(n->epoch, f->voters) && f->number <= PAXOS_EPOCHS_MAX;
+	       all_there(n, f) && f->number == node_force_number(n->epoch, f->voters) &&
+	       f->number <= PAXOS_EPOCHS_MAX;
 }
 
 const uint8_t *
@@ -194,6 +200,12 @@ node_force_run(struct node *n)
 		return UINT64_MAX;
 	if (n->now_ns < n->force_ns)
 		return n->force_ns;
+	/* One of them was forgotten meanwhile: a voter that is nobody would be waited for, for
+	 * ever. */
+	if (!all_there(n, &n->force)) {
+		n->force = (struct node_forced){0};
+		return UINT64_MAX;
+	}
 	if (!n->log_failed) {
 		/* What it has delivered and told its members is known to be decided: else it
 		 * would be proposed anew, and be another transaction. */

@@ -865,7 +865,7 @@ apply_value(struct node *n, struct node_group *g, struct node_recent *r, uint32_
 
 		must(bytes <= r->value.bytes - g->apply_offset - NODE_ENTRY_HEAD_BYTES);
 		if (!g->state) {
-			node_directory_apply(n, at, bytes);
+			node_directory_apply(n, at, bytes, paxos_value_epoch(&r->value));
 		} else {
 			if (!apply_entry(n, g, at, bytes, budget))
 				return true;

@@ -661,7 +661,8 @@ int node_session_of_node(const struct node *n, uint8_t node);
 void node_directory_found(struct node *n, const uint8_t *uuid);
 void node_directory_write(const struct node_founding *f, struct writer *w);
 bool node_directory_read(struct node_founding *f, struct reader *r);
-void node_directory_apply(struct node *n, const uint8_t *data, uint32_t bytes);
+/* `epoch`: in which the value was proposed that holds the entry. */
+void node_directory_apply(struct node *n, const uint8_t *data, uint32_t bytes, uint32_t epoch);
 bool node_directory_knows_all(const struct node *n);
 const struct node_group *node_directory_next(const struct node *n, uint32_t number);
 /* What group 0 has decided, for an image of it, and back: all that its entries said is here.
@@ -707,7 +708,7 @@ void node_peers_connect(struct node *n);
 void node_peers_write(const struct node_peer_entry *e, struct writer *w);
 bool node_peers_read(struct node_peer_entry *e, struct reader *r);
 void node_peers_recall(struct node *n, const struct node_peer_entry *peer);
-void node_peers_apply(struct node *n, struct reader *r);
+void node_peers_apply(struct node *n, struct reader *r, uint32_t epoch);
 void node_peers_tell(const struct node *n, struct writer *w);
 void node_peers_order(struct node *n, const struct node_order *o);
 /* A node says it is that one. */

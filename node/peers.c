@@ -2,7 +2,7 @@
  * Who stands at which number. A node begins with those that its configuration names; group
  * 0's entries add others and take away, so that a node can come that stood in nobody's file.
  *
- *     DIRECTORY_NODE  u8 number, u8 enum peer_state, uuid, address, port
+ *     DIRECTORY_NODE  u8 number, u8 enum peer_state, uuid, address, port, u32 epoch
  *
  * Where both name the same node the file's address counts: who runs this one wrote it.
  * Else the log counts, since the file may be older than what was decided: see `differs`
@@ -16,6 +16,12 @@
  * what was applied: it forgets nobody while a change of the voters is under way, and begins
  * none before all entries are applied.
  *
+ * Nor can the leader know of a force. One that is to be forgotten may be among the survivors
+ * that are named, and the entry be accepted by another of them: behind the fork it would be
+ * proposed again, and take away a voter. So the entry says in which epoch it was asked for, and
+ * forgets nobody in a later one. A survivor that knows that it was decided goes over with
+ * nobody whom it forgot.
+ *
  * The higher of two numbers waits for the lower one to connect. One that came later is
  * connected to by all, and connects to all: it may be the only one that knows of the
  * other. wire/ keeps one session of two.
@@ -23,7 +29,7 @@
 #include "base/must.h"
 #include "node/internal.h"
 
-#define ENTRY_BYTES (1 + 1 + 1 + UUID_BYTES + ENDPOINT_ADDRESS_BYTES + 2)
+#define ENTRY_BYTES (1 + 1 + 1 + UUID_BYTES + ENDPOINT_ADDRESS_BYTES + 2 + 4)
 
 static bool
 same_uuid(const uint8_t *a, const uint8_t *b)
@@ -187,6 +193,7 @@ propose(struct node *n, uint8_t number, const struct node_peer_entry *e)
 	writer_u8(&w, DIRECTORY_NODE);
 	writer_u8(&w, number);
 	node_peers_write(e, &w);
+	writer_u32(&w, n->epoch);
 	must(!w.bad && w.bytes == ENTRY_BYTES);
 	node_group_submit(n, &n->group[0], bytes, ENTRY_BYTES);
 }
@@ -222,14 +229,16 @@ forget_keys(struct node *n, const uint8_t *uuid)
 }
 
 void
-node_peers_apply(struct node *n, struct reader *r)
+node_peers_apply(struct node *n, struct reader *r, uint32_t epoch)
 {
 	struct node_directory *d = &n->directory;
 	struct node_peer_entry e;
 	uint8_t number = reader_u8(r);
 
-	if (!node_peers_read(&e, r) || !reader_done(r) || number >= NODE_NODES_MAX ||
-	    e.state == PEER_NONE)
+	if (!node_peers_read(&e, r) || number >= NODE_NODES_MAX || e.state == PEER_NONE)
+		return;
+	uint32_t asked = reader_u32(r);
+	if (!reader_done(r) || (e.state == PEER_FORGOTTEN && asked < epoch))
 		return;
 	if (d->peer[number].state == PEER_LISTED && !same_uuid(d->peer[number].uuid, e.uuid))
 		return;

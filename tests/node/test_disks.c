@@ -577,6 +577,59 @@ Test(node_force, who_led_leads_nobody_when_it_is_alone)
 	cr_assert_eq(leader(alone), PAXOS_NO_VOTER);
 }
 
+/* Nodes 0 and 1 vote, and the one that leads is asked to forget node 2. Answers who leads. */
+static uint8_t
+forgetting(bool alone)
+{
+	struct node_order forget = {.kind = NODE_ORDER_FORGET, .node = 2};
+	struct node_group_status group;
+
+	for (uint8_t i = 0; i < 3; i++)
+		give(&end[i], (struct node_input){.kind = NODE_IN_VOTERS, .voters = 3});
+	run(SETTLED_NS);
+	uint8_t leads = leader(0);
+	cr_assert(node_group_status(end[leads].node, 0, &group));
+	cr_assert_eq(group.configuration.voters, 3);
+	cr_assert_lt(leads, 2);
+	if (alone)
+		stop(1 - leads);
+	give(&end[leads], (struct node_input){.kind = NODE_IN_ORDER, .order = &forget});
+	return leads;
+}
+
+/* What one survivor has accepted of the old epoch is proposed again behind the fork, and would take
+ * away a voter: the two turned each other away, for ever. */
+Test(node_force, one_that_was_being_forgotten_votes)
+{
+	uint8_t alone = forgetting(true);
+	uint32_t voters = 1u << alone | 1u << 2;
+	uint32_t epoch = node_force_number(0, voters);
+
+	run(SETTLED_NS);
+	cr_assert_eq(status(alone).link_up, 1 << 2, "nobody has decided that");
+	force(alone, epoch, voters, false);
+	cr_assert_eq(status(alone).epoch.number, epoch);
+	cr_assert_eq(status(2).epoch.number, epoch);
+	cr_assert_eq(status(alone).link_up, 1 << 2);
+	cr_assert_neq(leader(2), PAXOS_NO_VOTER);
+	cr_assert_eq(leader(2), leader(alone));
+}
+
+/* It is decided between the question and FORCED: those that vote go on as they were. */
+Test(node_force, with_one_that_was_just_forgotten_nobody_goes_over)
+{
+	uint8_t leads = forgetting(false);
+	uint32_t voters = 1u << leads | 1u << 2;
+
+	cr_assert_eq(status(leads).link_up, 7 & ~(1 << leads), "not yet");
+	force(leads, node_force_number(0, voters), voters, false);
+	cr_assert_eq(status(leads).epoch.number, 0);
+	cr_assert_eq(status(leads).link_up, 3 & ~(1 << leads));
+	cr_assert_eq(leader(1 - leads), leads);
+	force(leads, node_force_number(0, voters), voters, false);
+	cr_assert_eq(status(leads).epoch.number, 0, "nor later");
+}
+
 /* Two administrators, a split, and each forces the own side on: no GTID is given by both. */
 Test(node_force, two_sides_of_a_split_have_other_numbers)
 {

@@ -112,7 +112,7 @@ found(void)
 	struct node_sink sink = {.emit = emit};
 
 	bench.node->sink = &sink;
-	node_directory_apply(bench.node, founding, sizeof founding);
+	node_directory_apply(bench.node, founding, sizeof founding, 0);
 	bench.node->sink = NULL;
 }
 

@@ -143,7 +143,7 @@ begin(struct bench *b, uint64_t process)
 				    .bytes = 64});
 	b->group = node_group_by_number(b->node, 1);
 	if (!b->group) {
-		node_directory_apply(b->node, founding, sizeof founding);
+		node_directory_apply(b->node, founding, sizeof founding, 0);
 		b->group = node_group_by_number(b->node, 1);
 	}
 	for (int i = 0; i < 20; i++)

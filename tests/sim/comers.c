@@ -110,6 +110,24 @@ is_somewhere(const struct sim *s, uint8_t number, enum peer_state state)
 	return false;
 }
 
+/* Whom this node knows to be nobody any more. It is somebody itself, whatever it knows. */
+uint32_t
+comers_forgotten(const struct sim *s, uint8_t node)
+{
+	uint32_t forgotten = 0;
+
+	for (uint8_t i = 0; i < s->node_count; i++) {
+		const struct node_peer_entry *e = &s->node[node].node->directory.peer[i];
+		uint8_t now[UUID_BYTES];
+
+		identity(s, i, now);
+		if (i != node && e->state == PEER_FORGOTTEN &&
+		    memcmp(e->uuid, now, UUID_BYTES) == 0)
+			forgotten |= 1u << i;
+	}
+	return forgotten;
+}
+
 static bool
 known_everywhere(const struct sim *s, uint8_t number)
 {
@@ -266,7 +284,7 @@ comers_go_on(struct sim *s)
 	if (s->swarm.named == (1u << s->node_count) - 1)
 		return;
 	for (uint8_t i = 0; i < s->node_count && quiet; i++) {
-		if ((c->going >> i & 1) && is_somewhere(s, i, PEER_FORGOTTEN))
+		if ((c->going >> i & 1) && !force_lost(s, i) && is_somewhere(s, i, PEER_FORGOTTEN))
 			goes(s, i);
 		else if (comers_away(s, i) && is_somewhere(s, i, PEER_LISTED) && !voters_learn(s))
 			comes(s, i);

@@ -116,7 +116,7 @@ begin_with(struct sim *s, uint32_t survivors)
 
 	survivors &= here;
 	if (f->asked.number != 0 || f->fork_count == SIM_FORKS_MAX || survivors == 0 ||
-	    f->number > NUMBER_MAX || s->comers.going != 0)
+	    f->number > NUMBER_MAX)
 		return;
 	if (2 * __builtin_popcount(survivors & voters) > __builtin_popcount(voters) && !any)
 		return;
@@ -149,26 +149,45 @@ force_tempted(struct sim *s)
 }
 
 static void
+ask_one(struct sim *s, uint8_t node)
+{
+	struct sim_force *f = &s->force;
+	struct node_input in = {.kind = NODE_IN_FORCE, .force = f->asked};
+
+	if ((f->begun && !random_chance(&s->random, REPEAT_PPM)) ||
+	    comers_tell(s, node, f->asked.voters))
+		return;
+	in.here_only = f->begun && random_chance(&s->random, 500000);
+	f->begun = true;
+	sim_trace(s, "node %u: is asked to go over to epoch %u", node, f->asked.number);
+	sim_node_feed(s, node, &in);
+}
+
+/* Who has not gone over, and knows some of those who are named to be forgotten, does not. Those
+ * are given up where all others know them so, else whoever knows it. */
+static void
 ask(struct sim *s)
 {
 	struct sim_force *f = &s->force;
+	uint32_t refuse = 0, forgotten = 0;
 
 	for (uint8_t i = 0; i < s->node_count; i++) {
-		bool wanted = (f->asked.voters & ~f->over) >> i & 1;
-		struct node_input in = {.kind = NODE_IN_FORCE, .force = f->asked};
-
-		if (!wanted || !s->node[i].process.up ||
-		    (f->begun && !random_chance(&s->random, REPEAT_PPM)))
+		if (!((f->asked.voters & ~f->over) >> i & 1) || !s->node[i].process.up)
 			continue;
-		if (comers_tell(s, i, f->asked.voters))
-			continue;
-		in.here_only = f->begun && random_chance(&s->random, 500000);
-		f->begun = true;
-		sim_trace(s, "node %u: is asked to go over to epoch %u", i, f->asked.number);
-		sim_node_feed(s, i, &in);
+		uint32_t gone = comers_forgotten(s, i) & f->asked.voters;
+		forgotten |= gone;
+		refuse |= gone ? 1u << i : 0;
+		if (gone == 0)
+			ask_one(s, i);
 	}
-	bool dawdles = f->over != 0 && !s->healed && f->asked.number <= NUMBER_MAX;
-	if (!dawdles || !random_chance(&s->random, GIVE_UP_PPM))
+	if (refuse != 0 && (f->asked.voters & ~refuse & ~forgotten) == 0) {
+		take_away(s, forgotten);
+		ask_for(s, f->number, f->asked.voters & ~forgotten);
+		return;
+	}
+	bool dawdles = !s->healed || refuse != 0;
+	if (f->over == 0 || !dawdles || f->asked.number > NUMBER_MAX ||
+	    !random_chance(&s->random, GIVE_UP_PPM))
 		return;
 	take_away(s, f->asked.voters & ~f->over);
 	ask_for(s, f->asked.number, f->over);
