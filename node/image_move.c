@@ -38,8 +38,10 @@ node_image_offer(struct node *n, const struct node_group *g, uint8_t node)
 	struct node_giving *give = &n->giving[node];
 
 	if (g->whole.id == 0 || node_group_loads(g) ||
-	    n->now_ns - give->offered_ns < n->config.retry_ns / 2)
+	    (give->offered_group == g->number &&
+	     n->now_ns - give->offered_ns < n->config.retry_ns / 2))
 		return;
+	give->offered_group = g->number;
 	give->offered_ns = n->now_ns;
 	(void)node_move_say(n, node, WIRE_CONTROL,
 			    &(struct protocol_message){.kind = PROTOCOL_IMAGE,
@@ -175,6 +177,7 @@ offered(struct node *n, struct node_group *g, uint8_t node, const struct protoco
 		n->dropped_undecodable++;
 		return;
 	}
+	node_payload_covered(n, g, m->index);
 	if (!is_wanted(n, g, node, m))
 		return;
 	t.count = (uint32_t)m->mark;

@@ -90,6 +90,8 @@ struct node_place {
 struct node_payload_place {
 	uint64_t number; /* 0: none */
 	uint64_t index;  /* of its entry; 0: not applied yet */
+	uint64_t slot;   /* so */
+	bool gone;       /* nobody who is there has it any more: it is given up */
 	uint64_t incarnation;
 	uint64_t offer;
 	struct entry_spread spread;
@@ -103,6 +105,7 @@ struct node_payload {
 	bool gone;      /* the log decided against it: a record is due, nothing else */
 	bool owes;      /* `source` offered it and waits for HELD */
 	bool told;      /* its member knows that a majority holds it */
+	bool covered;   /* another node has an image behind its entry, and may have dropped it */
 	uint8_t source; /* who gives it: a node, or NODE_FROM_MEMBER */
 	uint32_t group;
 	uint64_t incarnation;
@@ -534,6 +537,7 @@ struct node_giving {
 	uint32_t group;
 	uint32_t part;
 	uint64_t id;
+	uint32_t offered_group; /* whose was offered last, and when */
 	uint64_t offered_ns;
 };
 
@@ -937,6 +941,10 @@ void node_payload_forked(struct node *n, struct node_group *g);
 void node_payload_applied(struct node *n, struct node_group *g, const struct group_effect *effect);
 void node_payload_start(struct node *n);
 void node_payload_group_ends(struct node *n, const struct node_group *g);
+/* Another node has an image up to this slot. */
+void node_payload_covered(struct node *n, const struct node_group *g, uint64_t slot);
+/* Who is there was asked for it in vain. True: it is not wanted any more. */
+bool node_payload_give_up(struct node *n, struct node_payload *p);
 /* Sees that this accepted payload comes here; true when it is here, or given up. */
 bool node_payload_want(struct node *n, struct node_group *g, uint64_t number);
 bool node_payload_needed(struct node *n, const struct node_payload *p);

@@ -96,6 +96,7 @@ node_payload_accepted(struct node *n, struct node_group *g, const struct node_re
 	if (!place)
 		return;
 	place->index = index;
+	place->slot = r->slot;
 	place->incarnation = r->incarnation;
 	place->offer = r->spread.offer;
 	place->spread = r->spread;
@@ -388,6 +389,39 @@ node_payload_start(struct node *n)
 	}
 }
 
+void
+node_payload_covered(struct node *n, const struct node_group *g, uint64_t slot)
+{
+	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
+		struct node_payload *p = &n->payload[i];
+		const struct node_payload_place *place;
+
+		if (!p->used || p->group != g->number || p->index == 0)
+			continue;
+		place = node_payload_place(n, g, p->number);
+		p->covered |= place && place->index == p->index && place->slot <= slot;
+	}
+}
+
+/* Only what every member had then is dropped behind an image (DESIGN section 4, "Trimming"), so
+ * it may be nowhere by now, and a member that has come since and lacks it would wait for ever,
+ * and hold up trimming here. Nobody who lacks it is fed here: the feed says so, and a search. What
+ * the next entry needs is no such one: it lies behind what is applied, and the image is taken. */
+bool
+node_payload_give_up(struct node *n, struct node_payload *p)
+{
+	const struct node_group *g = node_group_by_number(n, p->group);
+
+	if (!p->covered || node_payload_needed(n, p))
+		return false;
+	struct node_payload_place *place = place_slot(n, g, p->number);
+	if (place->number != p->number || place->link.lsn != 0)
+		return false;
+	place->gone = true;
+	p->gone = true;
+	return true;
+}
+
 bool
 node_payload_want(struct node *n, struct node_group *g, uint64_t number)
 {
@@ -398,7 +432,7 @@ node_payload_want(struct node *n, struct node_group *g, uint64_t number)
 		return true;
 	must(place->index != 0);
 	p = node_payload_find(n, g, place->incarnation, place->offer);
-	if (node_cut_gone(n, g, place->index)) {
+	if (place->gone || node_cut_gone(n, g, place->index)) {
 		if (p)
 			p->gone = true;
 		return true;

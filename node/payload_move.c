@@ -479,7 +479,7 @@ next_source(struct node *n, struct node_payload *p, uint32_t nodes)
 /* Whose answer does not come is asked again, or another one: of an accepted payload
  * it is known who held it; of any other, who has it will offer it. Those who held it may have
  * been lost since, or have come back with another disk, and others have fetched it: in the end
- * everybody is asked. A session loses
+ * everybody is asked, and then it may be given up. A session loses
  * nothing while it lives, so an answer is late only when its session should be gone:
  * to ask again sooner, on a host that is merely slow, doubles what makes it slow. */
 static void
@@ -499,6 +499,8 @@ settle_source(struct node *n, struct node_payload *p)
 	if (late && p->source < NODE_NODES_MAX)
 		p->tried |= 1u << p->source;
 	if (next_source(n, p, p->holders & ~p->tried) || next_source(n, p, ~p->tried))
+		return;
+	if (late && n->link_up != 0 && node_payload_give_up(n, p))
 		return;
 	p->tried = 0;
 	(void)next_source(n, p, p->holders);

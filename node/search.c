@@ -58,16 +58,19 @@ catch_up(struct node *n, const struct node_group *g)
 	}
 }
 
-static void
-look_at(struct node *n, const struct node_result *r)
+/* False: it lacks this one, which was given up here. */
+static bool
+look_at(struct node *n, const struct node_group *g, const struct node_result *r)
 {
 	struct node_search *q = &n->search;
+	const struct node_payload_place *place = node_payload_place(n, g, r->payload);
 
 	if (r->kind != RESULT_ACCEPTED || gtid_set_contains(n->scratch_gtids, &r->gtid))
-		return;
+		return true;
 	if (q->next < q->missing)
 		q->missing = q->next;
 	(void)gtid_set_add(n->scratch_gtids, &r->gtid);
+	return !place || !place->gone;
 }
 
 /* True: there is more to do, and nothing to wait for. */
@@ -97,7 +100,10 @@ node_search(struct node *n)
 		}
 		if (answer == HISTORY_WAIT)
 			return false;
-		look_at(n, &r);
+		if (!look_at(n, g, &r)) {
+			end(n, false);
+			return false;
+		}
 		q->next--;
 	}
 	return true;

@@ -41,7 +41,9 @@
  *            position of that one goes to the log too (node/history.h), so memory
  *            does not limit how many payloads can be fed later. One that lacks it
  *            fetches it from those who hold it; the feed of this node waits
- *            meanwhile, the verdict does not. Where the write set was spread the
+ *            meanwhile, the verdict does not. Others drop what every member had (image.c): when
+ *            all were asked in vain, and one has an image behind it, it is given up, and
+ *            a member that lacks it is not fed here. Where the write set was spread the
  *            record is written for a refused one too: who is behind needs it to come
  *            to the same verdict.
  * Replay     Slots are taken by CHUNK records and given back by SETTLED records only,

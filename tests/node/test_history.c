@@ -448,3 +448,19 @@ Test(node_search, the_lowest_that_a_member_lacks_is_found_however_old)
 	cr_assert_eq(b->reads, reads, "what it lacks is in memory");
 	bench_free(b);
 }
+
+/* Its payload was spread, and is nowhere any more. */
+Test(node_search, who_lacks_what_was_given_up_is_refused)
+{
+	struct bench *b = filled(&small);
+	uint64_t first = b->result[FIRST_SUBMIT].gtid.gno;
+	uint64_t last = first + ENTRIES - 1;
+
+	b->group->result[ENTRIES & (small.results_max - 1)].payload = 5;
+	b->group->payload[5] = (struct node_payload_place){.number = 5, .index = ENTRIES};
+	cr_assert_eq(missing(b, &(struct range){first, last - 20}, 1), FIRST_SUBMIT + ENTRIES - 20);
+	b->group->payload[5].gone = true;
+	cr_assert_eq(missing(b, &(struct range){first, last}, 1), FIRST_SUBMIT + ENTRIES);
+	cr_assert_eq(missing(b, &(struct range){first, last - 20}, 1), 0);
+	bench_free(b);
+}

@@ -382,6 +382,7 @@ static void
 accept_70(struct bench *b, struct node_payload *p)
 {
 	struct node_result r = {
+		.slot = 40,
 		.incarnation = 50,
 		.payload = 1,
 		.spread = {.bytes = 3 * CHUNK - 6, .chunk_bytes = CHUNK, .offer = 1}};
@@ -466,25 +467,33 @@ Test(node_payload, what_the_log_has_not_come_to_may_still_come)
 	bench_free(b);
 }
 
-/* Those who held it when it was ordered were lost, or have another disk by now; others have
- * fetched it meanwhile. */
-Test(node_payload, one_whose_holders_give_nothing_is_asked_of_others)
+/* Node 0 of three, that has links with the others. */
+static struct bench *
+one_of_three(void)
 {
 	struct node_config three = config;
-	struct bench *b;
 
 	three.node_count = 3;
+	three.image_bytes = 60000;
 	for (uint8_t i = 0; i < 3; i++) {
 		three.uuid[i][0] = 1 + i;
 		three.endpoint[i] = endpoint_from_ipv4(0x0a000001 + i, 7400);
 	}
-	b = bench_of(&three);
+	struct bench *b = bench_of(&three);
 	start(b);
+	b->node->link_up = 6;
+	return b;
+}
+
+/* Those who held it when it was ordered were lost, or have another disk by now; others have
+ * fetched it meanwhile. */
+Test(node_payload, one_whose_holders_give_nothing_is_asked_of_others)
+{
+	struct bench *b = one_of_three();
 	struct node_payload *p = new_payload(b, 1, 1);
 	p->holders = 1u << 1;
 	p->available = p->total;
 	p->source = 0;
-	b->node->link_up = 6;
 	node_move(b->node);
 	cr_assert_eq(p->source, 1);
 	b->node->now_ns += config.session_dead_ns;
@@ -495,5 +504,72 @@ Test(node_payload, one_whose_holders_give_nothing_is_asked_of_others)
 	cr_assert_eq(p->source, 1, "and again, while nobody gives it");
 	chunk(b, p);
 	cr_assert_eq(p->tried, 0);
+	bench_free(b);
+}
+
+static void
+hear_image(struct bench *b, uint8_t node, uint64_t slot)
+{
+	struct protocol_message m = {
+		.kind = PROTOCOL_IMAGE, .group = 1, .sequence = 7, .index = slot, .mark = 2};
+	uint8_t data[256];
+	struct writer w = writer_over(data, sizeof data);
+	uint32_t bytes = protocol_encode(&m, b->node->config.epoch, &w);
+	struct frame frame;
+
+	cr_assert(frame_decode(&frame, data, bytes));
+	node_image_message(b->node, node, &frame, data, bytes);
+}
+
+/* All are asked, each for as long as an answer may take. */
+static void
+ask_around(struct bench *b)
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		node_move(b->node);
+		b->node->now_ns += config.session_dead_ns;
+	}
+	node_payload_end(b->node);
+}
+
+/* Every member had it when the others dropped it; one that has come since, and lacks it, would
+ * wait here for ever. */
+Test(node_payload, one_that_the_others_have_dropped_is_given_up)
+{
+	struct bench *b = one_of_three();
+	struct node_result r = {.payload = 1, .spread = {.bytes = 762, .chunk_bytes = CHUNK}};
+
+	accept_70(b, NULL);
+	b->group->applied_slot = 41;
+	node_payload_end(b->node);
+	ask_around(b);
+	hear_image(b, 1, 39);
+	ask_around(b);
+	cr_assert_eq(b->node->payloads_used, 1, "an older image says nothing of it");
+	cr_assert_eq(node_feed_payload(b->node, b->group, 0, &r), HISTORY_WAIT);
+	hear_image(b, 1, 40);
+	node_payload_end(b->node);
+	cr_assert_eq(b->node->payloads_used, 1, "node 2 may have it");
+	ask_around(b);
+	cr_assert_eq(b->node->payloads_used, 0);
+	cr_assert_eq(b->group->payload_through, 1);
+	cr_assert_eq(node_feed_payload(b->node, b->group, 0, &r), HISTORY_LOST);
+	ask_around(b);
+	cr_assert_eq(b->node->payloads_used, 0, "nor is it looked for again");
+	bench_free(b);
+}
+
+/* The next entry needs it: that waits, until the image is taken. */
+Test(node_payload, what_the_next_entry_needs_is_not_given_up)
+{
+	struct bench *b = one_of_three();
+
+	apply_through(b, 70);
+	struct node_payload *p = new_payload(b, 1, 71);
+	p->number = 1;
+	p->covered = true;
+	p->available = p->total;
+	ask_around(b);
+	cr_assert_eq(b->node->payloads_used, 1);
 	bench_free(b);
 }
