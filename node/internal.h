@@ -108,6 +108,7 @@ struct node_payload {
 	bool covered;   /* another node has an image behind its entry, and may have dropped it */
 	uint8_t source; /* who gives it: a node, or NODE_FROM_MEMBER */
 	uint32_t group;
+	uint32_t epoch; /* in which it was offered: incarnations behind a fork count anew */
 	uint64_t incarnation;
 	uint64_t offer;
 	uint64_t index;  /* of its accepted entry; 0: not applied yet */

@@ -193,6 +193,7 @@ node_payload_new(struct node *n, const struct node_payload *like)
 	uint64_t *lsn = slot->lsn;
 	*slot = *like;
 	slot->lsn = lsn;
+	slot->epoch = n->epoch;
 	slot->used = true;
 	n->payloads_used++;
 	return slot;
@@ -207,6 +208,15 @@ node_payload_may_come(const struct node_group *g, uint64_t incarnation, uint64_t
 
 	return m ? group_offer_open(g->state, incarnation, offer)
 		 : incarnation > group_applied(g->state);
+}
+
+/* The log will not decide for it: it has, or its incarnation has ended. Every one has at a fork,
+ * and those that the lost had counted behind it are numbers of others now. */
+static bool
+is_void(const struct node_group *g, const struct node_payload *p)
+{
+	return p->epoch < group_epoch(g->state) ||
+	       !node_payload_may_come(g, p->incarnation, p->offer);
 }
 
 /* ---- chunks ---- */
@@ -314,7 +324,7 @@ node_payload_applied(struct node *n, struct node_group *g, const struct group_ef
 		struct node_payload *p = &n->payload[i];
 
 		if (p->used && p->group == g->number && p->index == 0 && concerns(e, p) &&
-		    !node_payload_may_come(g, p->incarnation, p->offer))
+		    is_void(g, p))
 			p->gone = true;
 	}
 }
@@ -326,8 +336,7 @@ node_payload_forked(struct node *n, struct node_group *g)
 	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
 		struct node_payload *p = &n->payload[i];
 
-		if (p->used && p->group == g->number && p->index == 0 &&
-		    !node_payload_may_come(g, p->incarnation, p->offer))
+		if (p->used && p->group == g->number && p->index == 0 && is_void(g, p))
 			p->gone = true;
 	}
 }
@@ -363,7 +372,7 @@ node_payload_dropped(struct node *n, const struct node_group *g)
 		if (!p->used || p->group != g->number)
 			continue;
 		if (p->index == 0)
-			p->gone |= !node_payload_may_come(g, p->incarnation, p->offer);
+			p->gone |= is_void(g, p);
 		else if (p->index <= g->dropped_index)
 			p->gone = true;
 	}
@@ -381,7 +390,7 @@ node_payload_start(struct node *n)
 			continue;
 		g = node_group_by_number(n, p->group);
 		if (p->index == 0) {
-			p->gone |= !node_payload_may_come(g, p->incarnation, p->offer);
+			p->gone |= is_void(g, p);
 		} else if (p->number == 0 && !node_payload_needed(n, p)) {
 			p->number = number_of(n, g, p->index);
 			p->gone = p->number == 0;
@@ -572,6 +581,7 @@ node_payload_first_lsn(const struct node_payload *p)
 void
 node_payload_write(const struct node_payload *p, struct writer *w)
 {
+	writer_u32(w, p->epoch);
 	writer_u64(w, p->incarnation);
 	writer_u64(w, p->offer);
 	writer_u64(w, p->index);
@@ -587,6 +597,7 @@ bool
 node_payload_read(struct node *n, struct node_group *g, struct reader *r)
 {
 	struct node_payload like = {.group = g->number, .source = NODE_FROM_MEMBER};
+	uint32_t epoch = reader_u32(r);
 
 	like.incarnation = reader_u64(r);
 	like.offer = reader_u64(r);
@@ -601,6 +612,7 @@ node_payload_read(struct node *n, struct node_group *g, struct reader *r)
 	struct node_payload *p = node_payload_new(n, &like);
 	if (!p)
 		return false;
+	p->epoch = epoch;
 	for (uint64_t at = 0; at < p->held; at += p->chunk_bytes)
 		p->lsn[at / p->chunk_bytes] = reader_u64(r);
 	if (!r->bad && (p->held == 0 || node_payload_first_lsn(p) >= n->lsn_first))
@@ -643,7 +655,7 @@ node_payload_may_propose(struct node *n, struct node_group *g, const struct entr
 	if (!entry_spread_decode(&spread, s->payload, s->payload_bytes))
 		return false;
 	struct node_payload *p = node_payload_find(n, g, s->incarnation, spread.offer);
-	return p && !p->gone && p->index == 0 && p->durable == p->total &&
+	return p && !p->gone && p->index == 0 && p->epoch == n->epoch && p->durable == p->total &&
 	       spread.bytes == p->total && spread.chunk_bytes == p->chunk_bytes &&
 	       spread.digest == p->digest && (spread.holders & ~p->holders) == 0 &&
 	       node_group_quorum(g, spread.holders);

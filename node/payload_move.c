@@ -44,6 +44,10 @@ offered(struct node *n, struct node_group *g, const struct protocol_message *m)
 					});
 	if (!p || p->gone || p->index != 0)
 		return NULL;
+	if (p->epoch < n->epoch) {
+		p->gone = true; /* its incarnation was another one; this is offered again */
+		return NULL;
+	}
 	if (p->total != m->mark || p->chunk_bytes != m->flags) {
 		n->dropped_undecodable++;
 		return NULL;
@@ -430,7 +434,9 @@ tell(struct node *n, struct node_payload *p)
 {
 	const struct node_group *g = node_group_by_number(n, p->group);
 
-	if (p->index != 0)
+	/* Of an earlier epoch nobody is to decide for it any more, and to the others its name may
+	 * be that of another one; who needs it knows that, and asks. */
+	if (p->index != 0 || p->epoch < n->epoch)
 		return;
 	if (p->durable == p->total)
 		p->holders |= 1u << n->config.self;

@@ -228,6 +228,7 @@ Test(node_payload, one_that_an_image_names_and_the_log_lacks_is_not_taken)
 	struct node_payload *p = new_payload(b, 1, 0);
 	chunk(b, p);
 	chunk(b, p);
+	p->epoch = 3;
 	node_payload_write(p, &w);
 	uint64_t first = node_payload_first_lsn(p);
 	for (uint64_t cut = 0; cut < 2; cut++) {
@@ -238,6 +239,8 @@ Test(node_payload, one_that_an_image_names_and_the_log_lacks_is_not_taken)
 		later->node->lsn_first = first + cut;
 		cr_assert_eq(node_payload_read(later->node, later->group, &r), cut == 0);
 		cr_assert_eq(later->node->payloads_used, 1 - cut);
+		p = node_payload_find(later->node, later->group, 50, 1);
+		cr_assert(cut == 1 || p->epoch == 3);
 		bench_free(later);
 	}
 	bench_free(b);
@@ -571,5 +574,85 @@ Test(node_payload, what_the_next_entry_needs_is_not_given_up)
 	p->available = p->total;
 	ask_around(b);
 	cr_assert_eq(b->node->payloads_used, 1);
+	bench_free(b);
+}
+
+#define EPOCH 7 /* the first one that node 0 is the lowest of */
+
+/* It holds a part of payload 1 of the incarnation 50, and goes over to another epoch. */
+static struct bench *
+forced(void)
+{
+	struct bench *b = bench_new();
+
+	start(b);
+	log_group(b);
+	chunk(b, new_payload(b, 1, 0));
+	b->node->epoch = EPOCH;
+	b->node->forced_voters = 1;
+	node_force_remember(b->node);
+	struct bench *next = replayed(b);
+	bench_free(b);
+	start(next);
+	cr_assert_eq(next->node->epoch, EPOCH);
+	cr_assert_eq(group_epoch(next->group->state), 0);
+	cr_assert_eq(node_payload_find(next->node, next->group, 50, 1)->held, CHUNK);
+	return next;
+}
+
+static struct node_payload *
+hear_offer(struct bench *b)
+{
+	struct protocol_message m = {.kind = PROTOCOL_OFFER,
+				     .group = 1,
+				     .incarnation = 50,
+				     .sequence = 1,
+				     .flags = CHUNK,
+				     .index = 3 * CHUNK - 6,
+				     .mark = 3 * CHUNK - 6};
+	uint8_t data[256];
+	struct writer w = writer_over(data, sizeof data);
+	uint32_t bytes = protocol_encode(&m, b->node->config.epoch, &w);
+	struct frame frame;
+
+	cr_assert(frame_decode(&frame, data, bytes));
+	b->node->session[0].node = 1;
+	node_move_message(b->node, 0, &frame, data, bytes);
+	node_payload_end(b->node);
+	return node_payload_find(b->node, b->group, 50, 1);
+}
+
+/* Behind the fork the lost had come to entry 50; it is another one now, with an incarnation and
+ * payloads of its own. */
+Test(node_payload, one_of_an_earlier_epoch_is_not_gone_on_with)
+{
+	struct bench *b = forced();
+
+	cr_assert_null(hear_offer(b), "it is void");
+	struct node_payload *p = hear_offer(b);
+	cr_assert(p);
+	cr_assert_eq(p->held, 0);
+	chunk(b, p);
+	node_force_fork(b->node, b->group, EPOCH);
+	node_payload_end(b->node);
+	cr_assert_eq(node_payload_find(b->node, b->group, 50, 1), p, "of this epoch it stays");
+	struct bench *again = replayed(b);
+	start(again);
+	p = node_payload_find(again->node, again->group, 50, 1);
+	cr_assert(p);
+	cr_assert_eq(p->held, CHUNK);
+	cr_assert_eq(p->epoch, EPOCH);
+	bench_free(again);
+	bench_free(b);
+}
+
+Test(node_payload, a_fork_ends_those_of_an_earlier_epoch)
+{
+	struct bench *b = forced();
+
+	cr_assert(node_payload_may_come(b->group, 50, 1), "by its number");
+	node_force_fork(b->node, b->group, EPOCH);
+	node_payload_end(b->node);
+	cr_assert_eq(b->node->payloads_used, 0);
 	bench_free(b);
 }

@@ -246,13 +246,16 @@ transaction_of(const struct sim *s, uint32_t group, uint64_t incarnation, uint64
 	return UINT32_MAX;
 }
 
-/* May it be of an incarnation that a force made void? Who holds a part of its payload goes on
- * with that until an entry comes that has this index now. */
+/* May it be of an incarnation that a force made void? Who holds a part of its payload, and has
+ * not gone over to that epoch, goes on with it. */
 static bool
-is_left_over(const struct sim *s, uint32_t group, uint64_t incarnation)
+is_left_over(const struct sim *s, const struct frame *frame, uint64_t incarnation)
 {
-	const struct check_group *c = &s->check[group];
+	const struct check_group *c = &s->check[frame->group];
+	uint32_t last = s->force.fork_count;
 
+	if (last > 0 && memcmp(frame->epoch, s->force.fork[last - 1].epoch, EPOCH_BYTES) == 0)
+		return false;
 	for (uint32_t i = 0; i < c->forks; i++)
 		if (incarnation > c->forked[i])
 			return true;
@@ -299,7 +302,7 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 	p = payload_at(s, frame->group, c.incarnation, c.offer);
 	if (p == NULL)
 		return;
-	if (p->next[node] == 0 && c.offset != 0 && is_left_over(s, frame->group, c.incarnation))
+	if (p->next[node] == 0 && c.offset != 0 && is_left_over(s, frame, c.incarnation))
 		return;
 	/* One whose disk lied or rotted has forgotten some, and begins again there. */
 	if (c.offset != p->next[node] && node != s->swarm.liar && node != s->swarm.rotten)
