@@ -174,6 +174,11 @@ def run_for(members, seconds, during=None):
     return stats
 
 
+def wait_enough(members, name, count):
+    """While load goes on: for what comes by chance, until they have counted so many of it together."""
+    wait_for(lambda: sum(member.stats()[name] for member in members) >= count, f'{count} or more: {name}')
+
+
 def leader_of(appliance, nodes=(0, 1, 2)):
     """The node that leads the members' group, when all of `nodes` say the same one."""
     said = [appliance.status(number) for number in nodes]

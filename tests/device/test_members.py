@@ -8,7 +8,7 @@ import sys
 import time
 
 from appliance import Appliance, check, wait_for
-from load import (Member, ask_all, errors, leader_of, run_for, settle, wait_caught_up,
+from load import (Member, ask_all, errors, leader_of, run_for, settle, wait_caught_up, wait_enough,
                   wait_online)
 from netns import Bridge
 
@@ -47,9 +47,8 @@ def test_refused_later(make):
 
 
 def test_load(members):
-    stats = run_for(members, 4)
+    stats = run_for(members, 8, lambda _: wait_enough(members, 'conflict', 1))  # of hot rows
     check(all(s['commit'] > 100 for s in stats), 'every member commits')
-    check(sum(s['conflict'] for s in stats) > 0, 'hot rows conflict')
     check(all(not errors(s) for s in stats), 'no client saw an error')
     settle(members)
 
@@ -106,12 +105,12 @@ def test_outage(appliance, members):
         for number in range(3):
             appliance.kill(number)
             appliance.start(number)
+        wait_enough(members, 'failed', 1)
     stats = run_for(members, 6, outage)
     ask_all(members, 'kill 0')
     ask_all(members, 'fail 0')
     wrong = [{k: v for k, v in errors(s).items() if k != 'killed'} for s in stats]
     check(not any(wrong), f'all nodes were killed: no client but killed ones saw an error {wrong}')
-    check(sum(s['failed'] for s in stats) > 0, 'what a server could not commit was tried')
     check(all(s['failovers'] > 0 for s in stats), 'every member came back by itself')
     settle(members)
 
