@@ -149,7 +149,7 @@ check_change(const struct change *c, uint32_t add, uint32_t remove)
 static void
 pause_ms(long ms)
 {
-	nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
 }
 
 /* Asks once; what is lost is asked for again. */
