@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "hw/uring_log.h"
 
 #define FILE_BYTES_MAX (64 * 1024)
 
@@ -617,6 +618,12 @@ check_whole(const struct parser *p)
 				    "three segments of segment_bytes: raise the one or lower the "
 				    "other",
 				    p->name);
+	if (c->log_bytes_max / c->segment_bytes > HW_LOG_SEGMENTS_MAX)
+		return hw_error_set(p->error, -EINVAL,
+				    "%s: [log] log_bytes_max holds more than %d segments of "
+				    "segment_bytes: raise segment_bytes (a log that exists keeps "
+				    "its own), or lower log_bytes_max",
+				    p->name, HW_LOG_SEGMENTS_MAX);
 	int code = check_voters(p);
 	if (code == 0)
 		code = check_certificates(p);

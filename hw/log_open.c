@@ -499,17 +499,27 @@ format(struct hw_log *log, struct hw_error *error)
 	return 0;
 }
 
-static void
-set_slot_count(struct hw_log *log, uint32_t at_least)
+/* A log that held less than it was told to would have no room left before it is time to trim
+ * it: images are written by log_bytes_max (dpdk/plan.c). */
+static int
+set_slot_count(struct hw_log *log, uint32_t at_least, struct hw_error *error)
 {
 	uint64_t max = log->options.log_bytes_max ? log->options.log_bytes_max : LOG_BYTES_MAX;
 	uint64_t count = max / log->segment_bytes;
 
+	if (count > HW_LOG_SEGMENTS_MAX)
+		return hw_error_set(
+			error, -EINVAL,
+			"[log] log_bytes_max = %llu is more than %d segments of %u bytes: give "
+			"%llu at most, or a larger segment_bytes, which only a new log takes",
+			(unsigned long long)max, HW_LOG_SEGMENTS_MAX, log->segment_bytes,
+			(unsigned long long)HW_LOG_SEGMENTS_MAX * log->segment_bytes);
 	if (count < SEGMENTS_MIN)
 		count = SEGMENTS_MIN;
 	if (count < at_least)
 		count = at_least;
-	log->slot_count = count < HW_LOG_SEGMENTS_MAX ? (uint32_t)count : HW_LOG_SEGMENTS_MAX;
+	log->slot_count = (uint32_t)count;
+	return 0;
 }
 
 static int
@@ -580,8 +590,9 @@ open_log(struct hw_log *log, struct hw_error *error)
 	uint32_t highest = log->slot_count;
 	if (found > 0)
 		code = adopt(log, error);
-	set_slot_count(log, highest);
-	if (found == 0)
+	if (code == 0)
+		code = set_slot_count(log, highest, error);
+	if (code == 0 && found == 0)
 		code = format(log, error);
 	if (code != 0)
 		return code;

@@ -58,7 +58,7 @@ struct hw_log_options {
 	bool memory;                /* durability = memory: no file is touched */
 	bool helper_thread;         /* do not try io_uring */
 	uint32_t segment_bytes;     /* 0: 64 MiB; a log that exists keeps its own */
-	uint64_t log_bytes_max;     /* 0: 8 GiB; at least three segments */
+	uint64_t log_bytes_max;     /* 0: 8 GiB; 3 to HW_LOG_SEGMENTS_MAX segments */
 };
 
 /* What a log found at open is, before it is scanned. */

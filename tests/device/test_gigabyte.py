@@ -133,7 +133,7 @@ def main():
     how = 'long' if '--long' in sys.argv[4:] else 'short'
     SIZES_KIB[how] = int(sys.argv[5]) << 10 if len(sys.argv) > 5 else SIZES_KIB[how]
     with Bridge(3 + MEMBERS + 3) as net, Appliance(
-            net, synodd, synodctl, log_bytes_max='6 GiB', index_hashes_max=1 << 20) as appliance:
+            net, synodd, synodctl, segment_bytes='16 MiB', log_bytes_max='6 GiB', index_hashes_max=1 << 20) as appliance:
         for i, space in enumerate(net.spaces[3:]):
             space.give_address(f'10.77.0.{11 + i}/24')
 

@@ -76,7 +76,8 @@ Test(hw_config, every_kind_of_value)
 			   "[appliance]\nnodes = 7@[fd00::7]:1\ndurability = memory\n"
 			   "epoch = 00112233-4455-6677-8899-AABBCCDDEEFF\n"
 			   "[port]\r\neal = x#y\nmac = 02:00:0a:4d:00:01\ngateway = fd00::1\n"
-			   "profile = dedicated\n[log]\nsegment_bytes = 2048 KiB\n"
+			   "profile = dedicated\n[log]\nsegment_bytes = 2048 KiB\nlog_bytes_max = "
+			   "2 GiB\n"
 			   "[memory]\nhugepages = off"),
 		     0, "%s", error.text);
 	cr_assert_str_eq(config.name, "a");
@@ -118,6 +119,7 @@ Test(hw_config, bad_numbers_are_refused_with_the_range)
 	refused(GOOD "[log]\nlog_bytes_max = 18446744073709551615 GiB\n", "t.conf:9", "GiB");
 	refused(GOOD "[log]\nsegment_bytes = 4 GiB\n", "t.conf:9", "MiB");
 	refused(GOOD "[log]\nlog_bytes_max = 128 MiB\n", "log_bytes_max", "three segments");
+	refused(GOOD "[log]\nlog_bytes_max = 65 GiB\n", "log_bytes_max", "1024 segments");
 	refused(GOOD "[groups]\nindex_hashes_max = 1073741825\n", "t.conf:9", "to 1073741824");
 }
 

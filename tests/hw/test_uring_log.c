@@ -467,6 +467,21 @@ Test(hw_uring_log, a_full_log_slows_and_goes_on_after_a_drop)
 	log_dir_close(&d);
 }
 
+/* 6 GiB in segments of 4 MiB were 4 GiB: submissions waited for images that were not due. */
+Test(hw_uring_log, a_limit_that_segments_do_not_reach_is_refused)
+{
+	d.options.log_bytes_max = (HW_LOG_SEGMENTS_MAX + 1ull) * TEST_SEGMENT_BYTES;
+	cr_assert_eq(log_dir_open(&d), -EINVAL);
+	cr_assert(strstr(d.error.text, "1024 segments"), "%s", d.error.text);
+	d.options.log_bytes_max = (uint64_t)HW_LOG_SEGMENTS_MAX * TEST_SEGMENT_BYTES;
+	cr_assert_eq(log_dir_open(&d), 0, "%s", d.error.text);
+	cr_assert_eq(hw_log_state(d.log).bytes_max, d.options.log_bytes_max);
+	log_dir_close(&d);
+	d.options.segment_bytes = 2 * TEST_SEGMENT_BYTES;
+	d.options.log_bytes_max = (HW_LOG_SEGMENTS_MAX + 1ull) * TEST_SEGMENT_BYTES;
+	cr_assert_eq(log_dir_open(&d), -EINVAL, "the log keeps its own segments");
+}
+
 Test(hw_uring_log, a_full_log_starts_again)
 {
 	struct hw_log_reaped reaped;
