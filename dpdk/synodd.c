@@ -465,7 +465,8 @@ open_seal(struct appliance *a, struct hw_error *error)
 	memcpy(n->secret, a->keys.secret, sizeof n->secret);
 	memcpy(a->secrets.now, n->secret, sizeof a->secrets.now);
 	memcpy(n->psk, a->keys.psk, sizeof n->psk);
-	say("links are sealed; %s lists %u keys", a->config.key_file, a->keys.count);
+	say("links are sealed (AES-256-GCM of %s); %s lists %u keys",
+	    hw_crypto_sealed_by(a->crypto), a->config.key_file, a->keys.count);
 	return open_certificates(a, error);
 }
 

@@ -1,4 +1,4 @@
-/* X25519, AES-256-GCM and SHA-256 by OpenSSL. */
+/* X25519, SHA-256 and AES-256-GCM by OpenSSL, the last by hw/gcm.h where it is linked. */
 #include "hw/crypto.h"
 
 #include <errno.h>
@@ -9,13 +9,14 @@
 #include <sys/random.h>
 
 #include "base/must.h"
-
-#define NONCE_BYTES 12
+#include "hw/gcm.h"
+#include "hw/gcm_nonce.h"
 
 struct hw_crypto {
 	struct crypto table;
 	EVP_MD *sha256;
 	EVP_MD_CTX *digest;
+	struct hw_gcm *gcm; /* or what follows, or both are not yet there */
 	EVP_CIPHER *aes256_gcm;
 	EVP_CIPHER_CTX **slot;
 };
@@ -93,22 +94,14 @@ key(void *context, uint32_t slot, const uint8_t bytes[CRYPTO_KEY_BYTES])
 }
 
 static void
-make_nonce(uint64_t n, uint8_t out[NONCE_BYTES])
-{
-	memset(out, 0, NONCE_BYTES);
-	for (int i = 0; i < 8; i++)
-		out[4 + i] = (uint8_t)(n >> (56 - 8 * i));
-}
-
-static void
 seal(void *context, const struct crypto_box *box)
 {
 	EVP_CIPHER_CTX *c = slot_at(context, box->slot);
-	uint8_t nonce[NONCE_BYTES];
+	uint8_t nonce[GCM_NONCE_BYTES];
 	int bytes;
 
 	must(box->bytes <= INT_MAX && box->bound.bytes <= INT_MAX);
-	make_nonce(box->nonce, nonce);
+	gcm_nonce(box->nonce, nonce);
 	must(EVP_EncryptInit_ex(c, NULL, NULL, NULL, nonce) == 1);
 	must(EVP_EncryptUpdate(c, NULL, &bytes, box->bound.data, (int)box->bound.bytes) == 1);
 	if (box->bytes > 0)
@@ -121,11 +114,11 @@ static bool
 open_box(void *context, const struct crypto_box *box)
 {
 	EVP_CIPHER_CTX *c = slot_at(context, box->slot);
-	uint8_t nonce[NONCE_BYTES], tail[CRYPTO_TAG_BYTES];
+	uint8_t nonce[GCM_NONCE_BYTES], tail[CRYPTO_TAG_BYTES];
 	int bytes;
 
 	must(box->bytes <= INT_MAX && box->bound.bytes <= INT_MAX);
-	make_nonce(box->nonce, nonce);
+	gcm_nonce(box->nonce, nonce);
 	must(EVP_DecryptInit_ex(c, NULL, NULL, NULL, nonce) == 1);
 	must(EVP_DecryptUpdate(c, NULL, &bytes, box->bound.data, (int)box->bound.bytes) == 1);
 	if (box->bytes > 0)
@@ -134,11 +127,40 @@ open_box(void *context, const struct crypto_box *box)
 	return EVP_DecryptFinal_ex(c, tail, &bytes) == 1;
 }
 
+static void
+gcm_key(void *context, uint32_t slot, const uint8_t bytes[CRYPTO_KEY_BYTES])
+{
+	const struct hw_crypto *h = context;
+
+	hw_gcm_key(h->gcm, slot, bytes);
+}
+
+static void
+gcm_seal(void *context, const struct crypto_box *box)
+{
+	const struct hw_crypto *h = context;
+
+	hw_gcm_seal(h->gcm, box);
+}
+
+static bool
+gcm_open(void *context, const struct crypto_box *box)
+{
+	const struct hw_crypto *h = context;
+
+	return hw_gcm_open(h->gcm, box);
+}
+
+/* Contexts are OpenSSL's only where it is the one that seals. */
 static bool
 slots_start(struct hw_crypto *h)
 {
 	static const uint8_t zero[CRYPTO_KEY_BYTES];
 
+	h->aes256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+	h->slot = calloc(h->table.slots, sizeof(EVP_CIPHER_CTX *));
+	if (h->aes256_gcm == NULL || h->slot == NULL)
+		return false;
 	for (uint32_t i = 0; i < h->table.slots; i++) {
 		h->slot[i] = EVP_CIPHER_CTX_new();
 		if (h->slot[i] == NULL ||
@@ -146,6 +168,19 @@ slots_start(struct hw_crypto *h)
 			return false;
 	}
 	return true;
+}
+
+static bool
+sealing_start(struct hw_crypto *h)
+{
+	int code = hw_gcm_new(h->table.slots, &h->gcm);
+
+	if (code == 0) {
+		h->table.key = gcm_key;
+		h->table.seal = gcm_seal;
+		h->table.open = gcm_open;
+	}
+	return code == 0 || (code == -ENOTSUP && slots_start(h));
 }
 
 struct crypto *
@@ -170,10 +205,7 @@ hw_crypto_new(uint32_t slots, struct hw_error *error)
 	};
 	h->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	h->digest = EVP_MD_CTX_new();
-	h->aes256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-	h->slot = calloc(slots, sizeof(EVP_CIPHER_CTX *));
-	if (h->sha256 == NULL || h->digest == NULL || h->aes256_gcm == NULL || h->slot == NULL ||
-	    !slots_start(h)) {
+	if (h->sha256 == NULL || h->digest == NULL || !sealing_start(h)) {
 		hw_error_set(error, -ENOTSUP,
 			     "OpenSSL gives no SHA-256 or AES-256-GCM, or memory ran out. "
 			     "Check its configuration (openssl list -cipher-algorithms), or "
@@ -182,6 +214,14 @@ hw_crypto_new(uint32_t slots, struct hw_error *error)
 		return NULL;
 	}
 	return &h->table;
+}
+
+const char *
+hw_crypto_sealed_by(const struct crypto *crypto)
+{
+	const struct hw_crypto *h = crypto->context;
+
+	return h->gcm != NULL ? "libipsec-mb" : "OpenSSL";
 }
 
 void
@@ -193,6 +233,7 @@ hw_crypto_free(struct crypto *crypto)
 	for (uint32_t i = 0; h->slot != NULL && i < crypto->slots; i++)
 		EVP_CIPHER_CTX_free(h->slot[i]);
 	free(h->slot);
+	hw_gcm_free(h->gcm);
 	EVP_CIPHER_free(h->aes256_gcm);
 	EVP_MD_CTX_free(h->digest);
 	EVP_MD_free(h->sha256);

@@ -4,7 +4,7 @@
 # logs; SECONDS counts from its start. What runs in the background is in `child`, for the caller's trap.
 # shellcheck shell=bash disable=SC2034,SC2154 # what the caller sets, and what it uses
 
-packages="meson ninja-build gcc g++ pkg-config libcriterion-dev libxxhash-dev liburing-dev libhwloc-dev libdpdk-dev
+packages="meson ninja-build gcc g++ pkg-config libcriterion-dev libxxhash-dev liburing-dev libhwloc-dev libdpdk-dev libipsec-mb-dev
 	dpdk libssl-dev debootstrap sysbench iproute2 strace clang-format libclang-rt-14-dev clang python3
 	python3-mysqldb git spin"
 started=$SECONDS
