@@ -26,8 +26,9 @@
  * Commands   a line each on the input, a line of answer each: go, halt (no client is
  *            inside when it is answered), reset, stats, kill N and fail N (one in N
  *            clients is killed as it waits, one in N accepted ones cannot be
- *            committed), stop (leaves the group); at the end of the input the process
- *            ends as if it were killed.
+ *            committed), hold (its applier stands still from now on: it takes what it is
+ *            fed and commits nothing of it, nor what comes behind that), stop (leaves the
+ *            group); at the end of the input the process ends as if it were killed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -145,7 +146,7 @@ struct load {
 	struct gathered gathered;      /* of a payload that comes in pieces */
 	uint64_t id_next;
 	uint64_t last_incarnation;
-	bool running, started, halting, stopping, stopped, expelled, connected;
+	bool running, started, halting, holding, stopping, stopped, expelled, connected;
 	bool released; /* a row: who waits for it is to be asked again before a sleep */
 	uint64_t stop_ns, start_ns; /* when to give up */
 	long kill_one_in, fail_one_in;
@@ -653,8 +654,11 @@ static void
 settle(struct load *l)
 {
 	while (l->told_first != l->told_end) {
-		struct told told = l->told[l->told_first++ % TOLD_MAX];
+		struct told told = l->told[l->told_first % TOLD_MAX];
 
+		if (l->holding && !told.verdict)
+			return;
+		l->told_first++;
 		if (told.verdict) {
 			client_verdict(l, client_of(l, told.sequence), &told);
 			continue;
@@ -751,6 +755,9 @@ command(struct load *l, const char *line)
 	} else if (strncmp(line, "fail ", 5) == 0) {
 		l->fail_one_in = strtol(line + 5, NULL, 10);
 		printf("fail\n");
+	} else if (strcmp(line, "hold") == 0) {
+		l->holding = true;
+		printf("held\n");
 	} else if (strcmp(line, "stop") == 0) {
 		stop(l);
 	} else {
