@@ -177,6 +177,21 @@ Test(wire_hostile, an_acknowledgement_of_the_future_is_dropped)
 	link_stop(&l);
 }
 
+/* Of a captured INIT: the n-th one of a flood, of another node, and from elsewhere. */
+static struct endpoint
+ask_from_elsewhere(struct link *l, uint8_t *init, size_t bytes, uint32_t n)
+{
+	uint8_t *private = init + DATAGRAM_HEADER_BYTES + HELLO_HEAD_BYTES;
+	struct endpoint from = endpoint_from_ipv4(0x0b000000u + n, 99);
+
+	bytes_put_u32(init + DATAGRAM_HEADER_BYTES + 12, n + 1);
+	bytes_put_u32(private + 84, n + 1);
+	private[4] = 200;
+	datagram_put_tag(init, bytes);
+	wire_receive(l->end[1].wire, &from, init, bytes, l->now_ns);
+	return from;
+}
+
 /* INITs from anywhere: answers no larger than questions, a table that does not
  * grow, and an honest end that gets in by its cookie. */
 Test(wire_hostile, a_flood_of_inits_costs_no_session)
@@ -187,15 +202,9 @@ Test(wire_hostile, a_flood_of_inits_costs_no_session)
 
 	link_start(&l, 1);
 	link_connect(&l, 0, 1);
-	uint8_t *private = init + DATAGRAM_HEADER_BYTES + HELLO_HEAD_BYTES;
 	size_t bytes = capture(&l, init);
 	for (uint32_t n = 0; n < 5000; n++) {
-		struct endpoint from = endpoint_from_ipv4(0x0b000000u + n, 99);
-		bytes_put_u32(init + DATAGRAM_HEADER_BYTES + 12, n + 1);
-		bytes_put_u32(private + 84, n + 1);
-		private[4] = 200; /* another node */
-		datagram_put_tag(init, bytes);
-		wire_receive(l.end[1].wire, &from, init, bytes, l.now_ns);
+		struct endpoint from = ask_from_elsewhere(&l, init, bytes, n);
 		while (wire_next_packet(l.end[1].wire, &p, l.now_ns)) {
 			cr_assert_leq(p.bytes, bytes);
 			cr_assert(endpoint_equal(&p.to, &from));
@@ -211,19 +220,28 @@ Test(wire_hostile, a_flood_of_inits_costs_no_session)
 	link_stop(&l);
 }
 
-/* The answers wait for one who sends them. */
+/* The answers wait for one who sends them: who asked first gets them, and each of them. */
 Test(wire_hostile, more_questions_than_answers_have_room_for_are_dropped)
 {
 	static uint8_t data[LINK_DATAGRAM_MAX];
+	struct endpoint from[1000];
+	struct wire_packet p;
 	struct link l;
+	uint32_t answers = 0;
 
 	link_start(&l, 1);
 	link_connect(&l, 0, 1);
 	size_t bytes = capture(&l, data);
-	for (int n = 0; n < 1000; n++)
-		inject(&l, data, bytes);
-	cr_assert_gt(wire_stats(l.end[1].wire)->drop_reply_queue, 0);
-	cr_assert_lt(wire_stats(l.end[1].wire)->drop_reply_queue, 1000);
+	for (uint32_t n = 0; n < 1000; n++)
+		from[n] = ask_from_elsewhere(&l, data, bytes, n);
+	while (wire_next_packet(l.end[1].wire, &p, l.now_ns)) {
+		cr_assert_lt(answers, 1000);
+		cr_assert(endpoint_equal(&p.to, &from[answers]), "answer %u", answers);
+		cr_assert_gt(p.bytes, DATAGRAM_FRAME_BYTES);
+		answers++;
+	}
+	cr_assert_gt(answers, 0);
+	cr_assert_eq(wire_stats(l.end[1].wire)->drop_reply_queue, 1000 - answers);
 	link_run(&l, l.now_ns + SETTLE);
 	cr_assert_eq(l.end[1].opened, 1);
 	link_stop(&l);
