@@ -1,5 +1,6 @@
 /* What a server with a listed key says, and no member would: a node of its own, sealed. */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "certify/group.h"
@@ -96,6 +97,40 @@ Test(node_attend, another_block_size_is_refused)
 	cr_assert_eq(s->heard[PROTOCOL_JOINED].reason, MEMBER_REFUSED_BLOCK_SIZE);
 	cr_assert_eq(s->heard[PROTOCOL_JOINED].nonce[0], NONCE);
 	scene_free(s);
+}
+
+/* More sources than a node looks for: what it lacks cannot be told. */
+Test(node_attend, who_has_executed_what_no_node_can_hold_is_refused)
+{
+	static uint8_t executed[16384], bytes[24576];
+	struct gtid_limits limits = {.sources_max = 300, .intervals_max = 300};
+	struct gtid_set *set = gtid_set_init(calloc(1, gtid_set_size(limits)), limits);
+	struct writer w = writer_over(executed, sizeof executed);
+	struct writer out = writer_over(bytes, sizeof bytes);
+	struct entry e = {.kind = ENTRY_JOIN,
+			  .join = {.nonce = {NONCE}, .server_uuid = {0x51}, .host = ""}};
+	struct protocol_message m = {.kind = PROTOCOL_JOIN, .mark = 1, .data = bytes};
+	struct scene *s = scene();
+
+	for (uint32_t i = 0; i < 300; i++)
+		(void)gtid_set_add(
+			set, &(struct gtid){.source.uuid = {(uint8_t)(1 + i / 256), (uint8_t)i},
+					    .gno = 1});
+	gtid_set_encode(set, &w);
+	cr_assert(!w.bad);
+	e.join.executed = (struct gtid_bytes){.data = executed, .bytes = (uint32_t)w.bytes};
+	entry_encode(&e, &out);
+	cr_assert(!out.bad);
+	memcpy(m.uuid, scene_group_a, UUID_BYTES);
+	m.bytes = (uint32_t)out.bytes;
+	scene_keys(s, true, NULL);
+	scene_raw_begin(s, 1);
+	open_group(s, scene_group_a);
+	scene_raw_say(s, WIRE_CONTROL, &m);
+	scene_run(s, 100 * MS);
+	cr_assert_eq(s->heard[PROTOCOL_JOINED].reason, MEMBER_REFUSED_GAP);
+	scene_free(s);
+	free(set);
 }
 
 Test(node_attend, nobody_joins_as_another_server)

@@ -538,6 +538,19 @@ Test(node_member_spread, a_large_one_that_is_not_lent_has_no_room)
 	free(m);
 }
 
+/* What its node's entries may have came when it attached: another node's may have less. */
+Test(node_member_spread, one_above_the_nodes_limit_has_no_room)
+{
+	struct member *m = attached();
+
+	m->entry_bytes_max = 100;
+	submit(m, 200, false);
+	cr_assert_eq(told.verdicts, 1);
+	cr_assert_eq(told.verdict, MEMBER_NO_ROOM);
+	cr_assert_null(member_open_find(m, 1));
+	free(m);
+}
+
 Test(node_member_spread, one_that_the_nodes_would_not_take_has_no_room)
 {
 	struct member *m = attached();

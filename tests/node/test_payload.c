@@ -656,3 +656,123 @@ Test(node_payload, a_fork_ends_those_of_an_earlier_epoch)
 	cr_assert_eq(b->node->payloads_used, 0);
 	bench_free(b);
 }
+
+/* ---- what another node says ---- */
+
+/* The message as it comes, from node 2; its body, where there is one, `cut` bytes short. */
+static void
+hear(struct bench *b, const struct protocol_message *m, uint32_t cut)
+{
+	static const uint8_t epoch[EPOCH_BYTES];
+	uint8_t bytes[1024];
+	struct writer w = writer_over(bytes, sizeof bytes);
+	struct frame frame;
+	uint32_t count = protocol_encode(m, epoch, &w);
+
+	cr_assert(count > 0 && frame_decode(&frame, bytes, count));
+	cr_assert_leq(FRAME_HEADER_BYTES + cut, count);
+	frame.frame_bytes = count - cut;
+	frame_encode(&frame, bytes);
+	b->node->session[0].node = 2;
+	node_move_message(b->node, 0, &frame, bytes, frame.frame_bytes);
+}
+
+static struct node_status
+status(const struct bench *b)
+{
+	struct node_status now;
+
+	node_status(b->node, &now);
+	return now;
+}
+
+Test(node_payload, what_no_node_would_say_of_them_is_counted)
+{
+	struct bench *b = bench_new();
+	struct protocol_message m = {.kind = PROTOCOL_CHUNK,
+				     .group = 1,
+				     .incarnation = 50,
+				     .sequence = 1,
+				     .flags = CHUNK,
+				     .mark = 3 * CHUNK - 6,
+				     .data = (const uint8_t[CHUNK]){1},
+				     .bytes = CHUNK};
+
+	start(b);
+	hear(b, &m, 0);
+	cr_assert_eq(status(b).dropped_chunks, 1, "of none");
+	struct node_payload *p = new_payload(b, 1, 0);
+	m.bytes--;
+	hear(b, &m, 0);
+	m.bytes++;
+	m.index = CHUNK;
+	hear(b, &m, 0);
+	cr_assert_eq(status(b).dropped_chunks, 3, "a short one, and one that is not the next");
+	cr_assert_eq(p->held, 0);
+	m.index = 0;
+	hear(b, &m, CHUNK + 1);
+	cr_assert_eq(status(b).dropped_undecodable, 1);
+	m.kind = PROTOCOL_VIEW;
+	hear(b, &m, 0);
+	cr_assert_eq(status(b).dropped_undecodable, 2);
+	m.kind = PROTOCOL_CHUNK;
+	m.group = 7;
+	hear(b, &m, 0);
+	cr_assert_eq(status(b).dropped_unknown_group, 1);
+	m.group = 1;
+	hear(b, &m, 0);
+	cr_assert_eq(p->held, CHUNK, "and the right one is taken");
+	bench_free(b);
+}
+
+/* Else a majority would be counted of nodes of which one has other bytes. */
+Test(node_payload, who_holds_other_bytes_holds_it_not)
+{
+	struct bench *b = bench_new();
+
+	start(b);
+	struct node_payload *p = new_payload(b, 1, 0);
+	while (p->held < p->total)
+		chunk(b, p);
+	p->durable = p->total; /* the disk has said so */
+	struct protocol_message m = {.kind = PROTOCOL_HELD,
+				     .group = 1,
+				     .incarnation = 50,
+				     .sequence = 1,
+				     .flags = 1 << 2,
+				     .winner_hash = p->digest + 1};
+	uint32_t before = p->holders;
+	hear(b, &m, 0);
+	cr_assert_eq(p->holders, before);
+	m.winner_hash = p->digest;
+	hear(b, &m, 0);
+	cr_assert_eq(p->holders, before | 1 << 2);
+	bench_free(b);
+}
+
+Test(node_payload, consensus_and_orders_that_do_not_decode_are_counted)
+{
+	struct bench *b = bench_new();
+	uint8_t bytes[256] = {0};
+	struct frame frame = {.kind = PAXOS_ACCEPT, .group = 1};
+
+	start(b);
+	frame.frame_bytes = FRAME_HEADER_BYTES + PAXOS_FIXED_BYTES - 1;
+	node_group_message(b->node, 2, &frame, bytes);
+	cr_assert_eq(status(b).dropped_undecodable, 1, "too short");
+	frame.frame_bytes++;
+	frame.kind = PAXOS_RECORD_START;
+	node_group_message(b->node, 2, &frame, bytes);
+	cr_assert_eq(status(b).dropped_undecodable, 2, "a record's");
+	frame.group = 7;
+	node_group_message(b->node, 2, &frame, bytes);
+	cr_assert_eq(status(b).dropped_unknown_group, 1);
+	frame = (struct frame){
+		.kind = PROTOCOL_ORDER, .group = 1, .frame_bytes = FRAME_HEADER_BYTES + 2};
+	node_order_message(b->node, &frame, bytes, frame.frame_bytes);
+	cr_assert_eq(status(b).dropped_undecodable, 3, "an order that is cut");
+	frame.frame_bytes = FRAME_HEADER_BYTES + 13;
+	node_order_message(b->node, &frame, bytes, frame.frame_bytes);
+	cr_assert_eq(status(b).dropped_undecodable, 4, "of no kind");
+	bench_free(b);
+}
