@@ -81,6 +81,30 @@ Test(paxos_configure, the_leader_goes_on_without_a_pause)
 	cluster_finish(c);
 }
 
+/* Its disk has nothing of the change that the others have decided and delivered. So it prepares
+ * up to its mark, hears of the change before it has its promises, and begins anew in a ballot of
+ * that one: behind the mark the lowest one would be of a configuration which is over. */
+Test(paxos_configure, who_forgot_the_change_takes_over_anew)
+{
+	struct cluster *c = started(7);
+
+	cluster_disk_ns(c, 0, 50 * MS);
+	cr_assert(cluster_change(c, 0, 1, 7 | 8, HORIZON));
+	cluster_run(c, 400 * US);
+	cr_assert_eq(of(c, 1)->number, 1);
+	cluster_crash_lying(c, 0, 0);
+	cluster_disk_ns(c, 0, 60 * US);
+	cluster_restart(c, 0, PAXOS_TAIL_CLEAN);
+	cr_assert_eq(of(c, 0)->number, 0);
+	for (int i = 0; i < 400 && cluster_leader(c) != 0; i++)
+		cluster_run(c, 10 * US);
+	cr_assert_eq(cluster_leader(c), 0);
+	cr_assert_eq(of(c, 0)->number, 1);
+	cr_assert_eq(paxos_stats(cluster_replica(c, 0))->takeovers_begun, 2);
+	cr_assert(cluster_submit(c, 0, 2));
+	cluster_finish(c);
+}
+
 Test(paxos_configure, a_leader_that_leaves_hands_over)
 {
 	struct cluster *c = started(7);
