@@ -27,6 +27,10 @@
  * it was dropped. It says so when it has delivered that in every group, so it answers
  * for all those slots with what was decided.
  *
+ * A force takes every survivor as it is. What one had lost by then nobody waits for, and what was
+ * seen of its disk before is forgotten: an image from before FORCED is of another epoch. Else
+ * two that had lost theirs would both be told to repair by a third, and wait for each other.
+ *
  * A process number alone tells no disk: where a log is made anew it comes from the clock,
  * which may give the one of the process before.
  *

@@ -83,6 +83,7 @@ go_over(struct node *n, const struct node_forced *f)
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		if (!(f->voters >> i & 1))
 			n->dropped[i] = number;
+	memset(n->shown, 0, sizeof n->shown);
 	n->voters = f->voters;
 	for (uint32_t i = 0; i < n->group_count; i++)
 		node_force_group(n, &n->group[i], 0);

@@ -577,6 +577,36 @@ Test(node_force, who_led_leads_nobody_when_it_is_alone)
 	cr_assert_eq(leader(alone), PAXOS_NO_VOTER);
 }
 
+/* Seed 8001284 of the simulator: two had lost their disks, and repaired, while the third that is
+ * named was away. It refused both behind the force, and as two that repair they waited for
+ * each other. */
+Test(node_force, a_disk_is_what_it_was_at_the_force)
+{
+	for (uint8_t i = 0; i < 3; i++)
+		stop(i);
+	for (uint8_t i = 0; i < 2; i++) {
+		renew(i);
+		live(i, PAXOS_TAIL_MISSING);
+	}
+	run(SETTLED_NS);
+	force(0, 7, 7, false);
+	cr_assert_eq(status(0).epoch.number, 7);
+	cr_assert_eq(status(1).epoch.number, 7);
+	live(2, PAXOS_TAIL_CUT);
+	force(2, 7, 7, true);
+	for (uint8_t i = 0; i < 3; i++) {
+		cr_assert_eq(status(i).link_up, 7 & ~(1 << i));
+		cr_assert_eq(leader(i), leader(0));
+	}
+	cr_assert_neq(leader(0), PAXOS_NO_VOTER);
+	stop(1);
+	renew(1);
+	end[1].comes_back = (struct node_forced){.number = 7, .epoch = {0xe7}};
+	live(1, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	cr_assert(end[1].outdated, "what was seen since counts");
+}
+
 /* Nodes 0 and 1 vote, and the one that leads is asked to forget node 2. Answers who leads. */
 static uint8_t
 forgetting(bool alone)
