@@ -318,6 +318,8 @@ struct recalled {
 	struct recalled_group group[NODE_GROUPS_MAX];
 	uint64_t dropped[NODE_NODES_MAX];
 	struct node_peer_entry peer[NODE_NODES_MAX];
+	uint32_t gone_count;
+	uint8_t gone[NODE_GONE_MAX][UUID_BYTES];
 	struct node_cuts cuts;
 };
 
@@ -368,6 +370,8 @@ node_directory_remember(const struct node *n, struct writer *w)
 		writer_u64(w, n->dropped[i]);
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		node_peers_write(&n->directory.peer[i], w);
+	writer_u32(w, n->directory.gone_count);
+	writer_raw(w, n->directory.gone, sizeof n->directory.gone);
 	node_cut_write(n, w);
 }
 
@@ -414,6 +418,8 @@ read_recalled(const struct node *n, struct recalled *d, struct reader *r)
 	for (uint32_t i = 0; i < NODE_NODES_MAX; i++)
 		if (!node_peers_read(&d->peer[i], r))
 			return false;
+	d->gone_count = reader_u32(r);
+	reader_raw(r, d->gone, sizeof d->gone);
 	return node_cut_read(&d->cuts, r) && reader_done(r);
 }
 
@@ -487,6 +493,8 @@ node_directory_recall(struct node *n, struct reader *r)
 	d->key_count = d->coming_count;
 	if (n->started)
 		node_attend_list(n);
+	d->gone_count = of.gone_count;
+	memcpy(d->gone, of.gone, sizeof d->gone);
 	node_peers_recall(n, of.peer);
 	d->cuts = of.cuts;
 	for (uint32_t i = 0; i < NODE_NODES_MAX; i++)

@@ -142,7 +142,7 @@ node_force_start(struct node *n)
 static bool
 all_there(const struct node *n, const struct node_forced *f)
 {
-	return (f->voters & ~n->there) == 0;
+	return (f->voters & ~(n->there & ~n->later)) == 0;
 }
 
 static bool

@@ -333,6 +333,9 @@ struct node_lack {
 };
 
 /* What the entries of group 0 said, besides the groups themselves. */
+/* Enough for files that nobody has written anew for long; see who() of peers.c. */
+#define NODE_GONE_MAX 16
+
 struct node_directory {
 	uint64_t index;    /* of the last one that was applied */
 	uint64_t recorded; /* up to it the log says which groups came of them, and went */
@@ -342,6 +345,8 @@ struct node_directory {
 	uint32_t coming_count;              /* those of an image that is not whole yet */
 	struct node_key coming[NODE_KEYS_MAX];
 	struct node_peer_entry peer[NODE_NODES_MAX];
+	uint32_t gone_count;                     /* nodes that were forgotten, */
+	uint8_t gone[NODE_GONE_MAX][UUID_BYTES]; /* and the last ones; a ring */
 	struct node_cuts cuts;
 };
 
@@ -545,6 +550,8 @@ struct node_giving {
 struct node {
 	struct node_config config;
 	uint32_t there; /* numbers that are somebody's, a bit each */
+	/* of them: whom the file names, where the log has listed one before. See peers.c */
+	uint32_t later;
 	struct node_peer peer[NODE_NODES_MAX];
 	uint32_t strangers; /* another came with that number, and the right one not since */
 	struct wire *wire;
@@ -713,6 +720,8 @@ void node_peers_connect(struct node *n);
 void node_peers_write(const struct node_peer_entry *e, struct writer *w);
 bool node_peers_read(struct node_peer_entry *e, struct reader *r);
 void node_peers_recall(struct node *n, const struct node_peer_entry *peer);
+/* This one votes by now, or does not. */
+void node_peers_voters(struct node *n);
 void node_peers_apply(struct node *n, struct reader *r, uint32_t epoch);
 void node_peers_tell(const struct node *n, struct writer *w);
 void node_peers_order(struct node *n, const struct node_order *o);

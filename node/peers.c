@@ -6,7 +6,12 @@
  *
  * Where both name the same node the file's address counts: who runs this one wrote it.
  * Else the log counts, since the file may be older than what was decided: see `differs`
- * of struct node_peer_status.
+ * of struct node_peer_status. But what was applied so far may be older still: whom the log
+ * has neither listed nor forgotten is one to come, since all that there are are listed before the
+ * first change. Schedule: 1 is forgotten, another one comes behind its number and is the only
+ * survivor of a force; those who come back empty learn from it that 1 was listed, speak with
+ * it no more, and never learn the rest. So one that has no vote to count or to cast learns from
+ * whom its file names there; who votes, or is forced on, takes no such node for a voter.
  *
  * Before the first change the leader lists all that it knows, with their keys, so that
  * whoever comes learns of all from any, and later files may name fewer. A place is given
@@ -43,6 +48,37 @@ file_names(const struct node *n, uint8_t number)
 	return number < n->config.node_count && !(n->config.absent >> number & 1);
 }
 
+static bool
+was_forgotten(const struct node_directory *d, const uint8_t *uuid)
+{
+	for (uint32_t i = 0; i < NODE_GONE_MAX && i < d->gone_count; i++)
+		if (same_uuid(d->gone[i], uuid))
+			return true;
+	return false;
+}
+
+static bool
+votes(const struct node *n)
+{
+	uint32_t voters = 0;
+
+	for (uint32_t i = 0; i < n->group_count; i++)
+		voters |= paxos_voters(n->group[i].replica) |
+			  paxos_configuration(n->group[i].replica)->voters;
+	return voters >> n->config.self & 1;
+}
+
+/* Does the file name one that comes behind the one that is listed? */
+static bool
+names_later(const struct node *n, uint8_t number)
+{
+	const struct node_peer_entry *e = &n->directory.peer[number];
+
+	return file_names(n, number) && e->state == PEER_LISTED &&
+	       !same_uuid(e->uuid, n->config.uuid[number]) &&
+	       !was_forgotten(&n->directory, n->config.uuid[number]) && !votes(n);
+}
+
 /* Who stands there by what is known now. False: nobody. */
 static bool
 who(const struct node *n, uint8_t number, struct node_peer *out)
@@ -52,7 +88,8 @@ who(const struct node *n, uint8_t number, struct node_peer *out)
 	bool same = named && same_uuid(e->uuid, n->config.uuid[number]);
 
 	out->session = NODE_NO_SESSION;
-	if (number == n->config.self || (named && (same || e->state != PEER_LISTED))) {
+	if (number == n->config.self ||
+	    (named && (same || e->state != PEER_LISTED || names_later(n, number)))) {
 		memcpy(out->uuid, n->config.uuid[number], UUID_BYTES);
 		out->endpoint = n->config.endpoint[number];
 		return number == n->config.self || e->state != PEER_FORGOTTEN || !same;
@@ -120,6 +157,7 @@ look_again(struct node *n, uint8_t number)
 
 	if (number == n->config.self)
 		return;
+	n->later = names_later(n, number) ? n->later | 1u << number : n->later & ~(1u << number);
 	if (was && there && same_uuid(now.uuid, p->uuid) &&
 	    endpoint_equal(&now.endpoint, &p->endpoint))
 		return;
@@ -137,6 +175,7 @@ node_peers_init(struct node *n)
 {
 	must(file_names(n, n->config.self));
 	n->there = 0;
+	n->later = 0;
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		n->there |= (uint32_t)who(n, i, &n->peer[i]) << i;
 }
@@ -180,6 +219,13 @@ void
 node_peers_recall(struct node *n, const struct node_peer_entry *peer)
 {
 	memcpy(n->directory.peer, peer, sizeof n->directory.peer);
+	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
+		look_again(n, i);
+}
+
+void
+node_peers_voters(struct node *n)
+{
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		look_again(n, i);
 }
@@ -246,6 +292,7 @@ node_peers_apply(struct node *n, struct reader *r, uint32_t epoch)
 		return;
 	d->peer[number] = e;
 	if (e.state == PEER_FORGOTTEN) {
+		memcpy(d->gone[d->gone_count++ % NODE_GONE_MAX], e.uuid, UUID_BYTES);
 		forget_keys(n, e.uuid);
 		/* One that never voted leaves nothing behind: another disk may come. */
 		if (n->shown[number].number == 0)

@@ -577,6 +577,69 @@ Test(node_force, who_led_leads_nobody_when_it_is_alone)
 	cr_assert_eq(leader(alone), PAXOS_NO_VOTER);
 }
 
+/* As group 0 decides it; `who` is the first byte of its id. */
+static void
+peer(uint8_t node, uint8_t number, enum peer_state state, uint8_t who)
+{
+	struct node *n = end[node].node;
+	struct node_peer_entry e = {.state = state,
+				    .uuid = {who},
+				    .endpoint = endpoint_from_ipv4(0x0a000100u + who, 4000)};
+	struct node_sink sink = {.context = &end[node], .emit = emit};
+	uint8_t bytes[64];
+	struct writer w = writer_over(bytes, sizeof bytes);
+
+	writer_u8(&w, DIRECTORY_NODE);
+	writer_u8(&w, number);
+	node_peers_write(&e, &w);
+	writer_u32(&w, n->epoch);
+	n->sink = &sink;
+	node_directory_apply(n, bytes, (uint32_t)w.bytes, n->epoch);
+	n->sink = NULL;
+}
+
+static uint8_t
+who(uint8_t node, uint8_t number)
+{
+	struct node_peer_status p;
+
+	return node_peer_status(end[node].node, number, &p) ? p.uuid[0] : 0;
+}
+
+/* Seed 7010377 of the simulator: 1 had been forgotten and another one come behind its number, which
+ * was then the only survivor. Those who came back empty learned from it who had been there first,
+ * and turned it away for good. */
+Test(node_force, who_comes_back_learns_from_whom_its_file_names)
+{
+	for (uint8_t i = 0; i < 3; i++)
+		stop(i);
+	renew(1);
+	end[1].comes_back = (struct node_forced){.number = 7, .epoch = {0xe7}};
+	live(1, PAXOS_TAIL_CLEAN);
+	peer(1, 0, PEER_LISTED, 0x51);
+	cr_assert_eq(who(1, 0), 1, "one that is to come");
+	force(1, node_force_number(7, 3), 3, true);
+	cr_assert_eq(status(1).epoch.number, 7, "and not known to be there");
+	peer(1, 0, PEER_FORGOTTEN, 0x51);
+	peer(1, 0, PEER_LISTED, 1);
+	cr_assert_eq(who(1, 0), 1);
+	peer(1, 0, PEER_FORGOTTEN, 1);
+	cr_assert_eq(who(1, 0), 0);
+	peer(1, 0, PEER_LISTED, 0x52);
+	cr_assert_eq(who(1, 0), 0x52, "its file is old");
+}
+
+Test(node_force, who_votes_takes_nobody_for_a_voter_that_the_log_does_not_list)
+{
+	peer(1, 0, PEER_LISTED, 0x51);
+	cr_assert_eq(who(1, 0), 0x51);
+	for (uint8_t i = 1; i < 3; i++)
+		give(&end[i], (struct node_input){.kind = NODE_IN_VOTERS, .voters = 5});
+	run(SETTLED_NS);
+	peer(1, 2, PEER_LISTED, 0x52);
+	cr_assert_eq(who(1, 2), 3, "it votes no more");
+}
+
 /* Seed 8001284 of the simulator: two had lost their disks, and repaired, while the third that is
  * named was away. It refused both behind the force, and as two that repair they waited for
  * each other. */

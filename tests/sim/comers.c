@@ -110,7 +110,8 @@ is_somewhere(const struct sim *s, uint8_t number, enum peer_state state)
 	return false;
 }
 
-/* Whom this node knows to be nobody any more. It is somebody itself, whatever it knows. */
+/* Whose numbers are nobody's any more or another's, by what this node has of the log. It is
+ * somebody itself, whatever it knows. */
 uint32_t
 comers_forgotten(const struct sim *s, uint8_t node)
 {
@@ -121,8 +122,8 @@ comers_forgotten(const struct sim *s, uint8_t node)
 		uint8_t now[UUID_BYTES];
 
 		identity(s, i, now);
-		if (i != node && e->state == PEER_FORGOTTEN &&
-		    memcmp(e->uuid, now, UUID_BYTES) == 0)
+		bool same = memcmp(e->uuid, now, UUID_BYTES) == 0;
+		if (i != node && e->state == (same ? PEER_FORGOTTEN : PEER_LISTED))
 			forgotten |= 1u << i;
 	}
 	return forgotten;
