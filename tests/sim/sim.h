@@ -493,12 +493,18 @@ struct sim_change {
 	bool all_lead;
 };
 
+/* What was voted on before a force may be found, and was decided by who voted then. */
+struct sim_before {
+	uint32_t changes;
+	uint64_t until; /* for slots below this one */
+};
+
 struct sim_voters {
-	uint32_t count;  /* 0: the group is not known yet */
-	uint32_t epoch;  /* in which changes count; 0 also where it was founded later */
-	uint32_t first;  /* of the changes of this epoch */
-	uint32_t before; /* so many of those before it still count, */
-	uint64_t until;  /* for slots below this one, that were voted on then */
+	uint32_t count; /* 0: the group is not known yet */
+	uint32_t epoch; /* in which changes count; 0 also where it was founded later */
+	uint32_t first; /* of the changes of this epoch */
+	uint32_t forks;
+	struct sim_before before[SIM_FORKS_MAX]; /* each of them */
 	struct sim_change change[SIM_CHANGES_MAX];
 };
 

@@ -90,22 +90,27 @@ bool
 voters_all_lead(const struct sim *s, uint32_t group, uint64_t slot)
 {
 	const struct sim_voters *v = &s->voters[group];
+	uint64_t until = v->forks > 0 ? v->before[v->forks - 1].until : 0;
 
 	/* A skip is of any epoch, and on no disk where its owner alone knew it. */
-	for (uint32_t i = 0; i < v->before && slot < v->until + PAXOS_HORIZON_MAX; i++)
+	for (uint32_t i = 0; i < v->first && slot < until + PAXOS_HORIZON_MAX; i++)
 		if (v->change[i].all_lead && v->change[i].first <= slot)
 			return true;
 	return change_at(s, group, slot)->all_lead;
 }
 
-/* A majority of those who vote on this slot, or did before a force? */
+/* A majority of those who vote on this slot, or did before a force? That may be more than one
+ * force ago: nobody else needed to vote again on what a survivor knew to be decided. */
 bool
 voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes)
 {
 	const struct sim_voters *v = &s->voters[group];
 
-	return is_majority(change_at(s, group, slot), nodes) ||
-	       (slot < v->until && is_majority(change_before(v, v->before, slot), nodes));
+	for (uint32_t i = 0; i < v->forks; i++)
+		if (slot < v->before[i].until &&
+		    is_majority(change_before(v, v->before[i].changes, slot), nodes))
+			return true;
+	return is_majority(change_at(s, group, slot), nodes);
 }
 
 /* The survivors vote from here on, whatever was to come. */
@@ -118,10 +123,10 @@ voters_forked(struct sim *s, uint32_t group, uint64_t slot, bool known)
 		v->count = 0;
 	if (v->count == 0)
 		return;
-	must(v->count < SIM_CHANGES_MAX);
+	must(v->count < SIM_CHANGES_MAX && v->forks < SIM_FORKS_MAX);
 	v->epoch = s->force.number;
-	v->before = v->count;
-	v->until = s->check[group].slot_count;
+	v->before[v->forks++] =
+		(struct sim_before){.changes = v->count, .until = s->check[group].slot_count};
 	v->first = v->count;
 	v->change[v->count] = (struct sim_change){
 		.first = slot + 1, .voters = s->force.voters, .horizon = v->change[0].horizon};
