@@ -55,7 +55,7 @@ Test(ring_pool, objects_are_aligned_apart_and_inside_the_block)
 Test(ring_pool, the_last_holder_frees)
 {
 	struct pool *pool = fresh_pool();
-	uint32_t handle;
+	uint32_t handle = 0;
 
 	cr_assert(pool_take(pool, &handle));
 	pool_retain(pool, handle);
