@@ -3,7 +3,7 @@
  *
  * The rows are drawn at random from as many as are live, so that each is a miss of
  * the caches; with 8 rows per transaction the misses overlap within it, with 1 only
- * where the next entries are prefetched, as a node does that has them at hand. The
+ * where the next entry is prefetched, as a node does with those of one value. The
  * horizon follows, so that what it frees is swept in passing: no figure is had by
  * putting work off. The longest step is that of a write set that fills an entry,
  * taken STEP_HASHES at a time; on a host that is shared it also holds whatever
@@ -18,7 +18,7 @@
 #include "perf/bench.h"
 
 #define ROWS_MAX    8
-#define AHEAD       4   /* entries prefetched */
+#define AHEAD       1   /* entries prefetched, as node/group.c */
 #define STEP_HASHES 256 /* budget of one step */
 #define LARGE_ROWS  20000
 #define DRAWN       65536 /* submissions that are drawn beforehand, a power of two */
