@@ -20,10 +20,15 @@ void
 bent_begin(struct sim *s, uint8_t node)
 {
 	struct sim_process *p = &s->node[node].process;
+	const struct sim_voters *v = &s->voters[GROUP];
 	const struct node_group *g;
 
 	if (s->node_count < 2 || s->bent.node != SIM_NODES_MAX || !p->up)
 		return; /* who is alone has nobody to compare with */
+	/* Nor has who was forced on alone: while nobody is there to learn from it, it keeps the
+	 * picture of its memory instead of its log, and its next process begins with that. */
+	if (v->count > 0 && __builtin_popcount(v->change[v->count - 1].voters) == 1)
+		return;
 	g = node_group_by_number(s->node[node].node, GROUP);
 	if (!g || !g->state || !group_created(g->state))
 		return;

@@ -250,8 +250,7 @@ check_image(struct sim *s, uint8_t node, const struct node_output *out)
 	}
 	if (*last < out->slot)
 		*last = out->slot;
-	/* What others take of one that was forced on alone and rotted then, is what all have. */
-	s->bent.replaced |= s->bent.node == node || (s->force.alone >> s->bent.node & 1);
+	s->bent.replaced |= s->bent.node == node;
 	if (out->index != 0 && !is_forked(&s->check[out->group], out->index))
 		check_result(s, node, out);
 }
