@@ -995,14 +995,16 @@ log_progress(struct node *n, struct node_group *g, const struct group_member *m)
 		return;
 	const struct node_session *s = &n->session[session];
 	bool online = s->ready && m->state == MEMBER_RECOVERING;
-	bool moved = s->mark_low > m->mark_low || s->committed > m->committed;
 	/* Beyond the last transaction there is nothing to collect: else each report
-	 * would be an entry that the next report moves past, for ever. */
-	bool behind = m->mark_low < g->last_accepted || m->committed < g->last_accepted;
+	 * would be an entry that the next report moves past, for ever. So would it be where one of
+	 * the two moves and only the other one is behind. */
+	bool mark_due = s->mark_low > m->mark_low && m->mark_low < g->last_accepted;
+	bool disk_due = s->committed > m->committed && m->committed < g->last_accepted;
 	/* An image may cover entries behind that one, and while it waits for room nothing else may
 	 * come: then that is all that is missing. */
-	behind |= node_image_waits(n) && m->committed < g->image_index;
-	if (!online && !(moved && behind))
+	disk_due |=
+		s->committed > m->committed && node_image_waits(n) && m->committed < g->image_index;
+	if (!online && !mark_due && !disk_due)
 		return;
 	struct entry progress = {
 		.kind = ENTRY_PROGRESS,

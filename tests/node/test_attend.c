@@ -322,3 +322,37 @@ Test(node_attend, certificates_open_the_groups_of_the_configuration)
 	cr_assert_eq(seen[1], sizeof bytes);
 	scene_free(s);
 }
+
+static void
+report(struct scene *s, uint64_t mark, uint64_t committed)
+{
+	scene_raw_say(
+		s, WIRE_PROGRESS,
+		&(struct protocol_message){.kind = PROTOCOL_PROGRESS,
+					   .incarnation = s->heard[PROTOCOL_JOINED].incarnation,
+					   .sequence = 1,
+					   .mark = mark,
+					   .index = committed});
+	scene_run(s, 300 * MS);
+}
+
+/* Its mark stands, as while one of its own waits for something; each report that is logged is one
+ * entry more that it has committed then. */
+Test(node_attend, what_has_committed_all_reports_nothing_more)
+{
+	struct scene *s = attached();
+
+	uint64_t before = last_index(s, 1);
+	submit(s, 1);
+	uint64_t last = last_index(s, 1);
+	cr_assert_gt(last, before);
+	report(s, before, last);
+	uint64_t logged = last_index(s, 1);
+	cr_assert_gt(logged, last);
+	for (uint32_t i = 0; i < 5; i++)
+		report(s, before, logged + i);
+	cr_assert_leq(last_index(s, 1), logged + 1, "member 0 may have said so");
+	report(s, last, logged);
+	cr_assert_gt(last_index(s, 1), logged, "its mark moves");
+	scene_free(s);
+}
