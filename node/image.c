@@ -25,8 +25,9 @@
  * the next one begin, image_bytes behind the last: the log holds between one and two times
  * that, and what members lag behind. Small records take whole blocks of a disk, so what it says
  * counts where that is more. Where images are as large as that, or larger, they are not all that
- * is written: half of a round's size comes between two. A round that waits does not outlive its
- * process: the next one cannot know whether that computed right.
+ * is written: half of a round's size comes between two. One comes at once where submissions wait
+ * for room, and what had held the log back in front of the last one is gone. A round that waits
+ * does not outlive its process: the next one cannot know whether that computed right.
  *
  * BEGIN, the pieces and TAIL are the image's parts; where they lie is kept, since a node that
  * lacks what was dropped asks for them: image_move.c. What it takes is in its own log:
@@ -489,12 +490,32 @@ any_loads(const struct node *n)
 	return false;
 }
 
+/* A payload that was being received has held the log back in front of the last round, and would
+ * not any more. */
 static bool
-is_due(const struct node *n)
+is_held_back(struct node *n)
+{
+	if (n->images.from_lsn <= n->lsn_first)
+		return false;
+	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
+		const struct node_payload *p = &n->payload[i];
+
+		if (node_payload_open(n, p) && p->held > 0 &&
+		    node_payload_first_lsn(p) < n->images.from_lsn)
+			return false;
+	}
+	return true;
+}
+
+/* Where submissions wait for room the log may not grow any more, and would never be due. */
+static bool
+is_due(struct node *n)
 {
 	const struct node_images *m = &n->images;
 	uint64_t grown = n->lsn_next - m->from_lsn;
 
+	if (node_is_narrow(n) && is_held_back(n))
+		return true;
 	if (n->disk_bytes > m->from_disk && n->disk_bytes - m->from_disk > grown)
 		grown = n->disk_bytes - m->from_disk;
 	return grown >= n->config.image_bytes && grown >= m->bytes + m->bytes / 2;

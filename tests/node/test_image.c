@@ -501,6 +501,30 @@ Test(node_image, submissions_wait_for_room_and_nothing_else_does)
 	cr_assert(!any_waits());
 }
 
+/* A payload was being received when the last round was used, and ended since. While submissions
+ * wait nothing else may come, and no round would ever be due. */
+Test(node_image, what_a_payload_held_back_is_dropped_when_room_is_short)
+{
+	fill();
+	for (uint8_t i = 0; i < ENDS; i++)
+		end[i].node->lsn_first -= 1000;
+	uint64_t was = end[0].dropped;
+	run(4 * SETTLED_NS);
+	cr_assert_eq(end[0].dropped, was, "there is room");
+	room = 2 * IMAGE_BYTES - 1;
+	run(SETTLED_NS);
+	committed();
+	run(SETTLED_NS);
+	for (uint8_t i = 0; i < ENDS; i++)
+		cr_assert_gt(end[i].dropped, was);
+	was = end[0].dropped;
+	uint64_t bytes = end[0].bytes;
+	run(4 * SETTLED_NS);
+	cr_assert_eq(end[0].dropped, was, "once");
+	cr_assert_lt(end[0].bytes - bytes, 2000);
+	expect_equal();
+}
+
 /* Another server, which commits nothing. Answers its incarnation. */
 static uint64_t
 join(uint8_t server)
