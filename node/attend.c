@@ -327,11 +327,26 @@ join(struct node *n, int session, const struct protocol_message *m)
 	node_group_submit(n, g, m->data, m->bytes);
 }
 
+/* A large one is on its way, whose payload a majority holds: until it is decided the log keeps all
+ * since the payload's first chunk, so it must not wait for room. What comes before it in its
+ * stream comes too; others are not begun meanwhile, see node_move_member(). */
+static bool
+awaits_large(const struct node *n, const struct node_group *g)
+{
+	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
+		const struct node_payload *p = &n->payload[i];
+
+		if (p->used && !p->gone && p->group == g->number && p->index == 0 && p->told)
+			return true;
+	}
+	return false;
+}
+
 /* Is there room for no other submission, in values or in the log? */
 bool
 node_attend_is_full(const struct node *n, const struct node_group *g)
 {
-	return node_is_narrow(n) ||
+	return (node_is_narrow(n) && !awaits_large(n, g)) ||
 	       !node_group_has_room(n, g, n->config.value_bytes_max - NODE_ENTRY_HEAD_BYTES);
 }
 

@@ -27,6 +27,7 @@
  * Log full    room_bytes below twice image_bytes is for what frees room: reports of members,
  *             horizons, views, images. Members' submissions wait meanwhile, where this node leads;
  *             while a large payload comes, for which the log keeps all since its begin, below half.
+ *             One that is held by a majority does not wait, nor is another one begun meanwhile.
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool
  *             or queue slows the sender; it never drops what was accepted. A
  *             payload above value_bytes_max is spread over the logs and read back

@@ -645,3 +645,39 @@ Test(node_write_set, cuts_come_back_from_an_image)
 	}
 	bench_free(b);
 }
+
+/* While it is open the log keeps all since its first chunk: room comes by its end alone. */
+Test(node_write_set, a_large_one_on_its_way_does_not_wait_for_room)
+{
+	struct bench *b = grouped();
+	struct node *n = b->node;
+	struct protocol_message m = {.kind = PROTOCOL_OFFER,
+				     .group = 1,
+				     .incarnation = 2,
+				     .sequence = 1,
+				     .flags = CHUNK,
+				     .mark = 3 * CHUNK};
+
+	n->session[0].stage = SESSION_ATTACHED;
+	n->session[0].group = 1;
+	n->session[0].incarnation = 2;
+	n->config.image_bytes = 1000;
+	n->room_bytes = 999;
+	cr_assert(node_attend_is_full(n, b->group));
+	node_move_member(n, 0, &m);
+	cr_assert_eq(n->payloads_used, 0, "none is begun");
+	n->room_bytes = 2000;
+	node_move_member(n, 0, &m);
+	cr_assert_eq(n->payloads_used, 1);
+	n->room_bytes = 999;
+	node_move_member(n, 0, &m);
+	cr_assert_eq(n->payloads_used, 1, "it goes on");
+	cr_assert(node_attend_is_full(n, b->group), "it is not whole");
+	struct node_payload *p = node_payload_find(n, b->group, 2, 1);
+	p->told = true;
+	cr_assert(!node_attend_is_full(n, b->group));
+	p->index = 5;
+	cr_assert(node_attend_is_full(n, b->group), "it is decided");
+	n->session[0] = (struct node_session){.stage = SESSION_NONE};
+	bench_free(b);
+}
