@@ -6,7 +6,10 @@
  * disk for good. A crash finds the batch under way in any state: gone, whole, cut at
  * a sector, or with sectors missing in between, and whole without ever having been
  * reported. The disk of one node may besides lie, rot, or be put back as it was. The bytes are
- * paxos/log_format's, and its scan judges what is left.
+ * paxos/log_format's, and its scan judges what is left. In some runs a log has an end: so many
+ * files, given back as a whole and from the begin. A node is told what is left, and at the end that
+ * there is nothing; nor does the log end there: it is so small that what a single outage
+ * makes all replicas write, 4 KiB a slot, is as much as that of a real one would be in hours.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -122,6 +125,8 @@ disk_format(struct sim *s, struct sim_disk *d, uint8_t node)
 	d->checked_lsn = 0;
 	d->dropped_lsn = 0;
 	d->kept_lsn = 0;
+	d->begin = 0;
+	d->began = 0;
 	d->failed = false;
 	d->outdated = false;
 	d->renewed = false;
@@ -184,6 +189,77 @@ batch_build(struct sim_disk *d, uint16_t flags)
 	d->ordinal++;
 	d->pending_bytes = 0;
 	d->pending_count = 0;
+}
+
+/* ---- a log that has an end ---- */
+
+static size_t
+end_of(const struct sim_disk *d)
+{
+	return (size_t)d->segment * SIM_SEGMENT_BYTES + d->position;
+}
+
+static uint64_t
+file_bytes(const struct sim *s)
+{
+	return s->swarm.log_bytes / SIM_FILES;
+}
+
+uint64_t
+disk_room(const struct sim *s, uint8_t node)
+{
+	const struct sim_disk *d = &s->node[node].disk;
+
+	if (s->swarm.log_bytes == 0)
+		return 0;
+	uint64_t limit = (d->begin / file_bytes(s) + SIM_FILES) * file_bytes(s);
+	return limit > end_of(d) ? limit - end_of(d) : 1;
+}
+
+/* The first batch whose end is above this LSN; place_count: none. */
+static uint32_t
+place_above(const struct sim_disk *d, uint64_t lsn)
+{
+	uint32_t low = 0;
+	uint32_t high = d->place_count;
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+		if (d->place[middle].lsn + d->place[middle].bytes <= lsn)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+void
+disk_drop(struct sim *s, uint8_t node, uint64_t lsn)
+{
+	struct sim_disk *d = &s->node[node].disk;
+	uint32_t first = place_above(d, lsn);
+
+	d->dropped_lsn = lsn;
+	if (first < d->place_count)
+		d->begin = d->place[first].position - LOG_BATCH_HEADER_BYTES;
+}
+
+/* What is kept begins with a file. */
+static void
+begin_with_a_file(const struct sim *s, struct sim_disk *d)
+{
+	size_t file = d->begin / file_bytes(s) * file_bytes(s);
+
+	if (d->begin == 0)
+		return;
+	for (uint32_t i = 0; i < d->place_count; i++) {
+		if (d->place[i].position - LOG_BATCH_HEADER_BYTES < file)
+			continue;
+		if (d->place[i].lsn < d->dropped_lsn)
+			d->dropped_lsn = d->place[i].lsn;
+		break;
+	}
+	d->kept_lsn = d->dropped_lsn;
 }
 
 void
@@ -264,6 +340,8 @@ disk_written(struct sim *s, uint8_t node)
 		return;
 	flight_lands(s, node);
 	struct node_input in = {.kind = NODE_IN_DURABLE, .lsn = d->durable_lsn};
+	if (s->swarm.log_bytes > 0)
+		in.disk_bytes = end_of(d) - d->began;
 	sim_node_feed(s, node, &in);
 	disk_submit(s, node);
 }
@@ -520,7 +598,12 @@ disk_recover(struct sim *s, uint8_t node)
 	uint32_t end = LOG_BLOCK_BYTES;
 	bool first = true;
 
-	begin_coarsely(s, d);
+	if (s->swarm.log_bytes > 0)
+		begin_with_a_file(s, d);
+	else
+		begin_coarsely(s, d);
+	d->slowed = false;
+	d->full = false;
 	d->failed = false;
 	d->stopped = false;
 	d->place_count = 0;
@@ -559,6 +642,7 @@ disk_recover(struct sim *s, uint8_t node)
 	memcpy(d->epoch, node_epoch(s->node[node].node), sizeof d->epoch);
 	if (end == LOG_BLOCK_BYTES)
 		segment_prepare(d);
+	d->began = d->begin;
 	bool outdated = d->outdated;
 	d->outdated = false;
 	d->stranger = d->stranger && !outdated;

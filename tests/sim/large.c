@@ -331,6 +331,8 @@ large_delivered(struct sim *s, const struct node_output *out)
 
 		if (entry == NULL || !entry_decode(&e, entry, bytes))
 			return;
+		if (e.kind == ENTRY_EXPEL)
+			s->totals.lagging += e.expel.reason == EXPEL_LAG;
 		if (e.kind != ENTRY_SUBMIT || !(e.submit.flags & SUBMIT_SPREAD))
 			continue;
 		struct entry_spread spread;

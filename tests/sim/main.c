@@ -52,11 +52,12 @@ replay_line(const struct plan *plan)
 	if (plan->options.rate)
 		snprintf(rate, sizeof rate, " --rate %u", plan->options.rate);
 	int n = snprintf(replay, sizeof replay,
-			 "failed: synod-sim --seed %llu --runs 1%s%s%s%s --seconds %llu "
+			 "failed: synod-sim --seed %llu --runs 1%s%s%s%s%s --seconds %llu "
 			 "--submissions %u   commit %s\n",
 			 (unsigned long long)plan->options.seed, nodes, rate,
 			 plan->options.force ? " --force" : "",
 			 plan->options.added ? " --added" : "",
+			 plan->options.bound ? " --bound" : "",
 			 (unsigned long long)(plan->options.duration_ns / SEC),
 			 plan->options.submissions, SIM_COMMIT);
 	replay_bytes = n > 0 ? (size_t)n : 0;
@@ -224,6 +225,7 @@ usage(FILE *to)
 	      "  --keep-going     past a seed that fails\n"
 	      "  --force          a majority is lost for good in every seed that has one\n"
 	      "  --added          nodes are added in every seed of three or more\n"
+	      "  --bound          logs have an end in every seed\n"
 	      "  --trace          tell the story\n"
 	      "  --verbose        a line for each seed\n"
 	      "Ends with 1 when a seed failed, or when nothing was decided, no leader was\n"
@@ -245,6 +247,7 @@ plan_read(int argc, char **argv)
 		{"keep-going", no_argument, NULL, 'g'},
 		{"force", no_argument, NULL, 'o'},
 		{"added", no_argument, NULL, 'a'},
+		{"bound", no_argument, NULL, 'e'},
 		{"trace", no_argument, NULL, 'v'},
 		{"verbose", no_argument, NULL, 'b'},
 		{"help", no_argument, NULL, 'h'},
@@ -275,6 +278,8 @@ plan_read(int argc, char **argv)
 			plan.options.force = true;
 		else if (c == 'a')
 			plan.options.added = true;
+		else if (c == 'e')
+			plan.options.bound = true;
 		else if (c == 'v')
 			plan.options.trace = true;
 		else if (c == 'b')
@@ -311,7 +316,8 @@ main(int argc, char **argv)
 	       "outdated=%llu restored=%llu gone=%llu renewed=%llu turns=%llu dropped=%llu "
 	       "trims=%llu "
 	       "images=%llu clones=%llu forced=%llu cut=%llu lost=%llu put_back=%llu "
-	       "lacking=%llu added=%llu forgotten=%llu\n",
+	       "lacking=%llu added=%llu forgotten=%llu bound=%llu slowed=%llu full=%llu "
+	       "lagging=%llu\n",
 	       (unsigned long long)t.submissions, (unsigned long long)t.accepted,
 	       (unsigned long long)t.conflicts, (unsigned long long)t.abandoned,
 	       (unsigned long long)t.stops, (unsigned long long)t.restarts,
@@ -325,7 +331,9 @@ main(int argc, char **argv)
 	       (unsigned long long)t.clones, (unsigned long long)t.forced,
 	       (unsigned long long)t.cut, (unsigned long long)t.lost,
 	       (unsigned long long)t.put_back, (unsigned long long)t.lacking,
-	       (unsigned long long)t.added, (unsigned long long)t.forgotten);
+	       (unsigned long long)t.added, (unsigned long long)t.forgotten,
+	       (unsigned long long)t.bound, (unsigned long long)t.slowed,
+	       (unsigned long long)t.full, (unsigned long long)t.lagging);
 	printf("sealed=%llu forged=%llu replayed=%llu rekeys=%llu\n", (unsigned long long)t.sealed,
 	       (unsigned long long)t.forged, (unsigned long long)t.replayed,
 	       (unsigned long long)t.rekeys);

@@ -66,6 +66,7 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->gc_ns = s->swarm.gc_ns;
 	c->image_bytes = s->swarm.image_bytes;
 	c->expel_ns = 2500 * MS;
+	c->lag_ns = s->swarm.lag_ns;
 	comers_setup(s, node);
 	seal_node(s, node, c);
 	size_t bytes = (node_size(c) + 63) / 64 * 64;
@@ -278,7 +279,7 @@ node_emits(void *context, const struct node_output *out)
 		p->dying = true;
 		return;
 	case NODE_OUT_DROP:
-		s->node[scope->node].disk.dropped_lsn = out->lsn;
+		disk_drop(s, scope->node, out->lsn);
 		s->totals.trims++;
 		sim_trace(s, "node %u: drops its log below @%llu", scope->node,
 			  (unsigned long long)out->lsn);
@@ -321,6 +322,7 @@ sim_node_feed(struct sim *s, uint8_t node, struct node_input *in)
 	    random_chance(&s->random, s->swarm.crash_ppm))
 		n->process.crash_after = (uint32_t)random_between(&s->random, 1, 12);
 	in->now_ns = sim_local(s, &n->process);
+	in->room_bytes = n->process.replaying ? 0 : disk_room(s, node);
 	s->totals.node_steps += in->kind != NODE_IN_RECORD;
 	node_step(n->node, in, &sink);
 	if (n->process.dying) {

@@ -109,6 +109,25 @@ begin(struct sim *s, const struct sim_options *options)
 	sim_push(s, 50 * MS, EVENT_WATCH, 0, 0);
 }
 
+/* How often a log has little room. */
+static void
+watch_room(struct sim *s)
+{
+	for (uint32_t i = 0; s->swarm.log_bytes > 0 && i < s->node_count; i++) {
+		struct sim_node *n = &s->node[i];
+		struct node_image_status now;
+
+		if (!n->process.up)
+			continue;
+		node_image_status(n->node, &now);
+		bool full = disk_room(s, (uint8_t)i) == 1;
+		s->totals.slowed += now.slowed && !n->disk.slowed;
+		s->totals.full += full && !n->disk.full;
+		n->disk.slowed = now.slowed;
+		n->disk.full = full;
+	}
+}
+
 /* Ends the rough part, and then the run. */
 static void
 watch(struct sim *s)
@@ -116,6 +135,7 @@ watch(struct sim *s)
 	groups_go_on(s);
 	force_go_on(s);
 	comers_go_on(s);
+	watch_room(s);
 	bool enough =
 		s->submitted >= s->options.submissions || s->now_ns > 2 * s->options.duration_ns;
 
@@ -301,6 +321,7 @@ sim_run(struct sim *s, const struct sim_options *options)
 	if (!s->failed && s->submitted < s->options.submissions)
 		sim_fail(s, "only %u submissions", s->submitted);
 	s->totals.runs++;
+	s->totals.bound += s->swarm.log_bytes > 0;
 	s->totals.simulated_ns += s->now_ns;
 	s->totals.submissions += s->submitted;
 	s->totals.failures += s->failed;

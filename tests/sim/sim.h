@@ -65,6 +65,9 @@
 #define SIM_GROUP_NUMBERS  16 /* no number is used twice */
 #define SIM_SEGMENT_BYTES  (2u << 20)
 #define SIM_SEGMENTS_MAX   48
+#define SIM_LOG_IMAGES     4 /* as dpdk/plan.c has it */
+#define SIM_LOG_BYTES_MIN  (1u << 20)
+#define SIM_FILES          8 /* of a log that has an end: what is dropped goes by the file */
 #define SIM_PAYLOAD_BYTES  (128u << 10)
 #define SIM_CRYPTO_SLOTS   256
 #define SIM_COUNTER_AT     8   /* where a datagram has its counter */
@@ -213,8 +216,12 @@ struct sim_disk {
 	uint64_t durable_lsn;
 	uint64_t dropped_lsn; /* the node needs nothing below */
 	uint64_t kept_lsn;    /* and a start found nothing below this */
+	size_t begin;         /* where in the image what is kept begins, or the file before that */
+	size_t began;         /* as it was at the last start */
 	uint64_t checked_lsn; /* the checkers have seen every record below */
 	bool failed;
+	bool slowed;   /* it has little room */
+	bool full;     /* or none */
 	bool renewed;  /* it is a new one under a number that is not; until repaired */
 	bool stranger; /* and all the others know that it is not what they saw */
 	bool outdated; /* another node said that it forgot: whoever runs it has it repaired */
@@ -553,6 +560,7 @@ struct sim_options {
 	bool trace_packets;
 	bool force; /* every seed has forces */
 	bool added; /* nodes are added in every seed that has some to add */
+	bool bound; /* logs have an end in every seed */
 };
 
 struct sim_totals {
@@ -560,6 +568,9 @@ struct sim_totals {
 	uint64_t submissions, accepted, conflicts, abandoned, failovers, restarts, stops, spread,
 		write_sets, bent, bent_members, rotten, changes, outdated, restored, gone, renewed,
 		turns, dropped, trims, images, clones;
+	uint64_t bound, slowed, full; /* runs whose logs have an end; nodes: of them one had little
+				       * room, or none */
+	uint64_t lagging;             /* members whom all waited for, and went on without */
 	uint64_t added, forgotten;
 	uint64_t forced, cut, lost, put_back, lacking; /* lost: acknowledged, and void */
 	uint64_t sealed, forged, replayed, rekeys;     /* the last three by nodes */
@@ -627,6 +638,8 @@ struct sim_swarm {
 	uint32_t index_hashes_max;
 	uint64_t gc_ns;
 	uint64_t image_bytes; /* between two state images; 0: none */
+	uint64_t log_bytes;   /* that a log takes on its disk; 0: without end */
+	uint64_t lag_ns;      /* so long all wait for one that makes them; 0: for ever */
 	uint64_t progress_ns;
 };
 
@@ -863,6 +876,9 @@ void net_forge(struct sim *s, uint8_t to);
 void disk_format(struct sim *s, struct sim_disk *d, uint8_t node);
 void disk_append(struct sim_disk *d, const uint8_t *record, uint32_t bytes);
 void disk_submit(struct sim *s, uint8_t node);
+void disk_drop(struct sim *s, uint8_t node, uint64_t lsn);
+/* As node_input has it. */
+uint64_t disk_room(const struct sim *s, uint8_t node);
 void disk_written(struct sim *s, uint8_t node);
 void disk_crash(struct sim *s, uint8_t node);
 void disk_clean_stop(struct sim *s, uint8_t node);

@@ -166,6 +166,27 @@ draw_sizes(struct sim *s)
 	w->progress_ns = one_of(s, (const uint64_t[4]){5 * MS, 20 * MS, 20 * MS, 100 * MS});
 }
 
+/* Room for images of every group, and for the longest payloads: as dpdk/plan.c has it. A log that
+ * is put back as it was would begin where others are long. */
+static void
+draw_end(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+	uint64_t images = 16ull * s->group_count * w->index_hashes_max;
+	bool wanted = chance(s, 50) || s->options.bound;
+
+	if (!wanted || (w->image_bytes == 0 && !s->options.bound) || w->restored < SIM_NODES_MAX)
+		return;
+	w->log_bytes = SIM_LOG_IMAGES * (images > SIM_PAYLOAD_BYTES ? images : SIM_PAYLOAD_BYTES);
+	while (w->log_bytes < SIM_LOG_BYTES_MIN)
+		w->log_bytes *= 2;
+	w->log_bytes <<= below(s, 3);
+	w->image_bytes = w->log_bytes / SIM_LOG_IMAGES;
+	w->lag_ns = one_of(s, (const uint64_t[4]){0, 50 * MS, 300 * MS, SEC});
+	if (w->lag_ns > 0)
+		w->lag_ns += w->gc_ns; /* so often members' reports are logged */
+}
+
 void
 swarm_draw(struct sim *s)
 {
@@ -176,6 +197,7 @@ swarm_draw(struct sim *s)
 	draw_sizes(s);
 	s->swarm.impatient = chance(s, 50);
 	draw_comers(s);
+	draw_end(s);
 }
 
 /* Most are alike. The others make a node that is always ahead, always behind, or now and
@@ -255,5 +277,7 @@ swarm_tell(const struct sim *s)
 	if (w->image_bytes > 0)
 		sim_trace(s, "logs are trimmed, behind images every %llu bytes",
 			  (unsigned long long)w->image_bytes);
+	if (w->log_bytes > 0)
+		sim_trace(s, "and take %llu bytes at most", (unsigned long long)w->log_bytes);
 	tell_faults(s);
 }
