@@ -37,8 +37,9 @@
  * among all other records, and is read back at LOAD, by a replay too. Until then it means
  * nothing; from then on the group has that state, and its replica is at that slot.
  *
- * A log that begins with an image that is not whole, or cannot be read, is one whose records
- * are missing from the begin: as behind any hole, the node learns anew what the others have.
+ * A log that begins with an image that is not whole, cannot be read, or has no USED behind it, is
+ * one whose records are missing from the begin: as behind any hole, the node learns anew what the
+ * others have.
  */
 #include "base/must.h"
 #include "node/internal.h"
@@ -436,11 +437,11 @@ log_used(struct node *n)
 	n->images.confirmed = true;
 }
 
-/* The disk that said so may have lied: it is all that there is. */
+/* Who has others to ask takes it for lost (hole_at_start()); alone it is all that there is. */
 void
 node_image_start(struct node *n)
 {
-	if (n->lsn_first > 0 && n->images.met && !n->images.confirmed && !node_image_is_lost(n))
+	if (node_image_is_unconfirmed(n))
 		log_used(n);
 }
 
@@ -685,14 +686,23 @@ node_image_is_lost(const struct node *n)
 	return false;
 }
 
+/* Nothing is dropped before USED is on disk, so the disk has lied. */
+bool
+node_image_is_unconfirmed(const struct node *n)
+{
+	return n->lsn_first > 0 && n->images.met && !n->images.confirmed && !node_image_is_lost(n);
+}
+
 /* What follows begins with nothing. A log that was trimmed behind that may begin in front of
  * a hole, and go on with a round: so it is the record that says it. */
 static void
 lost(struct node *n)
 {
+	bool anew = node_image_is_lost(n) || node_image_is_unconfirmed(n);
+
 	n->images.met = true;
 	n->images.confirmed = true;
-	if (node_image_is_lost(n))
+	if (anew)
 		node_reset(n);
 }
 

@@ -794,6 +794,8 @@ void node_cursor_read(struct node *n, const struct node_read *read, const uint8_
 /* image.c */
 /* Is the image that the log begins with not whole? Then nothing before the hole is of use. */
 bool node_image_is_lost(const struct node *n);
+/* Whole, and the log does not say that it was found right. */
+bool node_image_is_unconfirmed(const struct node *n);
 void node_image_lose(struct node *n);
 uint32_t node_image_parts_max(const struct node_config *config);
 bool node_image(struct node *n);

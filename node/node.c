@@ -376,8 +376,11 @@ hole_record(struct node *n, const struct frame *frame, const uint8_t *data)
 static void
 hole_at_start(struct node *n, const struct node_input *in)
 {
+	bool alone = n->there == 1u << n->config.self;
+	bool lost = node_image_is_lost(n) || (node_image_is_unconfirmed(n) && !alone);
+
 	must(in->lsn >= n->lsn_next);
-	if (node_image_is_lost(n))
+	if (lost)
 		hole_begins(n);
 	if (in->lsn > n->lsn_next || (in->tail == PAXOS_TAIL_MISSING && !n->hole_open))
 		hole_begins(n);
@@ -387,7 +390,7 @@ hole_at_start(struct node *n, const struct node_input *in)
 	n->matter_lsn = in->lsn;
 	if (!n->hole_open)
 		return;
-	if (n->there == 1u << n->config.self) {
+	if (alone) {
 		n->ended = true;
 		node_emit(n, &(struct node_output){.kind = NODE_OUT_LOST, .lsn = n->hole_lsn});
 		return;
@@ -396,7 +399,7 @@ hole_at_start(struct node *n, const struct node_input *in)
 	hole_known(n, n->lsn_next);
 	n->repairs = true;
 	node_log(n, n->scratch, FRAME_HEADER_BYTES + 8, NODE_RECORD_HOLE, 0);
-	if (node_image_is_lost(n))
+	if (lost)
 		node_image_lose(n);
 }
 

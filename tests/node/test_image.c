@@ -742,6 +742,37 @@ Test(node_image, a_log_that_begins_with_a_picture_of_rotten_memory_goes_on_behin
 	expect_equal();
 }
 
+/* And the disk lost all behind that round, though it had said that it holds it. */
+Test(node_image, a_log_that_ends_with_a_picture_of_rotten_memory_is_learned_anew)
+{
+	group_of(0)->state->digest ^= 1;
+	for (uint32_t i = 0; i < 12; i++)
+		transactions(20);
+	run(SETTLED_NS);
+	committed();
+	run(SETTLED_NS);
+	cr_assert(end[0].ended, "it differs");
+	uint64_t rotten = end[0].bytes;
+	live(0, PAXOS_TAIL_CUT);
+	catch_up(0, 1);
+	for (uint32_t i = 0; i < 4; i++)
+		fill();
+	cr_assert_gt(end[0].dropped, rotten);
+	coarse = end[0].dropped - 1000;
+	stop(0);
+	end[0].bytes = rotten;
+	for (uint32_t life = 0; life < 2; life++) {
+		live(0, PAXOS_TAIL_CUT);
+		cr_assert_gt(end[0].dropped, 0);
+		catch_up(0, 1);
+		cr_assert(!end[0].ended);
+		expect_equal();
+		transactions(5);
+		coarse = 0;
+		stop(0);
+	}
+}
+
 static void
 fall_behind(uint8_t number)
 {
