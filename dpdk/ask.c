@@ -113,10 +113,16 @@ ask_number(const json_t *object, const char *key)
 }
 
 const char *
+ask_string(const json_t *text)
+{
+	const char *value = json_string_value(text);
+	return value ? value : "-";
+}
+
+const char *
 ask_text(const json_t *object, const char *key)
 {
-	const char *value = json_string_value(json_object_get(object, key));
-	return value ? value : "-";
+	return ask_string(json_object_get(object, key));
 }
 
 bool

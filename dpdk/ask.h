@@ -38,6 +38,8 @@ bool ask_once(const char *path, const char *request);
 /* Of a status: the group of this number or uuid, or NULL. */
 const json_t *ask_group(const json_t *status, const char *name);
 
+/* Of an array's element: a text, or "-". */
+const char *ask_string(const json_t *text);
 int64_t ask_number(const json_t *object, const char *key);
 const char *ask_text(const json_t *object, const char *key);
 bool ask_is_true(const json_t *object, const char *key);

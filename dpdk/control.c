@@ -12,13 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/must.h"
-#include "dpdk/plan.h"
-#include "dpdk/request.h"
-#include "hw/keys.h"
-
-/* A key file has a secret; what is parsed here is thrown away. */
-#define NO_SECRET "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+#include "dpdk/order.h"
 
 #define WAIT_FDS (2 + CONTROL_CLIENTS_MAX)
 
@@ -34,75 +28,22 @@ answer_asked(void)
 	return json_pack("{s:b}", "asked", 1);
 }
 
-/* drop and expel. */
 static json_t *
-ask_order(struct loop *loop, const struct request *r, enum node_order_kind kind)
+ask_order(const struct control *c, const struct request *r)
 {
-	struct node_order order = {
-		.kind = kind, .group = (uint32_t)r->group, .incarnation = r->incarnation};
+	struct node_order order;
+	struct hw_error error = {0};
 
-	return loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
-}
-
-/* A line as in a key file, of which nothing else is there. */
-static json_t *
-ask_list(struct loop *loop, const struct request *r)
-{
-	struct node_order order = {.kind = NODE_ORDER_LIST};
-	struct node_key listed[NODE_KEYS_MAX];
-	struct hw_keys *keys = calloc(1, sizeof *keys);
-	struct hw_error error;
-	char text[REQUEST_PEER_BYTES + 128];
-	json_t *reply;
-
-	if (!keys)
-		return answer_error("no memory");
-	snprintf(text, sizeof text, "secret = %s\npeer = %s\n", NO_SECRET, r->peer);
-	if (hw_keys_parse(keys, "key", text, &error) != 0) {
-		reply = answer_error(error.text);
-	} else {
-		must(plan_keys(keys, listed) == 1);
-		order.key = listed[0];
-		reply = loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
-	}
-	free(keys);
-	return reply;
-}
-
-static json_t *
-ask_unlist(struct loop *loop, const struct request *r)
-{
-	struct node_order order = {.kind = NODE_ORDER_UNLIST};
-
-	if (!hw_key_read(r->peer, strlen(r->peer), order.key.key))
-		return answer_error("that is no public key: 44 characters");
-	return loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
-}
-
-static json_t *
-ask_node(struct loop *loop, const struct request *r, bool sealed)
-{
-	struct node_order order = {.kind = NODE_ORDER_ADD, .key = {.node = true}};
-	struct hw_config_node node;
-
-	if (!hw_config_node(r->node, &node) || !endpoint_is_ipv4(&node.address))
-		return answer_error("write id/number@address:port, as in 4/3@10.77.0.4:4000");
-	if (sealed && r->peer[0] == '\0')
-		return answer_error("links are sealed: say that node's public key, which "
-				    "`synodctl key show` prints on its host");
-	if (r->peer[0] != '\0' && !hw_key_read(r->peer, strlen(r->peer), order.key.key))
-		return answer_error("that is no public key: 44 characters");
-	order.node = (uint8_t)node.number;
-	order.endpoint = node.address;
-	plan_node_uuid(node.id, order.key.uuid);
-	return loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
+	if (order_make(&order, r, c->options.facts.node->crypto != NULL, &error) != 0)
+		return answer_error(error.text);
+	return loop_order(c->options.loop, &order) == 0 ? answer_asked()
+							: answer_error("no memory");
 }
 
 static json_t *
 answer(struct control *c, const char *line, size_t bytes)
 {
 	struct loop *loop = c->options.loop;
-	struct node_order order;
 	struct request r = request_parse(line, bytes);
 
 	if (r.refused)
@@ -117,18 +58,12 @@ answer(struct control *c, const char *line, size_t bytes)
 		loop_lead(loop, r.group, r.all_lead);
 		return answer_asked();
 	case REQUEST_DROP:
-		return ask_order(loop, &r, NODE_ORDER_DROP);
 	case REQUEST_EXPEL:
-		return ask_order(loop, &r, NODE_ORDER_EXPEL);
 	case REQUEST_LIST:
-		return ask_list(loop, &r);
 	case REQUEST_UNLIST:
-		return ask_unlist(loop, &r);
 	case REQUEST_NODE:
-		return ask_node(loop, &r, c->options.facts.node->crypto != NULL);
 	case REQUEST_FORGET:
-		order = (struct node_order){.kind = NODE_ORDER_FORGET, .node = (uint8_t)r.number};
-		return loop_order(loop, &order) == 0 ? answer_asked() : answer_error("no memory");
+		return ask_order(c, &r);
 	case REQUEST_FORCE:
 		if (loop_force(loop, &r.force, r.here_only))
 			return answer_error("no memory");

@@ -18,6 +18,7 @@
 
 #include "dpdk/ask.h"
 #include "dpdk/epoch.h"
+#include "dpdk/print.h"
 
 #define VOTERS_MAX      8
 #define NUMBERS_MAX     7
@@ -78,13 +79,6 @@ bits_of(const json_t *numbers)
 
 	json_array_foreach(numbers, i, n) bits |= 1u << (json_integer_value(n) & 31);
 	return bits;
-}
-
-/* Of an array. */
-static const char *
-text_of(const json_t *text)
-{
-	return json_is_string(text) ? json_string_value(text) : "-";
 }
 
 static const json_t *
@@ -542,63 +536,6 @@ all_went_over(const json_t *groups, uint32_t epoch)
 	return json_array_size(groups) > 0;
 }
 
-/* What may be missing, by GTID: no survivor knows whether it was given, and it is not given
- * again. */
-static void
-print_lost_of(const json_t *group)
-{
-	const char *uuid = ask_text(group, "uuid");
-	const json_t *text;
-	size_t i;
-
-	json_array_foreach(json_object_get(group, "lost"), i, text)
-		printf("group %s may have lost %s\n", uuid, text_of(text));
-	if (ask_number(group, "cut_index") > 0)
-		printf("group %s is cut at entry %" PRId64 ", which needs the write set of a large "
-		       "transaction that only\nthe lost had: it and what they had ordered behind "
-		       "it "
-		       "is void, and what was given of it is among these\n",
-		       uuid, ask_number(group, "cut_index"));
-}
-
-/* What is accepted, and nobody can be given any more. */
-static uint32_t
-print_gone_of(const json_t *group)
-{
-	const json_t *text;
-	uint32_t count = 0;
-	size_t i;
-
-	json_array_foreach(json_object_get(group, "gone"), i, text)
-	{
-		printf("group %s has accepted %s, whose content only the lost had\n",
-		       ask_text(group, "uuid"), text_of(text));
-		count++;
-	}
-	return count;
-}
-
-static void
-print_lost(const json_t *groups)
-{
-	const json_t *group;
-	uint32_t gone = 0;
-	size_t i;
-
-	json_array_foreach(groups, i, group)
-	{
-		print_lost_of(group);
-		gone += print_gone_of(group);
-	}
-	printf("numbers that may be lost are not given again; a server that has committed one of "
-	       "them is refused, and has to be cloned.\nsynodctl node lost says which of them a "
-	       "node that was given up had, when it comes back\n");
-	if (gone > 0)
-		printf("a server that lacks one whose content is gone cannot join: it is cloned "
-		       "from one that has it. Where\nthere is none, an empty transaction is "
-		       "committed under that GTID on each server\n");
-}
-
 /* Until a node leads in the new epoch, and once more: only then is it looked for what nobody has.
  * The node begins again meanwhile, and is not asked before it had the time to. */
 static int
@@ -706,11 +643,11 @@ print_common(const json_t *group, const char *run)
 
 	json_array_foreach(json_object_get(group, "lost"), i, text)
 	{
-		const char *colon = range_of(text_of(text), &lost);
-		size_t bytes = colon ? (size_t)(colon - text_of(text)) : 0;
+		const char *colon = range_of(ask_string(text), &lost);
+		size_t bytes = colon ? (size_t)(colon - ask_string(text)) : 0;
 
 		if (!had_colon || !colon || (size_t)(had_colon - run) != bytes ||
-		    memcmp(run, text_of(text), bytes) != 0)
+		    memcmp(run, ask_string(text), bytes) != 0)
 			continue;
 		uint64_t from = had.from > lost.from ? had.from : lost.from;
 		uint64_t to = had.to < lost.to ? had.to : lost.to;
