@@ -6,8 +6,12 @@
  *     2  gtid_executed
  *     3  one key: what reads is written back as the same text
  *     4  a uuid: what reads is written back as one that reads alike
- *     5  a request on the control socket: what it asks for, written anew, reads alike
+ *     5  a request on the control socket: what it asks for, written anew, reads alike, and what
+ *        it orders is an order, or a sentence
  *     6  no text: certificates that a server shows; a verdict, and a sentence unless it is good
+ *     7  a synodd's answer, as synodctl tells people of it
+ *     8  no text: a transaction of another server, on its way into the relay log; u8 bytes of a
+ *        piece. Whole events are queued, in their order, however the pieces are cut
  *
  * What is wrong is refused with a sentence that fits. synod.appliance is left out: its
  * names are asked of the resolver.
@@ -18,14 +22,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/must.h"
 #include "certify/gtid.h"
 #include "dpdk/epoch.h"
+#include "dpdk/order.h"
+#include "dpdk/print.h"
 #include "dpdk/request.h"
 #include "hw/certificates.h"
 #include "hw/config.h"
 #include "hw/keys.h"
+#include "mysqlshim/applier.h"
 #include "mysqlshim/gtid_text.h"
+#include "mysqlshim/payload.h"
 #include "tests/fuzz/authority.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -73,8 +82,7 @@ one_uuid(const char *text)
 	must(memcmp(uuid[0], uuid[1], UUID_BYTES) == 0);
 }
 
-/* Printable bytes, of which JSON wants two escaped. */
-/* "name":"text", with what JSON wants. */
+/* Printable bytes, of which JSON wants two escaped. "name":"text". */
 static size_t
 text_write(const char *name, const char *text, char *out, size_t room)
 {
@@ -150,6 +158,26 @@ request_write(const struct request *r, char *out, size_t room)
 }
 
 static void
+one_order(const struct request *r)
+{
+	struct node_order order;
+
+	if (r->kind < REQUEST_DROP || r->kind == REQUEST_FORCE)
+		return;
+	for (int sealed = 0; sealed < 2; sealed++) {
+		struct hw_error error = {0};
+		int rc = order_make(&order, r, sealed, &error);
+
+		has_a_sentence(rc, &error);
+		if (rc != 0)
+			continue;
+		must(order.kind >= NODE_ORDER_DROP && order.kind <= NODE_ORDER_FORGET);
+		must(order.node < NODE_NODES_MAX);
+		must(order.key.group_count <= NODE_KEY_GROUPS_MAX);
+	}
+}
+
+static void
 one_request(const char *text, size_t bytes)
 {
 	char again[2 * (REQUEST_PEER_BYTES + REQUEST_NODE_BYTES) + 256];
@@ -183,6 +211,86 @@ one_request(const char *text, size_t bytes)
 	must(strcmp(s.node, r.node) == 0);
 	must(memcmp(&s.force, &r.force, sizeof s.force) == 0);
 	must(s.here_only == r.here_only);
+	one_order(&r);
+}
+
+/* What it prints is nobody's. */
+static void
+one_answer(const char *text, size_t bytes)
+{
+	static bool silent;
+	json_t *status = json_loadb(text, bytes, 0, NULL);
+
+	if (!silent)
+		must(freopen("/dev/null", "w", stdout));
+	silent = true;
+	print_status(status);
+	print_lost(json_object_get(status, "groups"));
+	json_decref(status);
+}
+
+static struct {
+	uint32_t count;
+	uint64_t bytes, sum;
+} queued;
+
+static int
+queue(const uint8_t *event, size_t bytes)
+{
+	must(event_bytes(event, bytes) == bytes);
+	if (queued.count++ > 0) /* the first one is of the GTID */
+		queued.bytes += bytes;
+	queued.sum = hash_bytes(event, bytes, queued.sum);
+	return 0;
+}
+
+/* False: it was refused. Each piece is a block of its own size, so that a read behind it is seen.
+ */
+static bool
+take_in_pieces(struct applier *a, const uint8_t *data, uint32_t bytes, uint32_t piece)
+{
+	char text[512] = "";
+	bool taken = true;
+
+	memset(&queued, 0, sizeof queued);
+	for (uint32_t at = 0; at < bytes && taken; at += piece) {
+		uint32_t n = piece < bytes - at ? piece : bytes - at;
+		uint8_t *exact = malloc(n);
+		struct feeder_transaction t = {.index = 10,
+					       .dependency = 3,
+					       .gtid = {.gno = 5},
+					       .payload = exact,
+					       .payload_bytes = n,
+					       .offset = at,
+					       .total = bytes,
+					       .last = at + n == bytes};
+
+		must(exact);
+		memcpy(exact, data + at, n);
+		taken = applier_take(a, &t, text, sizeof text);
+		must(taken || text[0] != '\0');
+		free(exact);
+	}
+	must(queued.bytes <= bytes);
+	return taken;
+}
+
+static void
+transaction(const uint8_t *data, size_t n)
+{
+	struct applier whole, cut;
+
+	if (n < 2)
+		return;
+	applier_init(&whole, queue);
+	applier_init(&cut, queue);
+	bool taken = take_in_pieces(&whole, data + 1, (uint32_t)n - 1, (uint32_t)n - 1);
+	uint64_t sum = queued.sum;
+	must(!taken || queued.bytes == n - 1 - PAYLOAD_HEAD_BYTES);
+	must(take_in_pieces(&cut, data + 1, (uint32_t)n - 1, 1u + data[0]) == taken);
+	must(!taken || queued.sum == sum);
+	applier_free(&whole);
+	applier_free(&cut);
 }
 
 static const char *
@@ -274,5 +382,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		one_request((const char *)data + 1, n - 1);
 	else if (data[0] == 6)
 		certificates(data + 1, n - 1);
+	else if (data[0] == 7)
+		one_answer((const char *)data + 1, n - 1);
+	else if (data[0] == 8)
+		transaction(data + 1, n - 1);
 	return 0;
 }
