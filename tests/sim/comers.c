@@ -28,8 +28,8 @@ comers_reset(struct sim *s)
 }
 
 /* Of the node that has that number now. */
-static void
-identity(const struct sim *s, uint8_t node, uint8_t uuid[UUID_BYTES])
+void
+comers_identity(const struct sim *s, uint8_t node, uint8_t uuid[UUID_BYTES])
 {
 	memset(uuid, 0xa0 + node + 8 * s->comers.life[node], UUID_BYTES);
 }
@@ -45,7 +45,7 @@ write_file(struct sim *s, uint8_t node)
 	c->absent = ((1u << s->node_count) - 1) & ~names;
 	for (uint8_t i = 0; i < s->node_count; i++)
 		if (names >> i & 1)
-			identity(s, i, c->uuid[i]);
+			comers_identity(s, i, c->uuid[i]);
 }
 
 void
@@ -67,7 +67,7 @@ comers_lists(const struct sim *s, uint8_t node, uint8_t other)
 {
 	uint8_t now[UUID_BYTES];
 
-	identity(s, other, now);
+	comers_identity(s, other, now);
 	return (s->comers.names[node] >> other & 1) &&
 	       memcmp(s->node[node].config.uuid[other], now, UUID_BYTES) == 0;
 }
@@ -86,7 +86,7 @@ knows(const struct sim *s, uint8_t node, uint8_t number)
 	struct node_peer_status p;
 	uint8_t now[UUID_BYTES];
 
-	identity(s, number, now);
+	comers_identity(s, number, now);
 	return node_peer_status(s->node[node].node, number, &p) &&
 	       memcmp(p.uuid, now, UUID_BYTES) == 0;
 }
@@ -97,7 +97,7 @@ is_somewhere(const struct sim *s, uint8_t number, enum peer_state state)
 {
 	uint8_t now[UUID_BYTES];
 
-	identity(s, number, now);
+	comers_identity(s, number, now);
 	for (uint8_t i = 0; i < s->node_count; i++) {
 		const struct node_peer_entry *e;
 
@@ -121,7 +121,7 @@ comers_forgotten(const struct sim *s, uint8_t node)
 		const struct node_peer_entry *e = &s->node[node].node->directory.peer[i];
 		uint8_t now[UUID_BYTES];
 
-		identity(s, i, now);
+		comers_identity(s, i, now);
 		bool same = memcmp(e->uuid, now, UUID_BYTES) == 0;
 		if (i != node && e->state == (same ? PEER_FORGOTTEN : PEER_LISTED))
 			forgotten |= 1u << i;
@@ -145,7 +145,7 @@ ask(struct sim *s, uint8_t node, uint8_t number, enum node_order_kind kind)
 	struct node_input in = {.kind = NODE_IN_ORDER, .order = &order};
 
 	order.key.node = true;
-	identity(s, number, order.key.uuid);
+	comers_identity(s, number, order.key.uuid);
 	if (s->sealed)
 		memcpy(order.key.key, s->seal[number].key, sizeof order.key.key);
 	sim_trace(s, "node %u: is asked to %s node %u", node,

@@ -73,6 +73,14 @@ own_keys(struct sim *s, uint8_t node)
 	sim_node_feed(s, node, &in);
 }
 
+/* One that its file does not name it knows by the log, which has the key that it came with: of
+ * one that has changed its own, the administrator writes it into every key file. */
+static bool
+lists(const struct sim *s, uint8_t node, uint8_t other)
+{
+	return comers_lists(s, node, other) || (s->seal[other].renewed && !comers_away(s, other));
+}
+
 /* Each server's key opens its own group and no other. */
 void
 seal_list(struct sim *s, uint8_t node)
@@ -87,11 +95,11 @@ seal_list(struct sim *s, uint8_t node)
 		own_keys(s, node);
 	for (uint8_t i = 0; i < s->node_count; i++) {
 		struct node_key *k = &key[in.key_count];
-		bool listed = comers_lists(s, node, i) && !is_in(e->unlisted, i);
+		bool listed = lists(s, node, i) && !is_in(e->unlisted, i);
 		in.key_count += listed;
 		k->node = true;
 		memcpy(k->key, s->seal[i].key, sizeof k->key);
-		memcpy(k->uuid, s->node[node].config.uuid[i], sizeof k->uuid);
+		comers_identity(s, i, k->uuid);
 		if (!s->seal[i].renewed || !listed)
 			continue;
 		key[in.key_count] = *k;
