@@ -334,7 +334,8 @@ timer_run(struct paxos_replica *r)
 	if (beats(r) && r->now_ns >= r->beat_ns)
 		beat(r);
 	if (r->role == ROLE_CANDIDATE && r->now_ns >= attempt_end(r)) {
-		uint64_t end = r->lead_end;
+		/* Of a range that it has learned meanwhile nothing is left to prepare. */
+		uint64_t end = r->lead_end > r->delivered + 1 ? r->lead_end : PAXOS_SLOT_END;
 		prepare_abandon(r);
 		prepare_begin(r, end);
 	}

@@ -60,9 +60,18 @@ durable(struct follower *f, uint64_t now_ns)
 		f, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = now_ns, .lsn = f->lsn});
 }
 
-/* Of 3, at its start. */
+static void
+record(struct follower *f, struct paxos_message message)
+{
+	message.value.handle = PAXOS_NO_VALUE;
+	step(f,
+	     (struct paxos_input){.kind = PAXOS_IN_RECORD, .message = message, .lsn = f->lsn + 8});
+	f->lsn += 8;
+}
+
+/* Of 3, at its start; an earlier process had reserved the slots below `reserved`. */
 static struct follower *
-voter_of(uint8_t self, uint64_t now_ns, uint64_t takeover_min_ns)
+voter_with(uint8_t self, uint64_t now_ns, uint64_t takeover_min_ns, uint64_t reserved)
 {
 	struct paxos_config config = {.replica_count = 3,
 				      .self = self,
@@ -78,6 +87,12 @@ voter_of(uint8_t self, uint64_t now_ns, uint64_t takeover_min_ns)
 	f->memory = aligned_alloc(64, bytes);
 	memset(f->memory, 0, bytes);
 	f->replica = paxos_init(f->memory, &config);
+	if (reserved > 0) {
+		record(f, (struct paxos_message){.kind = PAXOS_RECORD_START,
+						 .nonce = 9,
+						 .count = PAXOS_TAIL_CLEAN});
+		record(f, (struct paxos_message){.kind = PAXOS_RECORD_RESERVE, .to = reserved});
+	}
 	step(f, (struct paxos_input){.kind = PAXOS_IN_START,
 				     .now_ns = now_ns,
 				     .process = 1,
@@ -85,6 +100,12 @@ voter_of(uint8_t self, uint64_t now_ns, uint64_t takeover_min_ns)
 				     .tail = PAXOS_TAIL_CLEAN});
 	durable(f, now_ns);
 	return f;
+}
+
+static struct follower *
+voter_of(uint8_t self, uint64_t now_ns, uint64_t takeover_min_ns)
+{
+	return voter_with(self, now_ns, takeover_min_ns, 0);
 }
 
 static struct follower *
@@ -108,6 +129,26 @@ follower_free(struct follower *f)
 {
 	free(f->memory);
 	free(f);
+}
+
+/* Seed 8053338 of the simulator: the configured leader began again and prepared what it had
+ * reserved, and others had led meanwhile. It learned from one of them up to beyond that, before a
+ * quorum had answered, and then tried the same range again. */
+Test(paxos_step_timer, who_has_learned_what_it_prepares_prepares_all_that_follows)
+{
+	struct follower *f = voter_with(0, 10 * MS, 0, 3);
+
+	for (uint64_t slot = 1; slot <= 4; slot++)
+		step(f, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+					     .now_ns = 11 * MS,
+					     .from = 1,
+					     .message = {.kind = PAXOS_LEARNED,
+							 .slot = slot,
+							 .value = {.handle = PAXOS_NO_VALUE}}});
+	cr_assert_eq(paxos_delivered(f->replica), 4);
+	cr_assert(tick(f, 10 * MS + 2 * TAKEOVER_NS));
+	cr_assert_eq(paxos_promised(f->replica, 5), f->ballot);
+	follower_free(f);
 }
 
 Test(paxos_step_timer, a_silent_leader_is_taken_for_dead_when_the_time_is_up)
