@@ -346,7 +346,7 @@ awaits_large(const struct node *n, const struct node_group *g)
 bool
 node_attend_is_full(const struct node *n, const struct node_group *g)
 {
-	return (node_is_narrow(n) && !awaits_large(n, g)) ||
+	return (node_room_short(n, g) && !awaits_large(n, g)) ||
 	       !node_group_has_room(n, g, n->config.value_bytes_max - NODE_ENTRY_HEAD_BYTES);
 }
 

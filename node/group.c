@@ -943,7 +943,7 @@ watch_member(struct node *n, struct node_group *g, uint32_t slot, const struct g
 /* Of those alive who have committed less than an image covers, the one furthest behind; NULL where
  * fewer than two have all of it: what is on one disk besides the nodes' is not dropped. */
 static const struct group_member *
-furthest_behind(const struct node_group *g)
+furthest_behind(const struct node_group *g, uint64_t index)
 {
 	const struct group_member *last = NULL;
 	uint32_t have = 0;
@@ -953,7 +953,7 @@ furthest_behind(const struct node_group *g)
 
 		if (!m || !group_member_alive(m))
 			continue;
-		if (m->committed >= g->image_index)
+		if (m->committed >= index)
 			have++;
 		else if (!last || m->committed < last->committed)
 			last = m;
@@ -966,9 +966,9 @@ furthest_behind(const struct node_group *g)
 static void
 watch_lag(struct node *n, struct node_group *g)
 {
-	const struct group_member *last = furthest_behind(g);
+	const struct group_member *last = furthest_behind(g, node_room_awaited(n, g).first);
 
-	if (n->config.lag_ns == 0 || !last || !node_is_narrow(n) || !node_image_waits(n)) {
+	if (n->config.lag_ns == 0 || !last || !node_room_short(n, g)) {
 		g->lag_ns = 0;
 		return;
 	}
@@ -1002,8 +1002,7 @@ log_progress(struct node *n, struct node_group *g, const struct group_member *m)
 	bool disk_due = s->committed > m->committed && m->committed < g->last_accepted;
 	/* An image may cover entries behind that one, and while it waits for room nothing else may
 	 * come: then that is all that is missing. */
-	disk_due |=
-		s->committed > m->committed && node_image_waits(n) && m->committed < g->image_index;
+	disk_due |= s->committed > m->committed && m->committed < node_room_awaited(n, g).last;
 	if (!online && !mark_due && !disk_due)
 		return;
 	struct entry progress = {

@@ -16,6 +16,7 @@
  * disks.c         whether the other nodes' disks are those that they were
  * payload.c       payloads that are received: their slots, records and ends
  * payload_move.c  offers, fetches and chunks between members and nodes
+ * room.c          room in the logs of those who follow
  * image.c         state images, and dropping what they cover
  * image_move.c    images of other nodes, for one that is behind
  * write_set.c     write sets that were spread, read back to be certified
@@ -263,6 +264,7 @@ struct node_group {
 	uint64_t compare_wait;    /* somebody asked about this entry, which is to come */
 	uint64_t behind_slot;     /* which this node lacks, and another one offers an image for */
 	uint64_t behind_ns;       /* since then */
+	uint32_t scarce;          /* a bit per node that says that its log has little room */
 	struct node_image whole;  /* in use: others may have it */
 	struct node_image coming; /* being written, or taken from another node */
 
@@ -286,6 +288,10 @@ struct node_group {
 	uint64_t absent_ns[GROUP_SLOTS_MAX]; /* since when no session; 0: has one */
 	uint64_t lag_ns; /* since when a member makes submissions wait; 0: none does */
 	uint64_t absent_session[GROUP_SLOTS_MAX]; /* which session that suspicion times */
+	uint64_t scarce_ns[NODE_NODES_MAX];       /* it said so last, */
+	uint64_t scarce_since_ns[NODE_NODES_MAX]; /* and first */
+	uint64_t
+		scarce_index[NODE_NODES_MAX]; /* up to it members are to commit; 0: they need not */
 };
 
 /* What an administrator wants of group 0's configuration, and of which. */
@@ -624,6 +630,8 @@ struct node {
 	uint64_t lsn_durable;
 	uint64_t disk_bytes; /* as NODE_IN_DURABLE says */
 	uint64_t room_bytes; /* as the last input says */
+	bool scarce_said;    /* that little is left */
+	uint64_t scarce_say_ns;
 	struct node_images images;
 	struct node_taking taking;
 	struct node_loading loading;
@@ -912,6 +920,18 @@ void node_cut(struct node *n);
 /* In an image of group 0. */
 void node_cut_write(const struct node *n, struct writer *w);
 bool node_cut_read(struct node_cuts *cuts, struct reader *r);
+
+/* room.c */
+/* Submissions of this group are to wait for room in some log, where this node leads it. */
+bool node_room_short(const struct node *n, const struct node_group *g);
+struct node_awaited {
+	uint64_t first; /* an index; 0: no round waits */
+	uint64_t last;
+};
+struct node_awaited node_room_awaited(const struct node *n, const struct node_group *g);
+void node_room_message(struct node *n, uint8_t node, const struct frame *frame, const uint8_t *data,
+		       uint32_t bytes);
+uint64_t node_room(struct node *n);
 
 /* compare.c */
 /* Asks the others what they have after the last entry. */

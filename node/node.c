@@ -614,6 +614,8 @@ message(struct node *n, const struct wire_event *event)
 		node_image_message(n, s->node, &frame, event->data, event->bytes);
 	else if (of_node && frame.kind == PROTOCOL_LACK)
 		node_cut_message(n, s->node, &frame, event->data, event->bytes);
+	else if (of_node && frame.kind == PROTOCOL_ROOM)
+		node_room_message(n, s->node, &frame, event->data, event->bytes);
 	else if (of_node && frame.kind >= PROTOCOL_OPEN)
 		node_move_message(n, event->session, &frame, event->data, event->bytes);
 	else if (of_node)
@@ -667,6 +669,12 @@ send_packets(struct node *n)
 	}
 }
 
+static uint64_t
+sooner(uint64_t a_ns, uint64_t b_ns)
+{
+	return a_ns < b_ns ? a_ns : b_ns;
+}
+
 /* What every step ends with: proposals leave, deliveries are applied, members
  * are fed, datagrams go out, and the next wake-up is named. */
 static void
@@ -683,7 +691,7 @@ finish(struct node *n)
 			node_group_duties(n, g);
 		if (!n->hold_proposals)
 			node_group_flush(n, g);
-		if (g->submits_held || node_is_narrow(n))
+		if (g->submits_held || node_is_narrow(n) || g->scarce != 0)
 			node_attend_hold(n, g, node_attend_is_full(n, g));
 		if (node_group_apply(n, g, NODE_APPLY_HASHES))
 			timer_ns = n->now_ns;
@@ -724,21 +732,12 @@ finish(struct node *n)
 		if (n->group[i].duty_ns < timer_ns && node_group_has_duty(n, &n->group[i]))
 			timer_ns = n->group[i].duty_ns;
 	}
-	uint64_t disk_ns = node_disks_say(n);
-	uint64_t force_ns = node_force_run(n);
-	if (disk_ns < timer_ns)
-		timer_ns = disk_ns;
-	if (force_ns < timer_ns)
-		timer_ns = force_ns;
-	uint64_t move_ns = node_move_timer_ns(n);
-	uint64_t wire_ns = wire_timer_ns(n->wire);
-	uint64_t image_ns = node_image_timer_ns(n);
-	if (move_ns < timer_ns)
-		timer_ns = move_ns;
-	if (image_ns < timer_ns)
-		timer_ns = image_ns;
-	if (wire_ns < timer_ns)
-		timer_ns = wire_ns;
+	timer_ns = sooner(timer_ns, node_disks_say(n));
+	timer_ns = sooner(timer_ns, node_force_run(n));
+	timer_ns = sooner(timer_ns, node_room(n));
+	timer_ns = sooner(timer_ns, node_move_timer_ns(n));
+	timer_ns = sooner(timer_ns, wire_timer_ns(n->wire));
+	timer_ns = sooner(timer_ns, node_image_timer_ns(n));
 	node_emit(n, &(struct node_output){.kind = NODE_OUT_TIMER, .at_ns = timer_ns});
 }
 

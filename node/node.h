@@ -28,6 +28,7 @@
  *             horizons, views, images. Members' submissions wait meanwhile, where this node leads;
  *             while a large payload comes, for which the log keeps all since its begin, below half.
  *             One that is held by a majority does not wait, nor is another one begun meanwhile.
+ *             Below image_bytes who follows says so, and who leads waits for it too (node/room.c).
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool
  *             or queue slows the sender; it never drops what was accepted. A
  *             payload above value_bytes_max is spread over the logs and read back
@@ -140,7 +141,8 @@ struct node_config {
 	uint8_t certificate_group[NODE_KEY_GROUPS_MAX][16];
 	uint64_t expel_ns; /* a member without a session for so long is expelled */
 	/* So is the one furthest behind, when submissions wait for room for so long because it
-	 * has not committed, and two others have; 0: never. */
+	 * has not committed, and two others have; 0: never. They wait twice as long for a node
+	 * that follows, and whose vote is not needed. */
 	uint64_t lag_ns;
 };
 

@@ -200,6 +200,16 @@ fill_waiting(const struct node *n, struct node_image_status *status)
 		status->agreed = node_compare_agreed(n, g, g->image_index);
 }
 
+static bool
+room_is_short(const struct node *n)
+{
+	bool is = node_is_narrow(n);
+
+	for (uint32_t i = 1; i < n->group_count && !is; i++)
+		is = node_group_leads(n, &n->group[i]) && node_room_short(n, &n->group[i]);
+	return is;
+}
+
 void
 node_image_status(const struct node *n, struct node_image_status *status)
 {
@@ -211,7 +221,7 @@ node_image_status(const struct node *n, struct node_image_status *status)
 		.trimmed_lsn = n->lsn_first,
 		.used = m->used,
 		.used_ns = m->used_ns,
-		.slowed = node_is_narrow(n),
+		.slowed = room_is_short(n),
 		.taken = m->taken,
 		.taking = t->active,
 	};

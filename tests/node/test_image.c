@@ -45,11 +45,12 @@ static struct datagram datagram[DATAGRAMS]; /* a ring */
 static uint32_t datagram_first, datagram_count, lose_every, sent;
 static uint64_t now_ns, sequence, incarnation;
 static uint8_t sender;
-static uint64_t spoil_lsn;  /* a record that is read with a bit too many */
-static bool joins[ENDS];    /* knows nobody's votes when it begins */
-static uint64_t coarse;     /* so many bytes below `dropped` the log still has at a restart */
-static uint64_t room;       /* in all logs; 0: without end */
-static uint64_t disk_times; /* the disk takes more than the records; 0: it does not say */
+static uint64_t spoil_lsn;     /* a record that is read with a bit too many */
+static uint64_t room_of[ENDS]; /* in its own; 0: as `room` says */
+static bool joins[ENDS];       /* knows nobody's votes when it begins */
+static uint64_t coarse;        /* so many bytes below `dropped` the log still has at a restart */
+static uint64_t room;          /* in all logs; 0: without end */
+static uint64_t disk_times;    /* the disk takes more than the records; 0: it does not say */
 static struct node_forced into[ENDS]; /* an epoch in which it begins, with another disk */
 
 static struct node_config
@@ -147,7 +148,7 @@ give(uint8_t number, struct node_input in)
 		return;
 	sender = number;
 	in.now_ns = now_ns;
-	in.room_bytes = room;
+	in.room_bytes = room_of[number] > 0 ? room_of[number] : room;
 	node_step(e->node, &in, &sink);
 }
 
@@ -368,6 +369,7 @@ setup(void)
 	coarse = 0;
 	disk_times = 0;
 	room = 0;
+	memset(room_of, 0, sizeof room_of);
 	sequence = 0;
 	incarnation = 2;
 	now_ns = MS;
@@ -585,6 +587,70 @@ Test(node_image, who_makes_all_wait_for_long_is_expelled)
 	committed_by(second);
 	run(SETTLED_NS);
 	cr_assert(anybody_dropped());
+}
+
+static bool
+leader_waits(void)
+{
+	for (uint8_t i = 0; i < ENDS; i++)
+		if (end[i].node && node_group_leads(end[i].node, group_of(i)))
+			return group_of(i)->submits_held;
+	cr_assert(false, "nobody leads");
+	return false;
+}
+
+/* Full it would hear nothing any more, and with it went the majority. */
+Test(node_image, submissions_wait_for_room_where_others_follow)
+{
+	cr_assert(node_group_leads(end[0].node, group_of(0)));
+	room_of[2] = IMAGE_BYTES;
+	run(LAG_NS / 4);
+	cr_assert(!leader_waits(), "it has a reserve");
+	room_of[2] = IMAGE_BYTES - 1;
+	run(LAG_NS / 4);
+	cr_assert(leader_waits());
+	run(2 * LAG_NS);
+	cr_assert(!leader_waits(), "the others are a majority without it");
+	stop(1);
+	run(SETTLED_NS);
+	cr_assert(leader_waits());
+	run(2 * LAG_NS);
+	cr_assert(leader_waits(), "they are not");
+	room_of[2] = 0;
+	run(SETTLED_NS);
+	cr_assert(!leader_waits());
+	room_of[2] = 1;
+	run(SETTLED_NS);
+	cr_assert(leader_waits());
+	live(1, PAXOS_TAIL_CUT);
+	stop(2);
+	run(SETTLED_NS);
+	cr_assert(!leader_waits(), "a link that broke ends it");
+	transactions(1);
+}
+
+/* Its round covers what no transaction is in, which nobody else waits for. */
+Test(node_image, who_lags_behind_the_round_of_one_that_follows_is_expelled)
+{
+	uint64_t second = join(8);
+
+	(void)join(10);
+	for (uint32_t i = 0; i < 6; i++)
+		transactions(20);
+	committed();
+	committed_by(second);
+	run(SETTLED_NS);
+	for (uint8_t i = 0; i < ENDS; i++) {
+		struct node *n = end[i].node;
+
+		if (i != 2) /* as if its log had grown later */
+			n->images.whole_lsn = 0;
+	}
+	cr_assert_neq(end[2].node->images.whole_lsn, 0);
+	cr_assert_eq(alive(), 3);
+	room_of[2] = IMAGE_BYTES / 4;
+	run(3 * LAG_NS);
+	cr_assert_eq(alive(), 2);
 }
 
 /* As with one commit in each block of a disk. */
