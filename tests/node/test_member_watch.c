@@ -1,4 +1,5 @@
-/* A member's sessions to the nodes that may lead next, against four nodes that the test plays. */
+/* A member's sessions to the nodes that may lead next, and to those that refuse it before a word
+ * was said, against four nodes that the test plays. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -28,7 +29,10 @@ struct bench {
 	int session[NODES];
 	uint8_t epoch[NODES]; /* its first byte */
 	uint32_t opens[NODES], attaches[NODES];
-	bool expelled;
+	bool down[NODES];
+	bool expelled, started;
+	enum member_refusal refusal;
+	uint64_t timer_ns;
 	uint64_t attach_session;
 	uint8_t nonce[NONCE_BYTES];
 	uint32_t count;
@@ -56,6 +60,12 @@ emit(void *context, const struct member_output *out)
 	struct bench *b = context;
 
 	b->expelled |= out->kind == MEMBER_OUT_EXPELLED;
+	if (out->kind == MEMBER_OUT_TIMER)
+		b->timer_ns = out->at_ns;
+	if (out->kind == MEMBER_OUT_STARTED) {
+		b->started = true;
+		b->refusal = out->refusal;
+	}
 	for (uint8_t node = 0; node < NODES && out->kind == MEMBER_OUT_SEND; node++) {
 		struct endpoint at = endpoint_of(node);
 		if (memcmp(&at, &out->to, sizeof at) == 0)
@@ -129,6 +139,8 @@ run(struct bench *b)
 		b->count--;
 		memmove(&b->datagram[0], &b->datagram[1], b->count * sizeof d);
 		b->now_ns += US;
+		if (b->down[d.node])
+			continue;
 		if (d.to_member) {
 			step(b, (struct member_input){.kind = MEMBER_IN_PACKET,
 						      .from = from,
@@ -163,13 +175,20 @@ leads(struct bench *b, uint8_t node, uint64_t ballot)
 	run(b);
 }
 
-/* Attached at node 0 of the list, which leads in BALLOT; the epoch of node 1 begins with this
- * byte. */
+/* The nodes: so many of them are in the member's list; the epoch of node 1 begins with this byte.
+ */
+struct played {
+	uint8_t listed, epoch;
+	uint8_t number[NODES];
+	uint32_t version[NODES]; /* 0: this one */
+};
+
+/* The member has begun to START. */
 static struct bench *
-attached_of(uint8_t listed, const uint8_t number[NODES], uint8_t epoch)
+started(const struct played *p)
 {
 	struct bench *b = calloc(1, sizeof *b);
-	struct member_config config = {.node_count = listed,
+	struct member_config config = {.node_count = p->listed,
 				       .server_uuid = {5},
 				       .inflight_max = 16,
 				       .transaction_bytes_max = 4096,
@@ -187,15 +206,16 @@ attached_of(uint8_t listed, const uint8_t number[NODES], uint8_t epoch)
 				   .keepalive_ns = 30 * MS,
 				   .dead_after_ns = 150 * MS,
 				   .connect_retry_ns = 30 * MS,
-				   .self = {.kind = WIRE_NODE, .version = PROTOCOL_VERSION}};
+				   .self = {.kind = WIRE_NODE}};
 
 	b->now_ns = 1000 * MS;
-	b->epoch[1] = epoch;
+	b->epoch[1] = p->epoch;
 	for (uint8_t node = 0; node < NODES; node++) {
-		if (node < listed)
+		if (node < p->listed)
 			config.endpoint[node] = endpoint_of(node);
+		wire.self.version = p->version[node] != 0 ? p->version[node] : PROTOCOL_VERSION;
 		wire.self.process = 9 + node;
-		wire.self.node = number[node];
+		wire.self.node = p->number[node];
 		wire.self.uuid[0] = 1 + node;
 		wire.self.epoch[0] = b->epoch[node];
 		b->memory[node] = memory(wire_size(&wire));
@@ -209,6 +229,17 @@ attached_of(uint8_t listed, const uint8_t number[NODES], uint8_t epoch)
 	step(b, (struct member_input){.kind = MEMBER_IN_START,
 				      .start = &(struct member_start){
 					      .process = 3, .host = "host", .block_size = 1}});
+	return b;
+}
+
+/* Attached at node 0 of the list, which leads in BALLOT. */
+static struct bench *
+attached_of(uint8_t listed, const uint8_t number[NODES], uint8_t epoch)
+{
+	struct played p = {.listed = listed, .epoch = epoch};
+
+	memcpy(p.number, number, sizeof p.number);
+	struct bench *b = started(&p);
 	run(b);
 	leads(b, 0, BALLOT);
 	struct protocol_message joined = {.kind = PROTOCOL_JOINED, .index = 39};
@@ -390,5 +421,61 @@ Test(node_member_watch, another_epoch_that_is_led_ends_the_incarnation)
 	leads(b, 1, BALLOT + 256 + 1);
 	cr_assert(b->expelled);
 	cr_assert_eq(b->attaches[1], 0);
+	finish(b);
+}
+
+/* ---- refused by every node ---- */
+
+/* Until it is refused, or so long. */
+static void
+run_for(struct bench *b, uint64_t for_ns)
+{
+	uint64_t end_ns = b->now_ns + for_ns;
+
+	while (b->now_ns < end_ns && !b->started) {
+		b->now_ns += MS;
+		if (b->now_ns >= b->timer_ns)
+			step(b, (struct member_input){.kind = MEMBER_IN_TICK});
+		run(b);
+	}
+}
+
+static const struct played others = {.listed = 3, .number = {0, 1, 2, 3}, .version = {77, 77, 77}};
+
+Test(node_member_refused, all_nodes_are_of_another_version)
+{
+	struct bench *b = started(&others);
+
+	run_for(b, 1000 * MS);
+	cr_assert(b->started);
+	cr_assert_eq(b->refusal, MEMBER_REFUSED_VERSION);
+	const struct wire_stats *w = wire_stats(b->node[1]);
+	const struct endpoint own = endpoint_of(NODES);
+	cr_assert_gt(w->other_versions, 0);
+	cr_assert_eq(w->other_version, PROTOCOL_VERSION);
+	cr_assert(endpoint_equal(&w->other_version_from, &own));
+	finish(b);
+}
+
+Test(node_member_refused, a_node_that_is_down_does_not_hide_the_reason)
+{
+	struct bench *b = started(&others);
+
+	b->down[1] = true;
+	run_for(b, 2000 * MS);
+	cr_assert(b->started);
+	cr_assert_eq(b->refusal, MEMBER_REFUSED_VERSION);
+	finish(b);
+}
+
+Test(node_member_refused, one_node_of_this_version_is_found)
+{
+	struct played p = others;
+
+	p.version[2] = PROTOCOL_VERSION;
+	struct bench *b = started(&p);
+	run_for(b, 300 * MS);
+	cr_assert(!b->started, "it waits for what that node says");
+	cr_assert_eq(wire_stats(b->node[2])->sessions_opened, 1);
 	finish(b);
 }
