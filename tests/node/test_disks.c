@@ -4,41 +4,12 @@
 #include <stdlib.h>
 
 #include "node/internal.h"
+#include "tests/node/ends.h"
 
-#define MS         ((uint64_t)1000000)
-#define LOG_BYTES  (1u << 20)
-#define DATAGRAMS  256
-#define ENDS       3
-#define LATENCY_NS (MS / 10)
 #define SETTLED_NS (500 * MS)
 
-struct end {
-	struct node *node; /* NULL: it is down */
-	void *memory;
-	uint8_t log[LOG_BYTES];
-	uint64_t bytes;
-	uint64_t told;
-	uint64_t timer_ns;
-	uint64_t process;
-	uint8_t disk;
-	bool outdated;
-	uint64_t outdated_by;
-	bool forced;
-	struct node_forced comes_back;
-};
-
-struct datagram {
-	uint64_t at_ns;
-	uint8_t from;
-	uint8_t to;
-	uint32_t bytes;
-	uint8_t data[1400];
-};
-
-static struct end end[ENDS];
-static struct datagram datagram[DATAGRAMS]; /* a ring */
-static uint32_t datagram_first, datagram_count;
-static uint64_t now_ns;
+static uint8_t disk[ENDS];
+static struct node_forced comes_back[ENDS]; /* in that epoch */
 
 static struct node_config
 config_of(uint8_t number)
@@ -67,128 +38,10 @@ config_of(uint8_t number)
 		c.uuid[i][0] = (uint8_t)(i + 1);
 		c.endpoint[i] = endpoint_from_ipv4(0x0a000001u + i, 4000);
 	}
-	memset(c.disk, end[number].disk, sizeof c.disk);
-	c.forced = end[number].comes_back;
+	memset(c.disk, disk[number], sizeof c.disk);
+	c.forced = comes_back[number];
 	memcpy(c.epoch, c.forced.epoch, sizeof c.epoch);
 	return c;
-}
-
-static void
-send(uint8_t from, const struct node_output *out)
-{
-	for (uint8_t i = 0; i < ENDS; i++) {
-		struct endpoint at = endpoint_from_ipv4(0x0a000001u + i, 4000);
-		if (!endpoint_equal(&at, &out->to))
-			continue;
-		cr_assert_lt(datagram_count, DATAGRAMS);
-		struct datagram *d = &datagram[(datagram_first + datagram_count++) % DATAGRAMS];
-		d->at_ns = now_ns + LATENCY_NS;
-		d->from = from;
-		d->to = i;
-		d->bytes = out->bytes;
-		memcpy(d->data, out->data, out->bytes);
-	}
-}
-
-static void
-emit(void *context, const struct node_output *out)
-{
-	struct end *e = context;
-
-	if (e->outdated)
-		return;
-	if (out->kind == NODE_OUT_LOG) {
-		cr_assert_leq(e->bytes + out->bytes, LOG_BYTES);
-		memcpy(e->log + e->bytes, out->data, out->bytes);
-		e->bytes += out->bytes;
-	} else if (out->kind == NODE_OUT_SEND) {
-		cr_assert_leq(out->after_lsn, e->told);
-		send((uint8_t)(e - end), out);
-	} else if (out->kind == NODE_OUT_TIMER) {
-		e->timer_ns = out->at_ns;
-	} else if (out->kind == NODE_OUT_OUTDATED) {
-		e->outdated = true;
-		e->outdated_by = out->index;
-	} else if (out->kind == NODE_OUT_FORCED) {
-		e->forced = true;
-	}
-}
-
-static void
-give(struct end *e, struct node_input in)
-{
-	struct node_sink sink = {.context = e, .emit = emit};
-
-	if (!e->node || e->outdated || e->forced)
-		return;
-	in.now_ns = now_ns;
-	node_step(e->node, &in, &sink);
-}
-
-/* Another life of this node on what its disk has. */
-static void
-live(uint8_t number, enum paxos_tail tail)
-{
-	struct end *e = &end[number];
-	struct node_config c = config_of(number);
-	struct frame frame = {0};
-
-	free(e->memory);
-	e->memory = aligned_alloc(64, (node_size(&c) + 63) / 64 * 64);
-	cr_assert(e->memory);
-	e->node = node_init(e->memory, &c);
-	e->outdated = false;
-	e->forced = false;
-	e->timer_ns = 0;
-	for (uint64_t lsn = 0; lsn < e->bytes; lsn += frame.frame_bytes) {
-		cr_assert(frame_decode(&frame, e->log + lsn, e->bytes - lsn));
-		give(e, (struct node_input){.kind = NODE_IN_RECORD,
-					    .data = e->log + lsn,
-					    .bytes = frame.frame_bytes,
-					    .lsn = lsn + frame.frame_bytes});
-	}
-	e->told = e->bytes;
-	uint8_t entropy[64] = {(uint8_t)(number + 1), (uint8_t)e->process};
-	give(e, (struct node_input){.kind = NODE_IN_START,
-				    .process = ++e->process,
-				    .tail = tail,
-				    .lsn = e->bytes,
-				    .data = entropy,
-				    .bytes = sizeof entropy});
-}
-
-static void
-stop(uint8_t number)
-{
-	end[number].node = NULL;
-}
-
-static void
-run(uint64_t for_ns)
-{
-	for (uint64_t until_ns = now_ns + for_ns; now_ns < until_ns; now_ns += LATENCY_NS) {
-		while (datagram_count > 0 && datagram[datagram_first].at_ns <= now_ns) {
-			const struct datagram *d = &datagram[datagram_first];
-			give(&end[d->to], (struct node_input){.kind = NODE_IN_PACKET,
-							      .from = endpoint_from_ipv4(
-								      0x0a000001u + d->from, 4000),
-							      .data = d->data,
-							      .bytes = d->bytes});
-			datagram_first = (datagram_first + 1) % DATAGRAMS;
-			datagram_count--;
-		}
-		for (uint8_t i = 0; i < ENDS; i++) {
-			struct end *e = &end[i];
-			if (e->forced)
-				live(i, PAXOS_TAIL_CLEAN);
-			if (e->timer_ns <= now_ns)
-				give(e, (struct node_input){.kind = NODE_IN_TICK});
-			if (e->told == e->bytes)
-				continue;
-			e->told = e->bytes;
-			give(e, (struct node_input){.kind = NODE_IN_DURABLE, .lsn = e->told});
-		}
-	}
 }
 
 static bool
@@ -212,11 +65,10 @@ refuses(uint8_t number)
 static void
 begin(uint8_t count)
 {
-	memset(end, 0, sizeof end);
-	datagram_count = 0;
-	now_ns = MS;
+	ends_begin();
+	goes_over = true;
 	for (uint8_t i = 0; i < count; i++) {
-		end[i].disk = (uint8_t)(0xd0 + i);
+		disk[i] = (uint8_t)(0xd0 + i);
 		live(i, PAXOS_TAIL_CLEAN);
 	}
 	run(SETTLED_NS);
@@ -229,14 +81,7 @@ setup(void)
 	begin(2);
 }
 
-static void
-finish(void)
-{
-	for (uint8_t i = 0; i < ENDS; i++)
-		free(end[i].memory);
-}
-
-TestSuite(node_disks, .init = setup, .fini = finish);
+TestSuite(node_disks, .init = setup, .fini = ends_finish);
 
 static void
 expect_refused(void)
@@ -263,7 +108,7 @@ renew(uint8_t node)
 {
 	stop(node);
 	end[node].bytes = 0;
-	end[node].disk++;
+	disk[node]++;
 }
 
 Test(node_disks, that_are_what_they_were_are_taken)
@@ -314,8 +159,8 @@ static void
 drop(uint32_t voters, uint64_t number)
 {
 	for (uint8_t i = 0; i < 2; i++)
-		give(&end[i], (struct node_input){
-				      .kind = NODE_IN_VOTERS, .voters = voters, .number = number});
+		give(i, (struct node_input){
+				.kind = NODE_IN_VOTERS, .voters = voters, .number = number});
 	run(SETTLED_NS);
 }
 
@@ -337,7 +182,7 @@ Test(node_disks, a_new_one_is_taken_by_who_needs_its_vote)
 	drop(1u << 1, 0);
 	renew(0);
 	run(SETTLED_NS);
-	give(&end[1], (struct node_input){.kind = NODE_IN_VOTERS, .voters = 3, .number = 1});
+	give(1, (struct node_input){.kind = NODE_IN_VOTERS, .voters = 3, .number = 1});
 	const struct paxos_replica *replica = end[1].node->group[0].replica;
 	for (int i = 0; i < 10 && paxos_configuration(replica)->number < 2; i++)
 		run(LATENCY_NS);
@@ -402,7 +247,7 @@ Test(node_disks, who_saw_them_remembers_it_after_a_restart)
 	stop(0);
 	stop(1);
 	end[0].bytes = 0;
-	end[0].disk++;
+	disk[0]++;
 	live(1, PAXOS_TAIL_CLEAN);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_refused();
@@ -424,7 +269,7 @@ Test(node_disks, in_memory_are_not_looked_at)
 {
 	stop(0);
 	end[0].bytes = 0;
-	end[0].disk = 0;
+	disk[0] = 0;
 	live(0, PAXOS_TAIL_ROTTEN);
 	expect_taken();
 }
@@ -447,7 +292,7 @@ setup_all(void)
 	begin(3);
 }
 
-TestSuite(node_force, .init = setup_all, .fini = finish);
+TestSuite(node_force, .init = setup_all, .fini = ends_finish);
 
 static struct node_status
 status(uint8_t number)
@@ -470,9 +315,9 @@ leader(uint8_t number)
 static void
 force(uint8_t number, uint32_t epoch, uint32_t voters, bool here_only)
 {
-	give(&end[number], (struct node_input){.kind = NODE_IN_FORCE,
-					       .force = {epoch, voters, {(uint8_t)(0xe0 + epoch)}},
-					       .here_only = here_only});
+	give(number, (struct node_input){.kind = NODE_IN_FORCE,
+					 .force = {epoch, voters, {(uint8_t)(0xe0 + epoch)}},
+					 .here_only = here_only});
 	run(2 * SETTLED_NS);
 }
 
@@ -533,15 +378,15 @@ Test(node_force, who_was_lost_comes_back_empty)
 	cr_assert_eq(status(1).link_up, 1 << 2);
 	stop(0);
 	end[0].bytes = 0;
-	end[0].disk++;
-	end[0].comes_back = (struct node_forced){.number = 1, .epoch = {0xe1}};
+	disk[0]++;
+	comes_back[0] = (struct node_forced){.number = 1, .epoch = {0xe1}};
 	live(0, PAXOS_TAIL_CLEAN);
 	run(2 * SETTLED_NS);
 	cr_assert_eq(status(0).link_up, 6);
 	cr_assert_eq(leader(0), leader(1));
 	cr_assert_neq(leader(1), 0);
 	for (uint8_t i = 1; i < 3; i++)
-		give(&end[i],
+		give(i,
 		     (struct node_input){.kind = NODE_IN_VOTERS, .voters = 7, .number = 1 << 16});
 	run(2 * SETTLED_NS);
 	struct node_group_status group;
@@ -614,7 +459,7 @@ Test(node_force, who_comes_back_learns_from_whom_its_file_names)
 	for (uint8_t i = 0; i < 3; i++)
 		stop(i);
 	renew(1);
-	end[1].comes_back = (struct node_forced){.number = 7, .epoch = {0xe7}};
+	comes_back[1] = (struct node_forced){.number = 7, .epoch = {0xe7}};
 	live(1, PAXOS_TAIL_CLEAN);
 	peer(1, 0, PEER_LISTED, 0x51);
 	cr_assert_eq(who(1, 0), 1, "one that is to come");
@@ -634,7 +479,7 @@ Test(node_force, who_votes_takes_nobody_for_a_voter_that_the_log_does_not_list)
 	peer(1, 0, PEER_LISTED, 0x51);
 	cr_assert_eq(who(1, 0), 0x51);
 	for (uint8_t i = 1; i < 3; i++)
-		give(&end[i], (struct node_input){.kind = NODE_IN_VOTERS, .voters = 5});
+		give(i, (struct node_input){.kind = NODE_IN_VOTERS, .voters = 5});
 	run(SETTLED_NS);
 	peer(1, 2, PEER_LISTED, 0x52);
 	cr_assert_eq(who(1, 2), 3, "it votes no more");
@@ -664,7 +509,7 @@ Test(node_force, a_disk_is_what_it_was_at_the_force)
 	cr_assert_neq(leader(0), PAXOS_NO_VOTER);
 	stop(1);
 	renew(1);
-	end[1].comes_back = (struct node_forced){.number = 7, .epoch = {0xe7}};
+	comes_back[1] = (struct node_forced){.number = 7, .epoch = {0xe7}};
 	live(1, PAXOS_TAIL_CLEAN);
 	run(SETTLED_NS);
 	cr_assert(end[1].outdated, "what was seen since counts");
@@ -678,7 +523,7 @@ forgetting(bool alone)
 	struct node_group_status group;
 
 	for (uint8_t i = 0; i < 3; i++)
-		give(&end[i], (struct node_input){.kind = NODE_IN_VOTERS, .voters = 3});
+		give(i, (struct node_input){.kind = NODE_IN_VOTERS, .voters = 3});
 	run(SETTLED_NS);
 	uint8_t leads = leader(0);
 	cr_assert(node_group_status(end[leads].node, 0, &group));
@@ -686,7 +531,7 @@ forgetting(bool alone)
 	cr_assert_lt(leads, 2);
 	if (alone)
 		stop(1 - leads);
-	give(&end[leads], (struct node_input){.kind = NODE_IN_ORDER, .order = &forget});
+	give(leads, (struct node_input){.kind = NODE_IN_ORDER, .order = &forget});
 	return leads;
 }
 
