@@ -254,6 +254,14 @@ may_lead(const struct paxos_replica *r)
 	return r->now.voters != 0 && (configuration_latest(r)->voters >> r->config.self & 1);
 }
 
+/* Who was forced on leads up to the change that replaces all of them: nobody behind it may. */
+static inline bool
+may_lead_out(const struct paxos_replica *r)
+{
+	return r->now.slot == 0 && r->now.number != 0 && r->next.first != 0 &&
+	       (r->now.voters & r->next.voters) == 0 && is_voter(&r->now, r->config.self);
+}
+
 /* A slot is open when the one a horizon below it is delivered. What is not yet in force
  * counts from its own first slot; those below are open, since its change is delivered. */
 static inline uint64_t

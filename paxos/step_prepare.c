@@ -329,6 +329,10 @@ prepare_try(struct paxos_replica *r)
 
 	if (r->role != ROLE_CANDIDATE)
 		return;
+	if (!may_lead(r) && !may_lead_out(r)) {
+		prepare_abandon(r);
+		return;
+	}
 	if (r->prepare_lsn <= r->durable)
 		promised |= 1u << r->config.self;
 	for (uint8_t v = 0; v < r->config.replica_count; v++) {
@@ -347,6 +351,11 @@ prepare_try(struct paxos_replica *r)
 			end = slot + 1;
 	}
 	r->stats.takeovers_won++;
+	if (may_lead_out(r)) {
+		r->lead_end = r->next.first;
+		r->lead_stops = true;
+		end = min_u64(end, r->lead_end);
+	}
 	lead_from_here(r, end);
 }
 

@@ -247,6 +247,39 @@ Test(paxos_force, those_who_were_lost_replace_the_survivors)
 	finish(c);
 }
 
+/* They do not know whose promises the slots in front of that change need, so the survivor goes on
+ * up to there, though it has no vote behind it: also when it stopped amid them. */
+Test(paxos_force, a_survivor_that_is_replaced_leads_up_to_the_change_again)
+{
+	for (uint64_t after_ns = 20 * US; after_ns < 400 * US; after_ns += 20 * US) {
+		struct cluster *c = started(3);
+
+		force(c, 1 << 1, 1 << 1);
+		for (uint8_t n = 0; n < 3; n += 2) {
+			cluster_stop(c, n);
+			cluster_force(c, n, 1, 0);
+			cluster_restart(c, n, PAXOS_TAIL_CLEAN);
+		}
+		cluster_run(c, 150 * MS);
+		cr_assert(cluster_change(c, leader_of(c, 1 << 1), 4, 5, HORIZON));
+		cluster_run(c, after_ns);
+		for (uint8_t n = 0; n < 3; n++)
+			cluster_stop(c, n);
+		for (uint8_t n = 0; n < 3; n++)
+			cluster_restart(c, n, PAXOS_TAIL_CLEAN);
+		cluster_run(c, 400 * MS);
+		if (cluster_voters(c) == 1 << 1) /* the change was not on disk */
+			cr_assert(cluster_change(c, leader_of(c, 1 << 1), 4, 5, HORIZON));
+		cluster_run(c, 200 * MS);
+		cr_assert_eq(cluster_voters(c), 5, "stopped after %llu ns",
+			     (unsigned long long)after_ns);
+		cr_assert(cluster_submit(c, leader_of(c, 5), 5), "%s", cluster_failure(c));
+		cluster_run(c, 10 * MS);
+		cr_assert_eq(cluster_value(c, cluster_delivered(c, 0)), 5);
+		finish(c);
+	}
+}
+
 /* One that was taken for lost, and went on, re-enters empty: it votes on nothing before
  * it is made a voter again, though an empty log knows the first voters only. */
 Test(paxos_force, who_was_lost_comes_back_as_a_new_voter)
