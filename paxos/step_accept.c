@@ -156,8 +156,13 @@ accept_try(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 		r->stats.stale++;
 		return false;
 	}
-	if (w && w->accepted == m->ballot && m->slot > r->delivered) {
-		/* Once more: the first answer may be lost, or still wait for the disk. */
+	if (w && w->accepted == m->ballot && m->slot > r->delivered &&
+	    m->ballot >= promise_of(r, m->slot)) {
+		/* Once more: the first answer may be lost, or still wait for the disk. Not behind
+		 * a higher promise: what recovery adopted this replica had perhaps not accepted
+		 * before it. Schedule: A promises ballot 4 to B and forgets it, and leader C, which
+		 * has heard nothing, proposes v in ballot 3; A asks both, adopts the promise and v,
+		 * hears v from C again, and would decide it with C while B and A decide w in 4. */
 		send_accepted(r, from, w);
 		return false;
 	}

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "paxos/paxos.h"
 
 #define MS          ((uint64_t)1000000)
@@ -69,16 +70,22 @@ record(struct follower *f, struct paxos_message message)
 	f->lsn += 8;
 }
 
-/* Of 3, at its start; an earlier process had reserved the slots below `reserved`. */
+struct begin {
+	uint64_t takeover_min_ns;
+	uint64_t reserved; /* an earlier process had reserved the slots below */
+	enum paxos_tail tail;
+};
+
+/* Of 3, at its start. */
 static struct follower *
-voter_with(uint8_t self, uint64_t now_ns, uint64_t takeover_min_ns, uint64_t reserved)
+begun(uint8_t self, uint64_t now_ns, struct begin how)
 {
 	struct paxos_config config = {.replica_count = 3,
 				      .self = self,
 				      .horizon = 64,
 				      .reserve_slots = 1024,
 				      .takeover_ns = TAKEOVER_NS,
-				      .takeover_min_ns = takeover_min_ns,
+				      .takeover_min_ns = how.takeover_min_ns,
 				      .retry_ns = 20 * MS,
 				      .tail_trust_ns = 5000 * MS};
 	struct follower *f = calloc(1, sizeof *f);
@@ -87,19 +94,34 @@ voter_with(uint8_t self, uint64_t now_ns, uint64_t takeover_min_ns, uint64_t res
 	f->memory = aligned_alloc(64, bytes);
 	memset(f->memory, 0, bytes);
 	f->replica = paxos_init(f->memory, &config);
-	if (reserved > 0) {
+	if (how.reserved > 0) {
 		record(f, (struct paxos_message){.kind = PAXOS_RECORD_START,
 						 .nonce = 9,
 						 .count = PAXOS_TAIL_CLEAN});
-		record(f, (struct paxos_message){.kind = PAXOS_RECORD_RESERVE, .to = reserved});
+		record(f, (struct paxos_message){.kind = PAXOS_RECORD_RESERVE, .to = how.reserved});
 	}
 	step(f, (struct paxos_input){.kind = PAXOS_IN_START,
 				     .now_ns = now_ns,
 				     .process = 1,
 				     .nonce = 1,
-				     .tail = PAXOS_TAIL_CLEAN});
+				     .tail = how.tail});
 	durable(f, now_ns);
 	return f;
+}
+
+static struct follower *
+voter_cut(uint8_t self, uint64_t now_ns)
+{
+	return begun(self, now_ns, (struct begin){.tail = PAXOS_TAIL_CUT});
+}
+
+static struct follower *
+voter_with(uint8_t self, uint64_t now_ns, uint64_t takeover_min_ns, uint64_t reserved)
+{
+	return begun(self, now_ns,
+		     (struct begin){.takeover_min_ns = takeover_min_ns,
+				    .reserved = reserved,
+				    .tail = PAXOS_TAIL_CLEAN});
 }
 
 static struct follower *
@@ -148,6 +170,58 @@ Test(paxos_step_timer, who_has_learned_what_it_prepares_prepares_all_that_follow
 	cr_assert_eq(paxos_delivered(f->replica), 4);
 	cr_assert(tick(f, 10 * MS + 2 * TAKEOVER_NS));
 	cr_assert_eq(paxos_promised(f->replica, 5), f->ballot);
+	follower_free(f);
+}
+
+static uint32_t
+sent(const struct follower *f, uint8_t kind)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < f->out.count; i++)
+		count += f->out.item[i].kind == PAXOS_OUT_SEND &&
+			 f->out.item[i].message.kind == kind;
+	return count;
+}
+
+static void
+hears(struct follower *f, uint8_t from, struct paxos_message message)
+{
+	if (message.value.bytes == 0)
+		message.value.handle = PAXOS_NO_VALUE;
+	step(f, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+				     .now_ns = 20 * MS,
+				     .from = from,
+				     .message = message});
+}
+
+/* Seed 8076054 of the simulator: two values in one slot. Voter 0 had promised ballot 4 to voter 1,
+ * and lost its memory; voter 2 led in ballot 3 and had heard of none of it. */
+Test(paxos_step_timer, what_recovery_adopts_below_a_promise_is_no_vote)
+{
+	struct follower *f = voter_cut(0, 10 * MS);
+	struct paxos_message answer = {
+		.kind = PAXOS_RECOVERED, .nonce = 1, .from = 1, .to = 1, .ballot = 0x401};
+	struct paxos_message report = {.kind = PAXOS_REPORT,
+				       .nonce = 1,
+				       .slot = 1,
+				       .accepted = 0x302,
+				       .value = {.bytes = 8}};
+	struct paxos_message again = {
+		.kind = PAXOS_ACCEPT, .ballot = 0x302, .slot = 1, .value = {.bytes = 8}};
+
+	hears(f, 1, answer);
+	answer.ballot = 0x302;
+	answer.count = 1;
+	answer.accepted = hash_fold(0, 1);
+	hears(f, 2, answer);
+	hears(f, 2, report);
+	durable(f, 20 * MS);
+	cr_assert(paxos_is_voting(f->replica));
+	cr_assert_eq(paxos_promised(f->replica, 1), 0x401);
+	hears(f, 2, again);
+	cr_assert_eq(sent(f, PAXOS_ACCEPTED), 0);
+	cr_assert_eq(sent(f, PAXOS_REFUSE), 1);
 	follower_free(f);
 }
 
