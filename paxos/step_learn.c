@@ -95,7 +95,10 @@ learn_known(struct paxos_replica *r, uint8_t from, uint64_t delivered)
 	if (delivered <= r->known || delivered == PAXOS_SLOT_END)
 		return;
 	r->known = delivered;
-	r->known_from = from;
+	/* While it asks, it asks one after the other: were news to begin that anew, who learns from
+	 * a leader that is busy would ask the next one behind it only, who may lack the same. */
+	if (r->learn_asked <= r->delivered)
+		r->known_from = from;
 }
 
 /* The next voter to ask: who knew, and at every repetition one further, since

@@ -225,6 +225,29 @@ Test(paxos_step_timer, what_recovery_adopts_below_a_promise_is_no_vote)
 	follower_free(f);
 }
 
+/* Seed 8077797 of the simulator: two that begin empty, and a leader that decides something all the
+ * time. What they lacked it could give as an image only, to who asks more than once. */
+Test(paxos_step_timer, who_is_behind_a_busy_leader_asks_it_again)
+{
+	struct follower *f = follower(10 * MS);
+	uint32_t asked = 0;
+
+	for (uint64_t i = 1; i <= 100; i++) {
+		step(f, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+					     .now_ns = (10 + 5 * i) * MS,
+					     .message = {.kind = PAXOS_DECIDED,
+							 .from = 500,
+							 .delivered = 100 + i,
+							 .value = {.handle = PAXOS_NO_VALUE}}});
+		for (uint32_t k = 0; k < f->out.count; k++)
+			asked += f->out.item[k].kind == PAXOS_OUT_SEND &&
+				 f->out.item[k].message.kind == PAXOS_LEARN &&
+				 f->out.item[k].to == 0;
+	}
+	cr_assert_gt(asked, 5);
+	follower_free(f);
+}
+
 Test(paxos_step_timer, a_silent_leader_is_taken_for_dead_when_the_time_is_up)
 {
 	struct follower *f = follower(10 * MS);
