@@ -355,3 +355,26 @@ Test(paxos_places, the_lowest_ballot_is_whom_the_change_named)
 	cr_assert_eq(p->last.kind, PAXOS_ACCEPTED);
 	place_free(p);
 }
+
+/* Two lack what the third one has, and that one goes on: each of its words names it anew. Who asks
+ * one further than that would ask the other empty one, for ever. */
+Test(paxos_places, who_lacks_slots_asks_each_in_turn_though_one_goes_on)
+{
+	struct place *p = place(3, 0x0b, true);
+	uint32_t asked = 0;
+
+	start(p, PAXOS_TAIL_CLEAN);
+	for (uint64_t i = 0; i < 5; i++) {
+		p->sent_to = 0;
+		p->last = (struct paxos_message){0};
+		step(p, (struct paxos_input){
+				.kind = PAXOS_IN_MESSAGE,
+				.now_ns = (2 + 25 * i) * MS,
+				.from = 0,
+				.message = {.kind = PAXOS_LEARN, .from = 100 + i, .to = 100 + i}});
+		if (i > 1 && p->last.kind == PAXOS_LEARN && p->last.to > p->last.from)
+			asked |= p->sent_to;
+	}
+	cr_assert_eq(asked, 3);
+	place_free(p);
+}
