@@ -994,7 +994,10 @@ log_progress(struct node *n, struct node_group *g, const struct group_member *m)
 	if (session == NODE_NO_SESSION)
 		return;
 	const struct node_session *s = &n->session[session];
-	bool online = s->ready && m->state == MEMBER_RECOVERING;
+	uint64_t mark = s->mark_low > m->mark_low ? s->mark_low : m->mark_low;
+	/* One that is ready, and has not come so far yet, would be logged at every report. */
+	bool online = s->ready && m->state == MEMBER_RECOVERING && mark >= m->incarnation &&
+		      mark >= group_horizon(g->state);
 	/* Beyond the last transaction there is nothing to collect: else each report
 	 * would be an entry that the next report moves past, for ever. So would it be where one of
 	 * the two moves and only the other one is behind. */
@@ -1009,7 +1012,7 @@ log_progress(struct node *n, struct node_group *g, const struct group_member *m)
 		.kind = ENTRY_PROGRESS,
 		.progress = {.incarnation = m->incarnation,
 			     .floor = s->floor > m->floor ? s->floor : m->floor,
-			     .mark_low = s->mark_low > m->mark_low ? s->mark_low : m->mark_low,
+			     .mark_low = mark,
 			     .committed = s->committed > m->committed ? s->committed : m->committed,
 			     .ready = s->ready},
 	};

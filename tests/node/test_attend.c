@@ -326,14 +326,31 @@ Test(node_attend, certificates_open_the_groups_of_the_configuration)
 static void
 report(struct scene *s, uint64_t mark, uint64_t committed)
 {
-	scene_raw_say(
-		s, WIRE_PROGRESS,
-		&(struct protocol_message){.kind = PROTOCOL_PROGRESS,
-					   .incarnation = s->heard[PROTOCOL_JOINED].incarnation,
-					   .sequence = 1,
-					   .mark = mark,
-					   .index = committed});
+	struct protocol_message m = {.kind = PROTOCOL_PROGRESS,
+				     .incarnation = s->heard[PROTOCOL_JOINED].incarnation,
+				     .sequence = 1,
+				     .mark = mark,
+				     .index = committed};
+
+	m.flags = committed >= m.incarnation ? PROTOCOL_READY : 0;
+	scene_raw_say(s, WIRE_PROGRESS, &m);
 	scene_run(s, 300 * MS);
+}
+
+/* Of its own one is open from before it joined. */
+Test(node_attend, who_is_ready_and_not_so_far_is_no_entry_at_each_report)
+{
+	struct scene *s = attached();
+	uint64_t last = last_index(s, 1);
+	struct node_member_status now;
+
+	for (uint32_t i = 0; i < 5; i++)
+		report(s, 1, last);
+	cr_assert_leq(last_index(s, 1), last + 1, "member 0 may have said so");
+	report(s, last, last);
+	cr_assert(node_member_status(s->node, 1, 1, &now));
+	cr_assert(now.online);
+	scene_free(s);
 }
 
 /* Its mark stands, as while one of its own waits for something; each report that is logged is one
