@@ -118,7 +118,6 @@ struct paxos_replica {
 	uint64_t delivered_log_ns; /* when a record of its own is due */
 	uint64_t known;            /* every slot up to it is decided, some voter said */
 	uint8_t known_from;
-	uint8_t learn_from;   /* who was asked last */
 	uint64_t learn_ns;    /* when to ask next */
 	uint64_t learn_asked; /* up to here was asked */
 	uint32_t reads[PAXOS_VOTERS_MAX];

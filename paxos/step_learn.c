@@ -101,18 +101,17 @@ learn_known(struct paxos_replica *r, uint8_t from, uint64_t delivered)
 		r->known_from = from;
 }
 
-/* The next voter to ask: who knew, and at every repetition one further than was asked last, since
- * that one may be gone. Not one further than who knew: that is the leader again with each of its
- * words, and it would be the one that is never asked. */
+/* The next voter to ask: who knew, and at every repetition one further, since
+ * that one may be gone. */
 static void
 next_source(struct paxos_replica *r)
 {
 	for (uint32_t i = 0; i < r->config.replica_count; i++) {
-		r->learn_from = next_there(r, r->learn_from);
-		if (!(r->links_down >> r->learn_from & 1))
+		r->known_from = next_there(r, r->known_from);
+		if (!(r->links_down >> r->known_from & 1))
 			return;
 	}
-	r->learn_from = next_there(r, r->config.self);
+	r->known_from = next_there(r, r->config.self);
 }
 
 void
@@ -126,16 +125,14 @@ learn_ask(struct paxos_replica *r)
 		return;
 	if (again)
 		next_source(r);
-	else
-		r->learn_from = r->known_from;
-	must(r->learn_from != r->config.self);
+	must(r->known_from != r->config.self);
 	r->learn_asked = min_u64(r->known, r->delivered + PAXOS_READS_MAX);
 	r->learn_ns = r->now_ns + r->config.retry_ns;
 	struct paxos_message m = {.kind = PAXOS_LEARN,
 				  .from = r->delivered + 1,
 				  .to = r->learn_asked + 1,
 				  .value = no_value};
-	emit_send(r, r->learn_from, &m, 0);
+	emit_send(r, r->known_from, &m, 0);
 }
 
 /* How far this replica is: it asks for nothing. */
