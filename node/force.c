@@ -85,6 +85,7 @@ go_over(struct node *n, const struct node_forced *f)
 			n->dropped[i] = number;
 	memset(n->shown, 0, sizeof n->shown);
 	n->voters = f->voters;
+	n->taking.active = false; /* what was on its way is of the epoch that ends */
 	for (uint32_t i = 0; i < n->group_count; i++)
 		node_force_group(n, &n->group[i], 0);
 }

@@ -58,6 +58,7 @@ static uint64_t room_of[ENDS]; /* in its own; 0: as `room` says */
 static uint64_t coarse;        /* so many bytes below `dropped` the log still has at a restart */
 static uint64_t room;          /* in all logs; 0: without end */
 static uint64_t disk_times;    /* the disk takes more than the records; 0: it does not say */
+static uint8_t hanging;        /* whose disk says nothing; UINT8_MAX: nobody's */
 static bool goes_over;         /* who was forced on begins its next life at once */
 
 static struct node_config config_of(uint8_t number);
@@ -240,7 +241,7 @@ run(uint64_t for_ns)
 			if (e->timer_ns <= now_ns)
 				give(i, (struct node_input){.kind = NODE_IN_TICK});
 			answer_reads(i);
-			if (e->told == e->bytes)
+			if (e->told == e->bytes || i == hanging)
 				continue;
 			e->told = e->bytes;
 			give(i, (struct node_input){.kind = NODE_IN_DURABLE,
@@ -260,6 +261,7 @@ ends_begin(void)
 	spoil_lsn = 0;
 	coarse = 0;
 	disk_times = 0;
+	hanging = UINT8_MAX;
 	goes_over = false;
 	room = 0;
 	memset(room_of, 0, sizeof room_of);

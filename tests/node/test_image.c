@@ -945,6 +945,38 @@ Test(node_image, who_was_forced_on_alone_does_not_agree_with_itself)
 	expect_equal();
 }
 
+/* The others' image was whole on disk, and not yet loaded: it is one of the epoch that was left. */
+Test(node_image, who_is_forced_on_amid_an_image_goes_on_with_what_it_had)
+{
+	const struct node_taking *t;
+
+	fall_behind(2);
+	live(2, PAXOS_TAIL_CUT);
+	t = &end[2].node->taking;
+	for (uint32_t i = 0; i < 1000 && !t->active; i++)
+		run(LATENCY_NS);
+	hanging = 2;
+	for (uint32_t i = 0; i < 1000 && t->next < t->count; i++)
+		run(LATENCY_NS);
+	cr_assert(t->active);
+	cr_assert_eq(t->next, t->count, "it came");
+	uint64_t slot = group_of(2)->coming.slot;
+	stop(0);
+	stop(1);
+	give(2, (struct node_input){.kind = NODE_IN_FORCE,
+				    .here_only = true,
+				    .force = {node_force_number(0, 4), 4, {0xe1}}});
+	hanging = UINT8_MAX;
+	run(SETTLED_NS);
+	live(2, PAXOS_TAIL_CUT);
+	cr_assert_not(end[2].node->taking.active);
+	cr_assert_lt(group_of(2)->applied_slot, slot);
+	run(4 * SETTLED_NS);
+	cr_assert_eq(end[2].images, 0);
+	cr_assert_eq(paxos_voters(group_of(2)->replica), 4);
+	cr_assert_eq(group_epoch(group_of(2)->state), end[2].node->epoch);
+}
+
 static void
 fork_group(uint8_t number)
 {
