@@ -335,6 +335,14 @@ decided(struct node_group *g, uint64_t slot)
 	return bits;
 }
 
+/* Up to where it is delivered, by what its log says: an image that is to be loaded lies there,
+ * and is not read back yet. */
+static uint64_t
+delivered(const struct node_group *g, uint64_t told)
+{
+	return g->load == LOAD_TAKEN && g->coming.slot > told ? g->coming.slot : told;
+}
+
 /* A node is about to write this record. What it knows lies in front of it, in whatever record: a
  * group may be one that an image named. */
 void
@@ -350,6 +358,8 @@ force_logs(struct sim *s, uint8_t node, const uint8_t *data)
 		struct node_group *g = node_group_by_number(s->node[node].node, i);
 
 		f->known[i] = g ? f->known[i] | bit : f->known[i] & ~bit;
+		if (g)
+			f->delivered[node][i] = delivered(g, f->delivered[node][i]);
 		f->decided[node][i] = g ? decided(g, f->delivered[node][i]) : 0;
 	}
 }

@@ -49,9 +49,12 @@ void
 large_renewed(struct sim *s, uint8_t node)
 {
 	for (uint32_t i = 0; i < s->payload_count; i++) {
-		s->payload[i].kept[node] = false;
-		s->payload[i].held[node] = 0;
-		s->payload[i].next[node] = 0;
+		struct check_payload *p = &s->payload[i];
+
+		p->lost |= p->total > 0 && p->held[node] == p->total ? 1u << node : 0;
+		p->kept[node] = false;
+		p->held[node] = 0;
+		p->next[node] = 0;
 	}
 }
 
@@ -351,7 +354,8 @@ large_delivered(struct sim *s, const struct node_output *out)
 			  "offer %llu of incarnation %llu is ordered; %llu bytes are on disks %s",
 			  (unsigned long long)p->offer, (unsigned long long)p->incarnation,
 			  (unsigned long long)p->total, word_set(holders(s, p)).text);
-		p->scarce = !voters_majority(s, out->group, out->slot, holders(s, p));
+		/* A disk may be lost between the order and the first who hears of it. */
+		p->scarce = !voters_majority(s, out->group, out->slot, holders(s, p) | p->lost);
 	}
 }
 

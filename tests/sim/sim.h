@@ -484,7 +484,8 @@ struct check_payload {
 	uint64_t total;
 	bool ordered;             /* an entry that names it was delivered */
 	uint64_t slot;            /* in this one, last */
-	bool scarce;              /* it was, while no majority of the disks held it */
+	bool scarce;              /* it was, while no majority of the disks had held it */
+	uint32_t lost;            /* nodes whose disk had it whole, and was replaced */
 	bool past;                /* of before a force, which may have left any holders */
 	uint32_t number;          /* transaction + 1, when its first chunk was seen */
 	bool kept[SIM_NODES_MAX]; /* where it lies is on disk: a second copy may come and go */
