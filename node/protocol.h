@@ -50,7 +50,7 @@
 #include "base/frame.h"
 #include "certify/entry.h"
 
-#define PROTOCOL_VERSION 12
+#define PROTOCOL_VERSION 13
 
 enum protocol_kind {
 	PROTOCOL_OPEN = 64,
