@@ -223,6 +223,28 @@ node_logs(struct sim *s, uint8_t node, const struct node_output *out)
 	force_logs(s, node, out->data);
 }
 
+/* Or will, as soon as it starts. Two that repair wait for each other (docs/disks.md), so the
+ * administrator does that with one at a time; another one with a new disk, which was turned away by
+ * who is yet to learn that it was dropped, starts again as it is. */
+static bool
+somebody_repairs(const struct sim *s, uint8_t but)
+{
+	struct node_status now;
+
+	for (uint8_t i = 0; i < s->node_count; i++) {
+		if (i == but)
+			continue;
+		if (s->node[i].disk.outdated)
+			return true;
+		if (!s->node[i].process.up || s->node[i].process.replaying)
+			continue;
+		node_status(s->node[i].node, &now);
+		if (now.repairing)
+			return true;
+	}
+	return false;
+}
+
 static void
 node_emits(void *context, const struct node_output *out)
 {
@@ -266,7 +288,8 @@ node_emits(void *context, const struct node_output *out)
 		    !s->node[scope->node].disk.renewed)
 			sim_fail(s, "node %u is told that its disk forgot, which it did not",
 				 scope->node);
-		s->node[scope->node].disk.outdated = true;
+		s->node[scope->node].disk.outdated =
+			!s->node[scope->node].disk.renewed || !somebody_repairs(s, scope->node);
 		s->totals.outdated++;
 		p->dying = true;
 		return;
