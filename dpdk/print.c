@@ -179,16 +179,6 @@ print_drops(const json_t *status)
 		printf("  nothing\n");
 }
 
-void
-print_status(const json_t *status)
-{
-	print_node(status);
-	print_groups(status);
-	print_log(status);
-	print_images(status);
-	print_drops(status);
-}
-
 /* What may be missing, by GTID: no survivor knows whether it was given, and it is not given
  * again. */
 static void
@@ -244,4 +234,36 @@ print_lost(const json_t *groups)
 		printf("a server that lacks one whose content is gone cannot join: it is cloned "
 		       "from one that has it. Where\nthere is none, an empty transaction is "
 		       "committed under that GTID on each server\n");
+}
+
+static bool
+somebody_lost(const json_t *groups)
+{
+	const json_t *group;
+	size_t i;
+
+	json_array_foreach(groups, i, group)
+	{
+		if (json_array_size(json_object_get(group, "lost")) > 0 ||
+		    json_array_size(json_object_get(group, "gone")) > 0 ||
+		    ask_number(group, "cut_index") > 0)
+			return true;
+	}
+	return false;
+}
+
+void
+print_status(const json_t *status)
+{
+	const json_t *groups = json_object_get(status, "groups");
+
+	print_node(status);
+	print_groups(status);
+	if (somebody_lost(groups)) {
+		printf("\nlost by a force\n");
+		print_lost(groups);
+	}
+	print_log(status);
+	print_images(status);
+	print_drops(status);
 }

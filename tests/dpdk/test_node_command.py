@@ -71,6 +71,19 @@ def nothing_cut(synodctl):
     assert LOST in said and ' cut ' not in said and 'content' not in said, said
 
 
+def told_by_status(synodctl):
+    with tempfile.TemporaryDirectory() as folder:
+        for group, there in (({'lost': [LOST], 'cut_index': 7}, True), ({'lost': [], 'cut_index': 0}, False)):
+            with Played(f'{folder}/control', {'number': 1, 'uuid': GROUP, **group}) as played:
+                threading.Thread(target=played.serve_forever, daemon=True).start()
+                said = subprocess.run([synodctl, 'status', '--socket', f'{folder}/control'],
+                                      capture_output=True, text=True, timeout=60, check=True).stdout
+                played.shutdown()
+            os.unlink(f'{folder}/control')
+            assert (f'group {GROUP} may have lost {LOST}\n' in said) == there, said
+            assert ('\nlost by a force\n' in said) == there, said
+
+
 def odd_answers(synodctl):
     said = forced(synodctl, {'number': 1, 'lost': [None, 7], 'cut_index': 'seven', 'gone': [[]]})
     assert 'group - may have lost -\n' in said and 'group - has accepted -,' in said, said
@@ -79,7 +92,7 @@ def odd_answers(synodctl):
 def main():
     synodctl = os.path.abspath(sys.argv[1])
     with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(test, synodctl) for test in (what_is_lost, nothing_cut, odd_answers)]:
+        for done in [pool.submit(test, synodctl) for test in (what_is_lost, nothing_cut, told_by_status, odd_answers)]:
             done.result()
     print('ok what is lost, cut and gone')
 
