@@ -338,10 +338,10 @@ struct node_lack {
 	struct gtid gtid;   /* as struct node_cut has it */
 };
 
-/* What the entries of group 0 said, besides the groups themselves. */
 /* Enough for files that nobody has written anew for long; see who() of peers.c. */
 #define NODE_GONE_MAX 16
 
+/* What the entries of group 0 said, besides the groups themselves. */
 struct node_directory {
 	uint64_t index;    /* of the last one that was applied */
 	uint64_t recorded; /* up to it the log says which groups came of them, and went */
