@@ -25,8 +25,8 @@ int hw_gcm_new(uint32_t slots, struct hw_gcm **out);
 void hw_gcm_free(struct hw_gcm *gcm);
 
 /* As the functions of the same names in struct crypto. */
-void hw_gcm_key(void *gcm, uint32_t slot, const uint8_t key[CRYPTO_KEY_BYTES]);
-void hw_gcm_seal(void *gcm, const struct crypto_box *box);
-bool hw_gcm_open(void *gcm, const struct crypto_box *box);
+void hw_gcm_key(struct hw_gcm *gcm, uint32_t slot, const uint8_t key[CRYPTO_KEY_BYTES]);
+void hw_gcm_seal(const struct hw_gcm *gcm, const struct crypto_box *box);
+bool hw_gcm_open(const struct hw_gcm *gcm, const struct crypto_box *box);
 
 #endif /* HW_GCM_H */

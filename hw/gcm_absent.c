@@ -20,21 +20,21 @@ hw_gcm_free(struct hw_gcm *gcm)
 }
 
 void
-hw_gcm_key(void *gcm, uint32_t slot, const uint8_t key[CRYPTO_KEY_BYTES])
+hw_gcm_key(struct hw_gcm *gcm, uint32_t slot, const uint8_t key[CRYPTO_KEY_BYTES])
 {
 	(void)gcm, (void)slot, (void)key;
 	must(false);
 }
 
 void
-hw_gcm_seal(void *gcm, const struct crypto_box *box)
+hw_gcm_seal(const struct hw_gcm *gcm, const struct crypto_box *box)
 {
 	(void)gcm, (void)box;
 	must(false);
 }
 
 bool
-hw_gcm_open(void *gcm, const struct crypto_box *box)
+hw_gcm_open(const struct hw_gcm *gcm, const struct crypto_box *box)
 {
 	(void)gcm, (void)box;
 	must(false);

@@ -30,18 +30,15 @@ key_at(const struct hw_gcm *g, uint32_t slot)
 }
 
 void
-hw_gcm_key(void *gcm, uint32_t slot, const uint8_t key[CRYPTO_KEY_BYTES])
+hw_gcm_key(struct hw_gcm *g, uint32_t slot, const uint8_t key[CRYPTO_KEY_BYTES])
 {
-	struct hw_gcm *g = gcm;
-
 	must(slot < g->slots);
 	IMB_AES256_GCM_PRE(g->manager, key, &g->slot[slot].key);
 }
 
 void
-hw_gcm_seal(void *gcm, const struct crypto_box *box)
+hw_gcm_seal(const struct hw_gcm *g, const struct crypto_box *box)
 {
-	const struct hw_gcm *g = gcm;
 	struct gcm_context_data context;
 	uint8_t nonce[GCM_NONCE_BYTES];
 
@@ -52,9 +49,8 @@ hw_gcm_seal(void *gcm, const struct crypto_box *box)
 }
 
 bool
-hw_gcm_open(void *gcm, const struct crypto_box *box)
+hw_gcm_open(const struct hw_gcm *g, const struct crypto_box *box)
 {
-	const struct hw_gcm *g = gcm;
 	struct gcm_context_data context;
 	uint8_t nonce[GCM_NONCE_BYTES], tag[CRYPTO_TAG_BYTES];
 

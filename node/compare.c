@@ -215,15 +215,13 @@ void
 node_compare_message(struct node *n, uint8_t node, const struct frame *frame, const uint8_t *data,
 		     uint32_t bytes)
 {
-	struct node_group *g = node_group_by_number(n, frame->group);
 	struct protocol_message m;
+	struct node_group *g = node_move_decode(n, &m, frame, data, bytes);
 
 	must(node < NODE_NODES_MAX);
-	if (!g || !g->state) {
-		n->dropped_unknown_group++;
+	if (!g)
 		return;
-	}
-	if (!protocol_decode(&m, frame, data, bytes) || m.index == 0) {
+	if (m.index == 0) {
 		n->dropped_undecodable++;
 		return;
 	}

@@ -270,7 +270,7 @@ see_again(struct node *n)
 	uint64_t number = paxos_configuration(n->group[0].replica)->number;
 
 	n->voters_changed = false;
-	node_peers_voters(n);
+	node_peers_look(n);
 	for (uint32_t i = 0; i < n->session_count; i++) {
 		const struct node_session *s = &n->session[i];
 		bool seen = (s->stage == SESSION_DISK && s->disk_right) || s->stage == SESSION_NODE;

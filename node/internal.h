@@ -290,8 +290,7 @@ struct node_group {
 	uint64_t absent_session[GROUP_SLOTS_MAX]; /* which session that suspicion times */
 	uint64_t scarce_ns[NODE_NODES_MAX];       /* it said so last, */
 	uint64_t scarce_since_ns[NODE_NODES_MAX]; /* and first */
-	uint64_t
-		scarce_index[NODE_NODES_MAX]; /* up to it members are to commit; 0: they need not */
+	uint64_t scarce_index[NODE_NODES_MAX];    /* so far members are to commit; 0: not at all */
 };
 
 /* What an administrator wants of group 0's configuration, and of which. */
@@ -647,12 +646,16 @@ struct node {
 
 /* What the log can still take is for what frees room in it; see node.h. Rounds of those who follow
  * end elsewhere, up to image_bytes away from the own ones, so theirs may have that much less. */
+static inline uint64_t
+node_narrow_bytes(const struct node *n)
+{
+	return n->payloads_used > 0 ? n->config.image_bytes : 2 * n->config.image_bytes;
+}
+
 static inline bool
 node_is_narrow(const struct node *n)
 {
-	uint64_t least = n->config.image_bytes;
-
-	return n->room_bytes != 0 && n->room_bytes < (n->payloads_used > 0 ? least : 2 * least);
+	return n->room_bytes != 0 && n->room_bytes < node_narrow_bytes(n);
 }
 
 /* What is large gives way: one chunk is on its way to each while small ones come. */
@@ -728,8 +731,8 @@ void node_peers_connect(struct node *n);
 void node_peers_write(const struct node_peer_entry *e, struct writer *w);
 bool node_peers_read(struct node_peer_entry *e, struct reader *r);
 void node_peers_recall(struct node *n, const struct node_peer_entry *peer);
-/* This one votes by now, or does not. */
-void node_peers_voters(struct node *n);
+/* Who stands where, where this one votes by now, or does not any more. */
+void node_peers_look(struct node *n);
 void node_peers_apply(struct node *n, struct reader *r, uint32_t epoch);
 void node_peers_tell(const struct node *n, struct writer *w);
 void node_peers_order(struct node *n, const struct node_order *o);
@@ -948,6 +951,9 @@ void node_compare_expel(struct node *n, struct node_group *g, uint32_t slot);
 void node_compare_message(struct node *n, uint8_t node, const struct frame *frame,
 			  const uint8_t *data, uint32_t bytes);
 
+/* What another node says of a group. NULL: it says nothing here, and is counted. */
+struct node_group *node_move_decode(struct node *n, struct protocol_message *m,
+				    const struct frame *frame, const uint8_t *data, uint32_t bytes);
 /* payload_move.c: false, there was no room. To a node without a session it is as if lost. */
 bool node_move_say(struct node *n, uint8_t node, enum wire_stream stream,
 		   const struct protocol_message *m);

@@ -425,7 +425,7 @@ start(struct node *n, const struct node_input *in)
 	wire_random(n->wire, in->data + 8, in->bytes - 8);
 	wire_durable(n->wire, n->lsn_durable);
 	node_peers_connect(n);
-	node_peers_voters(n);
+	node_peers_look(n);
 	for (uint32_t i = 0; i < n->group_count; i++)
 		node_group_start(n, &n->group[i]);
 	n->start_lsn = n->lsn_next;

@@ -332,23 +332,34 @@ node_move_read(struct node *n, const struct node_read *read, const uint8_t *body
 }
 
 /* Whatever another node says of payloads. */
+struct node_group *
+node_move_decode(struct node *n, struct protocol_message *m, const struct frame *frame,
+		 const uint8_t *data, uint32_t bytes)
+{
+	struct node_group *g = node_group_by_number(n, frame->group);
+
+	if (!g || !g->state) {
+		n->dropped_unknown_group++;
+		return NULL;
+	}
+	if (!protocol_decode(m, frame, data, bytes)) {
+		n->dropped_undecodable++;
+		return NULL;
+	}
+	return g;
+}
+
 void
 node_move_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,
 		  uint32_t bytes)
 {
 	uint8_t node = n->session[session].node;
-	struct node_group *g = node_group_by_number(n, frame->group);
 	struct protocol_message m;
+	struct node_group *g = node_move_decode(n, &m, frame, data, bytes);
 	struct node_payload *p;
 
-	if (!g || !g->state) {
-		n->dropped_unknown_group++;
+	if (!g)
 		return;
-	}
-	if (!protocol_decode(&m, frame, data, bytes)) {
-		n->dropped_undecodable++;
-		return;
-	}
 	switch (m.kind) {
 	case PROTOCOL_OFFER:
 		p = offered(n, g, &m);

@@ -216,18 +216,17 @@ node_peers_read(struct node_peer_entry *e, struct reader *r)
 }
 
 void
-node_peers_recall(struct node *n, const struct node_peer_entry *peer)
+node_peers_look(struct node *n)
 {
-	memcpy(n->directory.peer, peer, sizeof n->directory.peer);
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		look_again(n, i);
 }
 
 void
-node_peers_voters(struct node *n)
+node_peers_recall(struct node *n, const struct node_peer_entry *peer)
 {
-	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
-		look_again(n, i);
+	memcpy(n->directory.peer, peer, sizeof n->directory.peer);
+	node_peers_look(n);
 }
 
 static void

@@ -24,9 +24,7 @@
 static bool
 is_scarce(const struct node *n)
 {
-	uint64_t least = n->config.image_bytes;
-
-	return n->room_bytes != 0 && n->room_bytes < (n->payloads_used > 0 ? least / 2 : least);
+	return n->room_bytes != 0 && n->room_bytes < node_narrow_bytes(n) / 2;
 }
 
 bool
@@ -69,18 +67,12 @@ void
 node_room_message(struct node *n, uint8_t node, const struct frame *frame, const uint8_t *data,
 		  uint32_t bytes)
 {
-	struct node_group *g = node_group_by_number(n, frame->group);
 	struct protocol_message m;
+	struct node_group *g = node_move_decode(n, &m, frame, data, bytes);
 
 	must(node < NODE_NODES_MAX);
-	if (!g || !g->state) {
-		n->dropped_unknown_group++;
+	if (!g)
 		return;
-	}
-	if (!protocol_decode(&m, frame, data, bytes)) {
-		n->dropped_undecodable++;
-		return;
-	}
 	if (m.flags == 0) {
 		g->scarce &= ~(1u << node);
 		return;

@@ -262,6 +262,12 @@ may_lead_out(const struct paxos_replica *r)
 	       (r->now.voters & r->next.voters) == 0 && is_voter(&r->now, r->config.self);
 }
 
+static inline bool
+may_prepare(const struct paxos_replica *r)
+{
+	return may_lead(r) || may_lead_out(r);
+}
+
 /* A slot is open when the one a horizon below it is delivered. What is not yet in force
  * counts from its own first slot; those below are open, since its change is delivered. */
 static inline uint64_t

@@ -329,7 +329,7 @@ prepare_try(struct paxos_replica *r)
 
 	if (r->role != ROLE_CANDIDATE)
 		return;
-	if (!may_lead(r) && !may_lead_out(r)) {
+	if (!may_prepare(r)) {
 		prepare_abandon(r);
 		return;
 	}

@@ -181,8 +181,8 @@ heard_just_now(const struct paxos_replica *r)
 static bool
 may_take_over(const struct paxos_replica *r)
 {
-	return (r->role == ROLE_FOLLOWER || owner_in_turn(r)) && r->voting &&
-	       (may_lead(r) || may_lead_out(r)) && !log_hangs(r);
+	return (r->role == ROLE_FOLLOWER || owner_in_turn(r)) && r->voting && may_prepare(r) &&
+	       !log_hangs(r);
 }
 
 /* Two candidates must not prepare in step for ever: each waits its own time, and
