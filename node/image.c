@@ -207,7 +207,8 @@ write_rest(struct node *n, struct node_group *g)
 
 /* A good moment for the end: no value is half applied, nor is a payload on disk whose entry
  * an earlier process had applied, and this one has not: where its chunks lie stands in a
- * record that would be dropped, and nowhere else. */
+ * record that would be dropped, and nowhere else. Those of an order that is void are
+ * forgotten, see node_payload_forked(). */
 static bool
 may_close(const struct node *n, const struct node_group *g)
 {

@@ -93,6 +93,8 @@ struct node_payload_place {
 	uint64_t index;  /* of its entry; 0: not applied yet */
 	uint64_t slot;   /* so */
 	bool gone;       /* nobody who is there has it any more: it is given up */
+	uint32_t epoch; /* of the process that logged `link`: one above payload_count is void behind
+			 * the fork into a later one */
 	uint64_t incarnation;
 	uint64_t offer;
 	struct entry_spread spread;

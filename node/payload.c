@@ -81,8 +81,10 @@ place_settled(const struct node *n, const struct node_group *g, uint64_t number,
 {
 	struct node_payload_place *place = place_take(n, g, number);
 
-	if (place)
-		place->link = (struct history_link){.lsn = n->lsn_next, .bytes = bytes};
+	if (!place)
+		return;
+	place->link = (struct history_link){.lsn = n->lsn_next, .bytes = bytes};
+	place->epoch = n->epoch;
 }
 
 /* Its entry is applied, and it stays. A record that says where its chunks lie may be known already:
@@ -329,16 +331,40 @@ node_payload_applied(struct node *n, struct node_group *g, const struct group_ef
 	}
 }
 
-/* A force has ended every incarnation. */
+/* It has an index in an order that is void: the group's is behind the fork, and not there yet. */
+static bool
+index_is_void(const struct node_group *g, const struct node_payload *p)
+{
+	return p->epoch < group_epoch(g->state) && p->index > group_applied(g->state);
+}
+
+/* An earlier process of this node had applied entries, the force came before it knew them to be
+ * decided again, and they are void: so is what it logged of their payloads. Their numbers are
+ * others' now, or nobody's for long, and a log that waits for those (may_close() of image.c) is
+ * not trimmed meanwhile. What was logged behind the force is of this order. */
+static void
+forget_void_places(const struct node *n, const struct node_group *g)
+{
+	for (uint32_t i = 0; i < node_payloads_max(&n->config); i++) {
+		struct node_payload_place *place = &g->payload[i];
+
+		if (place->number > g->payload_count && place->epoch < group_epoch(g->state))
+			*place = (struct node_payload_place){0};
+	}
+}
+
+/* A force has ended every incarnation, and what is behind the fork is another order's. */
 void
 node_payload_forked(struct node *n, struct node_group *g)
 {
 	for (uint32_t i = 0; i < n->payload_count && n->payloads_used > 0; i++) {
 		struct node_payload *p = &n->payload[i];
 
-		if (p->used && p->group == g->number && p->index == 0 && is_void(g, p))
-			p->gone = true;
+		if (!p->used || p->group != g->number)
+			continue;
+		p->gone |= p->index == 0 ? is_void(g, p) : index_is_void(g, p);
 	}
+	forget_void_places(n, g);
 }
 
 /* Of the accepted payload whose entry is `index`; 0: memory does not know it. */
@@ -373,9 +399,10 @@ node_payload_dropped(struct node *n, const struct node_group *g)
 			continue;
 		if (p->index == 0)
 			p->gone |= is_void(g, p);
-		else if (p->index <= g->dropped_index)
+		else if (p->index <= g->dropped_index || index_is_void(g, p))
 			p->gone = true;
 	}
+	forget_void_places(n, g);
 }
 
 /* Replay is over: an end that was noted and not logged is noted again. */

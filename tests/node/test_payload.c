@@ -657,6 +657,88 @@ Test(node_payload, a_fork_ends_those_of_an_earlier_epoch)
 	bench_free(b);
 }
 
+/* Payload 1, of entry 70, lies in its log; then it goes over, not knowing that to be decided. */
+static struct bench *
+forced_with_a_payload(void)
+{
+	struct bench *b = bench_new();
+
+	start(b);
+	log_group(b);
+	struct node_payload *p = new_payload(b, 1, 70);
+	for (int k = 0; k < 3; k++)
+		chunk(b, p);
+	log_settled(b, p);
+	p->offer = 2; /* and some of another one, of a later entry */
+	p->index = 71;
+	p->held = 0;
+	chunk(b, p);
+	b->node->epoch = EPOCH;
+	b->node->forced_voters = 1;
+	node_force_remember(b->node);
+	struct bench *next = replayed(b);
+	bench_free(b);
+	start(next);
+	cr_assert_neq(node_payload_place(next->node, next->group, 1)->link.lsn, 0);
+	cr_assert_eq(next->node->payloads_used, 1);
+	return next;
+}
+
+/* Behind the fork number 1 is another one's, or nobody's: no image would ever be closed. */
+Test(node_payload, where_that_of_a_void_order_lies_is_forgotten)
+{
+	struct bench *b = forced_with_a_payload();
+
+	apply_through(b, 60);
+	node_force_fork(b->node, b->group, EPOCH);
+	node_payload_end(b->node);
+	cr_assert_null(node_payload_place(b->node, b->group, 1));
+	cr_assert_eq(b->node->payloads_used, 0, "nor is 71 that entry");
+	bench_free(b);
+}
+
+/* What it was before the fork it stays. */
+Test(node_payload, where_one_in_front_of_a_fork_lies_is_known)
+{
+	struct bench *b = forced_with_a_payload();
+
+	uint64_t lsn = node_payload_place(b->node, b->group, 1)->link.lsn;
+	accept_70(b, NULL);
+	node_force_fork(b->node, b->group, EPOCH);
+	cr_assert_eq(node_payload_place(b->node, b->group, 1)->link.lsn, lsn);
+	bench_free(b);
+}
+
+/* Replay may meet what this epoch's process has logged before it comes to the fork. */
+Test(node_payload, where_one_of_the_new_order_lies_is_known)
+{
+	struct bench *b = forced_with_a_payload();
+
+	struct node_payload *p = new_payload(b, 1, 70);
+	for (int k = 0; k < 3; k++)
+		chunk(b, p);
+	log_settled(b, p);
+	struct bench *again = replayed(b);
+	start(again);
+	apply_through(again, 60);
+	node_force_fork(again->node, again->group, EPOCH);
+	cr_assert(node_payload_place(again->node, again->group, 1));
+	cr_assert_eq(node_payload_place(again->node, again->group, 1)->link.lsn, b->bytes);
+	bench_free(again);
+	bench_free(b);
+}
+
+/* An image of another node has brought it over the fork. */
+Test(node_payload, an_image_behind_the_fork_forgets_what_is_void)
+{
+	struct bench *b = forced_with_a_payload();
+
+	group_fork(b->group->state, EPOCH);
+	node_group_loaded(b->node, b->group, 40);
+	cr_assert_null(node_payload_place(b->node, b->group, 1));
+	bench_free(b);
+}
+
 /* ---- what another node says ---- */
 
 /* The message as it comes, from node 2; its body, where there is one, `cut` bytes short. */
