@@ -122,7 +122,7 @@ bent_member_diverged(struct sim *s, uint8_t node, const struct node_output *out)
 
 /* It hangs on that node as it did, and has committed more since. */
 static bool
-goes_unnoticed(const struct sim *s)
+is_still_there(const struct sim *s)
 {
 	const struct sim_node *w = &s->node[s->bent.watcher % SIM_NODES_MAX];
 
@@ -136,6 +136,22 @@ goes_unnoticed(const struct sim *s)
 		    e->committed > s->bent.mark)
 			return true;
 	}
+	return false;
+}
+
+/* It was noticed, and has yet to be expelled: that is done by the clock, when the nodes agree about
+ * the sums. All may be at rest before. */
+bool
+bent_is_going(const struct sim *s)
+{
+	const struct node_group *g;
+
+	if (!is_still_there(s))
+		return false;
+	g = node_group_by_number(s->node[s->bent.watcher].node, s->bent.group);
+	for (uint32_t i = 0; i < GROUP_SLOTS_MAX; i++)
+		if (g->sums[i].incarnation == s->bent.incarnation && g->sums[i].differs != 0)
+			return true;
 	return false;
 }
 
@@ -163,7 +179,7 @@ bent_final(struct sim *s)
 {
 	const struct node_group *g = bent_group(s);
 
-	if (goes_unnoticed(s))
+	if (is_still_there(s))
 		sim_fail(s, "a member committed something else, and is a member still");
 	if (g && g->compare_next[s->bent.node] >= s->bent.comparisons + COMPARISONS_MIN)
 		sim_fail(s, "node %u computes other results, and nobody noticed", s->bent.node);

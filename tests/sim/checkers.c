@@ -554,7 +554,7 @@ check_settled(struct sim *s)
 			return false;
 	}
 	if (node_behind(s) < SIM_NODES_MAX || s->groups.away != 0 || !force_is_over(s) ||
-	    !comers_settled(s))
+	    !comers_settled(s) || bent_is_going(s))
 		return false;
 	return s->now_ns > s->healed_ns + 3 * SEC && s->submitted >= s->options.submissions;
 }
@@ -592,6 +592,8 @@ check_unsettled(struct sim *s)
 	}
 	if (!comers_settled(s))
 		sim_fail(s, "not all nodes know all");
+	if (bent_is_going(s))
+		sim_fail(s, "a member is known to have committed something else, and stays");
 	sim_fail(s, "does not come to rest: %u of %u submissions", s->submitted,
 		 s->options.submissions);
 }

@@ -973,6 +973,7 @@ void bent_member_diverged(struct sim *s, uint8_t node, const struct node_output 
 void bent_diverged(struct sim *s, uint8_t node, const struct node_output *out);
 bool bent_excuses(const struct sim *s, uint8_t node, uint32_t group);
 void bent_healed(struct sim *s);
+bool bent_is_going(const struct sim *s);
 void bent_final(struct sim *s);
 
 /* seal.c; all but seal_change() do nothing in a run in clear. */
