@@ -59,8 +59,10 @@ sim_node_setup(struct sim *s, uint8_t node)
 		c->beat_ns = s->swarm.pace * 3 * MS;
 	}
 	c->retry_ns = s->swarm.pace * 15 * MS;
-	/* Time alone is no proof where a disk lies: there everybody must be asked. */
-	bool forgets = s->swarm.liar < SIM_NODES_MAX || s->swarm.restored < SIM_NODES_MAX;
+	/* Time alone is no proof where the own disk lies: then everybody must be asked. Not by the
+	 * others: of two voters one whose tail is cut would wait for ever for one that repairs, and
+	 * answers when both have gone on. */
+	bool forgets = node == s->swarm.liar || node == s->swarm.restored;
 	c->tail_trust_ns = forgets ? 1000000 * SEC : 1500 * MS;
 	c->session_dead_ns = s->swarm.pace * 150 * MS;
 	c->gc_ns = s->swarm.gc_ns;
