@@ -198,16 +198,17 @@ read_join(struct reader *r, struct entry_join *j)
 	j->host = (const char *)reader_take(r, j->host_bytes);
 	j->port = reader_u16(r);
 	j->mysql_version = reader_u32(r);
-	j->flags = reader_u32(r);
+	j->flags = reader_u16(r);
+	j->epoch = reader_u16(r);
 	j->executed = read_set(r);
-	if (j->flags & ~(uint32_t)JOIN_BOOTSTRAP)
+	if (j->flags & ~JOIN_BOOTSTRAP)
 		r->bad = true;
 }
 
 static void
 write_join(struct writer *w, const struct entry_join *j)
 {
-	must((j->flags & ~(uint32_t)JOIN_BOOTSTRAP) == 0);
+	must((j->flags & ~JOIN_BOOTSTRAP) == 0);
 	writer_raw(w, j->nonce, NONCE_BYTES);
 	writer_raw(w, j->server_uuid, UUID_BYTES);
 	writer_u64(w, j->last_incarnation);
@@ -215,7 +216,8 @@ write_join(struct writer *w, const struct entry_join *j)
 	writer_raw(w, j->host, j->host_bytes);
 	writer_u16(w, j->port);
 	writer_u32(w, j->mysql_version);
-	writer_u32(w, j->flags);
+	writer_u16(w, j->flags);
+	writer_u16(w, j->epoch);
 	write_set(w, j->executed);
 }
 
@@ -514,7 +516,6 @@ read_body(struct reader *r, struct entry *e)
 {
 	switch (e->kind) {
 	case ENTRY_NOOP:
-	case ENTRY_CLOSE:
 		break;
 	case ENTRY_CREATE:
 		read_create(r, &e->create);
@@ -550,6 +551,9 @@ read_body(struct reader *r, struct entry *e)
 	case ENTRY_HORIZON:
 		e->horizon.index = reader_u64(r);
 		break;
+	case ENTRY_CLOSE:
+		e->close.epoch = reader_u16(r);
+		break;
 	}
 }
 
@@ -572,7 +576,6 @@ write_body(const struct entry *e, struct writer *w)
 {
 	switch (e->kind) {
 	case ENTRY_NOOP:
-	case ENTRY_CLOSE:
 		break;
 	case ENTRY_CREATE:
 		write_create(w, &e->create);
@@ -606,6 +609,9 @@ write_body(const struct entry *e, struct writer *w)
 		break;
 	case ENTRY_HORIZON:
 		writer_u64(w, e->horizon.index);
+		break;
+	case ENTRY_CLOSE:
+		writer_u16(w, e->close.epoch);
 		break;
 	}
 }

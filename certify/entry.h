@@ -159,7 +159,8 @@ struct entry_join {
 	const char *host; /* not terminated */
 	uint16_t port;
 	uint32_t mysql_version; /* 90704 is 9.7.4 */
-	uint32_t flags;
+	uint16_t flags;
+	uint16_t epoch; /* a node's, that puts it into the order: see entry_close */
 	struct gtid_bytes executed;
 };
 
@@ -276,6 +277,12 @@ struct entry_horizon {
 	uint64_t index;
 };
 
+/* As a join, it says in which epoch a node put it into the order, and is void in a later one:
+ * group.c says why. */
+struct entry_close {
+	uint16_t epoch;
+};
+
 struct entry {
 	enum entry_kind kind;
 	union {
@@ -288,6 +295,7 @@ struct entry {
 		struct entry_abandon abandon;
 		struct entry_progress progress;
 		struct entry_horizon horizon;
+		struct entry_close close;
 	};
 };
 

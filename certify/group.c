@@ -24,6 +24,12 @@
  *   - A force ends all. The lost may have told a member of transactions that are not
  *     in this order: its mark is about another one, and so are the outcomes that it
  *     was told. A join compares what it has executed.
+ *   - What survivors had accepted before a force, and do not know to be decided, comes
+ *     again behind the fork, in front of all that is new. A join would begin an incarnation
+ *     there, and what its member had submitted behind it would be accepted again, by other
+ *     numbers than those that the lost had given and told. Who was refused the closing of a
+ *     group in which members lived would have it closed, since the fork ended them. So
+ *     both say in which epoch they were asked for, and are void in a later one.
  */
 #include "base/hash.h"
 #include "base/must.h"
@@ -184,6 +190,8 @@ join_refusal(const struct group *g, const struct entry_join *j, uint32_t slot)
 {
 	uint64_t last = slot == NO_SLOT ? 0 : g->member[slot].incarnation;
 	uint32_t others = alive_count(g);
+	if (j->epoch < g->epoch)
+		return GROUP_JOIN_BEFORE_FORCE;
 	if (!g->created || g->closed)
 		return GROUP_JOIN_NO_GROUP;
 	if (memcmp(j->server_uuid, g->uuid, UUID_BYTES) == 0)
@@ -311,9 +319,9 @@ apply_horizon(struct group *g, const struct entry_horizon *h)
 }
 
 static void
-apply_close(struct group *g)
+apply_close(struct group *g, const struct entry_close *c)
 {
-	if (g->closed || alive_count(g) > 0)
+	if (g->closed || alive_count(g) > 0 || c->epoch < g->epoch)
 		return;
 	g->closed = true;
 	g->effect.kind = GROUP_CLOSED;
@@ -359,7 +367,7 @@ apply(struct group *g, const struct entry *e)
 		apply_horizon(g, &e->horizon);
 		break;
 	case ENTRY_CLOSE:
-		apply_close(g);
+		apply_close(g, &e->close);
 		break;
 	}
 	return true;

@@ -121,12 +121,13 @@ enum group_view_change {
 };
 
 enum group_join_reason {
-	GROUP_JOIN_NO_GROUP = 1,     /* nobody created it, or it is closed */
-	GROUP_JOIN_NOT_LAST = 2,     /* last_incarnation is not: `incarnation` is, 0 none */
-	GROUP_JOIN_NO_ROOM = 3,      /* members_max are in it */
-	GROUP_JOIN_EXTRA_GTIDS = 4,  /* it holds transactions that the group does not */
-	GROUP_JOIN_OTHERS_LIVE = 5,  /* bootstrap, while others are members */
-	GROUP_JOIN_IS_GROUP_UUID = 6 /* its server_uuid is the group's name */
+	GROUP_JOIN_NO_GROUP = 1,      /* nobody created it, or it is closed */
+	GROUP_JOIN_NOT_LAST = 2,      /* last_incarnation is not: `incarnation` is, 0 none */
+	GROUP_JOIN_NO_ROOM = 3,       /* members_max are in it */
+	GROUP_JOIN_EXTRA_GTIDS = 4,   /* it holds transactions that the group does not */
+	GROUP_JOIN_OTHERS_LIVE = 5,   /* bootstrap, while others are members */
+	GROUP_JOIN_IS_GROUP_UUID = 6, /* its server_uuid is the group's name */
+	GROUP_JOIN_BEFORE_FORCE = 7   /* it is of an earlier epoch: the member is to ask again */
 };
 
 /* What the entry did. Of SUBMIT and ABANDON: `verdict` is what this very entry
@@ -169,10 +170,11 @@ void group_prefetch(const struct group *g, const struct entry *e);
 
 /* A majority of the nodes was lost, and those that survived go on in another epoch, the
  * `epoch`-th since the first one, 0: behind the last entry the lost may have had another
- * order. So every member's incarnation ends here, and no number that this group gave in
- * an earlier epoch, here or there, is given again: each epoch has numbers of its own, see
- * group_lost_next(). Same place in the order on all nodes; epochs rise, others are no news.
- * Not between start and the last step, and not while an image closes. */
+ * order. So every member's incarnation ends here, a JOIN or CLOSE of an earlier epoch is void
+ * from here on, and no number that this group gave in an earlier epoch, here or there, is
+ * given again: each epoch has numbers of its own, see group_lost_next(). Same place in the order on
+ * all nodes; epochs rise, others are no news. Not between start and the last step, and not while an
+ * image closes. */
 void group_fork(struct group *g, uint32_t epoch);
 uint32_t group_epoch(const struct group *g);
 

@@ -324,7 +324,8 @@ join(struct node *n, int session, const struct protocol_message *m)
 	if (s->missing == 0)
 		return; /* refused, or it asks again: by then it may be known */
 	set_stage(n, s, SESSION_JOINING);
-	node_group_submit(n, g, m->data, m->bytes);
+	e.join.epoch = (uint16_t)n->epoch;
+	node_group_submit_entry(n, g, &e);
 }
 
 /* A large one is on its way, whose payload a majority holds: until it is decided the log keeps all
@@ -533,6 +534,9 @@ joined(struct node *n, struct node_group *g, const struct group_effect *e)
 	};
 	const struct entry_join *join = &g->entry.join;
 
+	/* The same START may have asked again since, behind the force, and hears of that. */
+	if (e->change == GROUP_JOIN_VOID && e->reason == GROUP_JOIN_BEFORE_FORCE)
+		return;
 	for (uint32_t i = 0; i < n->session_count; i++) {
 		struct node_session *s = &n->session[i];
 

@@ -66,7 +66,7 @@ group_of(struct node *n, const struct node_order *o)
 static void
 carry_out(struct node *n, struct node_group *g, const struct node_order *o)
 {
-	struct entry entry = {.kind = ENTRY_CLOSE};
+	struct entry entry = {.kind = ENTRY_CLOSE, .close = {.epoch = (uint16_t)n->epoch}};
 
 	if (of_node(o)) {
 		node_peers_order(n, o);

@@ -9,7 +9,8 @@
  *
  * The logs are what a hostile network could make of honest members, and then some:
  * copies, old sessions, dead incarnations, sequences out of the window, snapshots
- * from the future, tiny indexes, more servers than are remembered.
+ * from the future, tiny indexes, more servers than are remembered, forces, and what was
+ * asked for before one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #define ENTRY_MAX  2048
 #define SERVERS    20
 #define COPIES     8
-#define HEARD_MAX  28
+#define HEARD_MAX  30
 #define HASHES_MAX 40
 #define IMAGE_MAX  (4 << 20)
 
@@ -87,7 +88,9 @@ static const char *const must_hear[HEARD_MAX] = {"accepted",
 						 "refused in pieces",
 						 "full in pieces",
 						 "image",
-						 "image begun before the group"};
+						 "image begun before the group",
+						 "before force",
+						 "closed behind a force"};
 
 static uint64_t
 draw(struct world *w, uint64_t below)
@@ -127,7 +130,8 @@ static const char *const reasons[] = {"",
 				      [GROUP_JOIN_NO_ROOM] = "no room",
 				      [GROUP_JOIN_EXTRA_GTIDS] = "extra gtids",
 				      [GROUP_JOIN_OTHERS_LIVE] = "others live",
-				      [GROUP_JOIN_IS_GROUP_UUID] = "is group uuid"};
+				      [GROUP_JOIN_IS_GROUP_UUID] = "is group uuid",
+				      [GROUP_JOIN_BEFORE_FORCE] = "before force"};
 
 static const char *
 word_of(const struct group_effect *f)
@@ -357,6 +361,18 @@ hear(struct world *w, const struct oracle_answer *a)
 			       (before && strcmp("told before", must_hear[i]) == 0);
 }
 
+/* A majority is lost here. */
+static void
+fork_all(struct world *w)
+{
+	uint32_t epoch = group_epoch(w->free) + 1 + (uint32_t)draw(w, 3);
+	if (epoch >= GROUP_EPOCHS_MAX)
+		return;
+	oracle_fork(w->oracle, epoch);
+	group_fork(w->small, epoch);
+	group_fork(w->free, epoch);
+}
+
 static const char *
 feed(struct world *w, const uint8_t *bytes, size_t n)
 {
@@ -369,6 +385,8 @@ feed(struct world *w, const uint8_t *bytes, size_t n)
 	apply(w, w->free, &e, 40);
 	learn(w, &e, group_effect(w->free));
 	hear(w, &answer);
+	if (group_effect(w->free)->kind == GROUP_CLOSED && group_epoch(w->free) > 0)
+		hear_word(w, "closed behind a force");
 	const char *wrong = compare_effect(group_effect(w->free), &answer);
 	if (wrong)
 		fprintf(stderr, "oracle: %s %s %s; group: %s\n", answer.what, answer.told,
@@ -492,6 +510,15 @@ random_submit(struct world *w, struct writer *out)
 	memcpy(copy->bytes, out->data, out->bytes);
 }
 
+/* Mostly the group's. */
+static uint16_t
+epoch_of(struct world *w)
+{
+	uint32_t epoch = group_epoch(w->free);
+
+	return (uint16_t)(epoch > 0 && percent(w, 15) ? epoch - 1 : epoch);
+}
+
 static void
 random_join(struct world *w, struct writer *out)
 {
@@ -502,7 +529,8 @@ random_join(struct world *w, struct writer *out)
 				     .nonce = {(uint8_t)(s->nonce + percent(w, 70))},
 				     .host_bytes = 2,
 				     .host = "db",
-				     .flags = percent(w, 10) ? JOIN_BOOTSTRAP : 0};
+				     .flags = percent(w, 10) ? JOIN_BOOTSTRAP : 0,
+				     .epoch = epoch_of(w)};
 	uint8_t set[64];
 	struct writer gtids = writer_over(set, sizeof set);
 	struct gtid_source source = source_of(w, false);
@@ -550,7 +578,7 @@ random_membership(struct world *w, struct writer *out)
 	struct server *s = any_server(w);
 	struct entry e = {.kind = ENTRY_LEAVE, .leave = {incarnation_of(w, s)}};
 	if (percent(w, 15)) {
-		e = (struct entry){.kind = ENTRY_CLOSE};
+		e = (struct entry){.kind = ENTRY_CLOSE, .close = {epoch_of(w)}};
 	} else if (percent(w, 60)) {
 		e = (struct entry){.kind = ENTRY_EXPEL};
 		e.expel.incarnation = incarnation_of(w, s);
@@ -688,6 +716,8 @@ run_case(struct world *w, uint64_t seed, const char **wrong)
 	for (uint64_t i = 0; i < entries && !*wrong; i++) {
 		struct writer out = writer_over(bytes, sizeof bytes);
 		random_entry(w, &out);
+		if (percent(w, 1))
+			fork_all(w);
 		*wrong = feed(w, bytes, out.bytes);
 	}
 	oracle_free(w->oracle);

@@ -86,7 +86,8 @@ join(struct script *s, uint8_t server, uint64_t last_incarnation, uint8_t nonce)
 				     .last_incarnation = last_incarnation,
 				     .host_bytes = 1,
 				     .host = "h",
-				     .port = 3306};
+				     .port = 3306,
+				     .epoch = (uint16_t)group_epoch(s->g)};
 	return apply(s, &e);
 }
 

@@ -10,11 +10,13 @@
 #define BOUNDS_MAX    128 /* the rule's number, not a size */
 #define OWN_MAX       256 /* the same */
 #define SOURCES_EVER  16
+#define EPOCH_NUMBERS ((uint64_t)1000000000000000) /* the same */
 
 struct member {
 	uint8_t uuid[UUID_BYTES];
 	uint8_t nonce[NONCE_BYTES];
 	uint64_t incarnation, ended, session, floor, mark_low;
+	uint32_t place;
 	bool alive, online, forgotten;
 };
 
@@ -39,6 +41,7 @@ struct oracle {
 	bool created, closed;
 	uint8_t uuid[UUID_BYTES];
 	uint64_t index, view, fence, horizon;
+	uint32_t epoch;
 	uint64_t taken, bound[BOUNDS_MAX + 1];
 	uint32_t bounds, members, outcomes, rows, intervals, blocks, sources;
 	struct member member[MEMBERS_EVER];
@@ -218,8 +221,9 @@ count_living(const struct oracle *o)
 	return n;
 }
 
-/* Remembered servers are limited; the one gone longest is forgotten. */
-static void
+/* Remembered servers are limited; the one gone longest is forgotten, of those that a force has
+ * ended together the one in the first place. Answers the place of one more. */
+static uint32_t
 make_room(struct oracle *o)
 {
 	uint32_t known = 0;
@@ -229,15 +233,17 @@ make_room(struct oracle *o)
 		if (m->forgotten || last_of(o, m->uuid) != m)
 			continue;
 		known++;
-		if (!m->alive && (!oldest || m->ended < oldest->ended))
+		if (!m->alive && (!oldest || m->ended < oldest->ended ||
+				  (m->ended == oldest->ended && m->place < oldest->place)))
 			oldest = m;
 	}
 	if (known < 4 * o->config.members_max)
-		return;
+		return known;
 	need(oldest != NULL);
 	for (uint32_t i = 0; i < o->members; i++)
 		if (same(o->member[i].uuid, oldest->uuid))
 			o->member[i].forgotten = true;
+	return oldest->place;
 }
 
 /* --- GTIDs ------------------------------------------------------------- */
@@ -303,7 +309,7 @@ from_own_block(const struct oracle *o, const struct gtid_source *source, const u
 static void
 new_block(struct oracle *o, const struct gtid_source *source, const uint8_t *uuid)
 {
-	uint64_t from = 1;
+	uint64_t from = o->epoch * EPOCH_NUMBERS + 1;
 	for (uint32_t i = 0; i < o->blocks; i++) { /* above every block given out */
 		if (gtid_source_compare(&o->block[i].source, source) != 0)
 			continue;
@@ -326,7 +332,7 @@ new_block(struct oracle *o, const struct gtid_source *source, const uint8_t *uui
 static uint64_t
 grant(struct oracle *o, const struct gtid_source *source, const uint8_t *uuid)
 {
-	uint64_t gno = 1;
+	uint64_t gno = o->epoch * EPOCH_NUMBERS + 1;
 	if (o->config.block_size == 1) {
 		while (!is_free(o, source, gno))
 			gno++;
@@ -394,6 +400,8 @@ static const char *
 why_void(const struct oracle *o, const struct entry_join *j, const struct member *last)
 {
 	uint32_t others = count_living(o) - (last && last->alive);
+	if (j->epoch < o->epoch)
+		return "before force";
 	if (!o->created || o->closed)
 		return "no group";
 	if (same(j->server_uuid, o->uuid))
@@ -420,13 +428,12 @@ join(struct oracle *o, const struct entry_join *j)
 		return no;
 	}
 	uint64_t ended = last && last->alive ? last->incarnation : 0;
+	uint32_t place = last ? last->place : make_room(o);
 	if (last)
 		last->alive = last->online = false;
-	else
-		make_room(o);
 	need(o->members < MEMBERS_EVER);
 	struct member *m = &o->member[o->members++];
-	*m = (struct member){.incarnation = o->index, .floor = 1, .alive = true};
+	*m = (struct member){.incarnation = o->index, .floor = 1, .place = place, .alive = true};
 	memcpy(m->uuid, j->server_uuid, UUID_BYTES);
 	memcpy(m->nonce, j->nonce, NONCE_BYTES);
 	o->view++;
@@ -634,9 +641,9 @@ horizon(struct oracle *o, uint64_t index)
 }
 
 static struct oracle_answer
-close_group(struct oracle *o)
+close_group(struct oracle *o, const struct entry_close *c)
 {
-	if (o->closed || count_living(o) > 0)
+	if (o->closed || count_living(o) > 0 || c->epoch < o->epoch)
 		return say(o, "nothing", 0);
 	o->closed = true;
 	return say(o, "closed", 0);
@@ -669,11 +676,28 @@ oracle_apply(struct oracle *o, const struct entry *e)
 	case ENTRY_HORIZON:
 		return horizon(o, e->horizon.index);
 	case ENTRY_CLOSE:
-		return close_group(o);
+		return close_group(o, &e->close);
 	case ENTRY_NOOP:
 		break;
 	}
 	return say(o, "nothing", 0);
+}
+
+/* Behind the last entry. */
+void
+oracle_fork(struct oracle *o, uint32_t epoch)
+{
+	if (epoch <= o->epoch)
+		return;
+	o->epoch = epoch;
+	o->view++;
+	collect(o, NULL);
+	for (uint32_t i = 0; i < o->members; i++) {
+		struct member *m = &o->member[i];
+		if (m->alive)
+			m->ended = o->index;
+		m->alive = m->online = false;
+	}
 }
 
 uint64_t

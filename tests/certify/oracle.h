@@ -36,6 +36,7 @@ struct oracle_answer {
 struct oracle *oracle_new(const struct group_config *config);
 void oracle_free(struct oracle *o);
 struct oracle_answer oracle_apply(struct oracle *o, const struct entry *e);
+void oracle_fork(struct oracle *o, uint32_t epoch);
 
 uint64_t oracle_counted(const struct oracle *o); /* hashes that count against the capacity */
 uint64_t oracle_horizon(const struct oracle *o);

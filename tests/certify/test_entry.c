@@ -78,6 +78,7 @@ Test(certify_entry, every_kind_round_trips)
 				     .port = 3306,
 				     .mysql_version = 90704,
 				     .flags = JOIN_BOOTSTRAP,
+				     .epoch = 63,
 				     .executed = set};
 	check(&e);
 	e = (struct entry){.kind = ENTRY_LEAVE, .leave = {5}};
@@ -92,7 +93,7 @@ Test(certify_entry, every_kind_round_trips)
 	check(&e);
 	e = (struct entry){.kind = ENTRY_HORIZON, .horizon = {1000}};
 	check(&e);
-	e = (struct entry){.kind = ENTRY_CLOSE};
+	e = (struct entry){.kind = ENTRY_CLOSE, .close = {63}};
 	check(&e);
 }
 

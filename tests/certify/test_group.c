@@ -694,11 +694,11 @@ Test(certify_group, who_has_what_was_lost_is_refused)
 	submit(&s, 2, 1, 5);
 	cr_assert_eq(group_lost_next(s.g, NULL, 1, &to), 0, "nothing is, before a force");
 	group_fork(s.g, 1);
-	e.join = (struct entry_join){.server_uuid = {1}, .last_incarnation = 2};
+	e.join = (struct entry_join){.server_uuid = {1}, .last_incarnation = 2, .epoch = 1};
 	cr_assert_eq(apply(&s, &e)->change, GROUP_JOINED); /* 4 */
 	s.mark = 4;
 	submit(&s, 4, 1, 6);
-	e.join = (struct entry_join){.server_uuid = {2}};
+	e.join = (struct entry_join){.server_uuid = {2}, .epoch = 1};
 	e.join.executed = (struct gtid_bytes){set, sizeof set};
 	cr_assert_eq(apply(&s, &e)->reason, GROUP_JOIN_EXTRA_GTIDS);
 	cr_assert_eq(group_lost_next(s.g, NULL, 1, &to), 2);
@@ -726,6 +726,46 @@ Test(certify_group, a_fork_ends_every_incarnation)
 	cr_assert_eq(attach(&s, 3, 9)->kind, GROUP_NOTHING);
 	cr_assert_eq(group_incarnation(s.g, 2)->ended, 3);
 	cr_assert_eq(join(&s, 1, 2, 2)->change, GROUP_JOINED);
+	script_end(&s);
+}
+
+/* It was accepted before the force, and comes again behind the fork with what its member had
+ * submitted: the lost had given that other numbers. */
+Test(certify_group, who_asked_before_a_fork_joins_when_it_asks_again)
+{
+	struct script s = script_created();
+	struct entry e = {.kind = ENTRY_JOIN};
+
+	join(&s, 1, 0, 1); /* 2 */
+	group_fork(s.g, 7);
+	e.join = (struct entry_join){.server_uuid = {2}, .nonce = {5}, .epoch = 6};
+	const struct group_effect *f = apply(&s, &e); /* 3 */
+	cr_assert_eq(f->change, GROUP_JOIN_VOID);
+	cr_assert_eq(f->reason, GROUP_JOIN_BEFORE_FORCE);
+	cr_assert_null(group_incarnation(s.g, 3));
+	cr_assert_eq(attach(&s, 3, 1)->kind, GROUP_NOTHING);
+	s.mark = 3;
+	cr_assert_eq(submit(&s, 3, 1, 5)->verdict, GROUP_VOID);
+	e.join.epoch = 7;
+	cr_assert_eq(apply(&s, &e)->change, GROUP_JOINED); /* 6 */
+	e.join.epoch = 6;
+	f = apply(&s, &e);
+	cr_assert_eq(f->change, GROUP_JOIN_AGAIN, "a copy says nothing new");
+	cr_assert_eq(f->incarnation, 6);
+	script_end(&s);
+}
+
+/* In the order of the lost somebody was a member, and whoever asked was told so. */
+Test(certify_group, a_fork_closes_no_group)
+{
+	struct script s = script_created();
+	struct entry close = {.kind = ENTRY_CLOSE};
+
+	join(&s, 1, 0, 1);
+	group_fork(s.g, 7);
+	cr_assert_eq(apply(&s, &close)->kind, GROUP_NOTHING);
+	close.close.epoch = 7;
+	cr_assert_eq(apply(&s, &close)->kind, GROUP_CLOSED);
 	script_end(&s);
 }
 

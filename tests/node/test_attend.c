@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "certify/group.h"
+#include "node/internal.h"
 #include "tests/node/scene.h"
 
 #define NONCE 0x66
@@ -96,6 +96,47 @@ Test(node_attend, another_block_size_is_refused)
 	join_group(s, scene_group_a, 1, 1000);
 	cr_assert_eq(s->heard[PROTOCOL_JOINED].reason, MEMBER_REFUSED_BLOCK_SIZE);
 	cr_assert_eq(s->heard[PROTOCOL_JOINED].nonce[0], NONCE);
+	scene_free(s);
+}
+
+/* Node 0 goes on alone, in another epoch, and server 0x51 is back with a session. */
+static struct scene *
+forced(void)
+{
+	struct scene *s = scene();
+	struct node_forced f = {.number = node_force_number(0, 1), .voters = 1, .epoch = {7}};
+
+	scene_keys(s, true, NULL);
+	scene_node_give(s,
+			(struct node_input){.kind = NODE_IN_FORCE, .force = f, .here_only = true});
+	scene_node_give(s, (struct node_input){.kind = NODE_IN_DURABLE, .lsn = s->lsn});
+	scene_node_again(s);
+	scene_keys(s, true, NULL);
+	scene_run(s, 500 * MS);
+	scene_raw_begin(s, 1);
+	open_group(s, scene_group_a);
+	cr_assert_eq(group_epoch(node_group_by_number(s->node, 1)->state), f.number);
+	return s;
+}
+
+/* What another node had accepted of it comes again behind the fork, and is void: its own answer is
+ * that to what it asks now. */
+Test(node_attend, who_asked_before_a_force_joins_by_what_it_asks_behind)
+{
+	struct scene *s = forced();
+	struct node_group *g = node_group_by_number(s->node, 1);
+	struct entry e = {.kind = ENTRY_JOIN,
+			  .join = {.nonce = {NONCE}, .server_uuid = {0x51}, .host = ""}};
+
+	cr_assert(node_group_submit_entry(s->node, g, &e));
+	uint64_t before = group_applied(g->state) + 1;
+	join_group(s, scene_group_a, 1, 1);
+	scene_run(s, 100 * MS);
+	cr_assert_gt(group_applied(g->state), before);
+	cr_assert_null(group_incarnation(g->state, before));
+	cr_assert_eq(s->heard[PROTOCOL_JOINED].kind, PROTOCOL_JOINED);
+	cr_assert_eq(s->heard[PROTOCOL_JOINED].reason, MEMBER_REFUSED_NONE);
+	cr_assert_gt(s->heard[PROTOCOL_JOINED].incarnation, before);
 	scene_free(s);
 }
 

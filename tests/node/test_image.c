@@ -852,7 +852,8 @@ join_again(void)
 			      .join = {.server_uuid = {7},
 				       .nonce = {4},
 				       .host = "",
-				       .last_incarnation = incarnation}});
+				       .last_incarnation = incarnation,
+				       .epoch = (uint16_t)end[1].node->epoch}});
 	g = group_of(1)->state;
 	for (uint32_t i = 0; i < group_member_slots(g); i++)
 		if (group_member_at(g, i) && group_member_alive(group_member_at(g, i)))

@@ -487,7 +487,8 @@ Test(node_write_set, what_only_the_lost_had_cuts_the_order)
 				   .join = {.nonce = {2},
 					    .server_uuid = {2},
 					    .last_incarnation = 2,
-					    .host = ""}});
+					    .host = "",
+					    .epoch = EPOCH}});
 	cr_assert_eq(group_incarnation(g, 2), NULL);
 
 	struct bench *again = replayed(next);
@@ -496,6 +497,41 @@ Test(node_write_set, what_only_the_lost_had_cuts_the_order)
 	cr_assert_eq(group_digest(again->group->state), group_digest(g));
 	cr_assert_eq(again->group->cut_index, 5);
 	bench_free(again);
+	bench_free(next);
+	bench_free(b);
+}
+
+/* All of it was accepted in front of the force, and is not known to be decided: who was lost had
+ * given the transaction another number. It asks again. */
+Test(node_write_set, who_joined_before_the_force_and_was_not_known_to_has_not)
+{
+	struct bench *b = grouped();
+	struct entry join = {.kind = ENTRY_JOIN,
+			     .join = {.nonce = {1}, .server_uuid = {3}, .host = "", .epoch = 0}};
+	struct entry submit = {.kind = ENTRY_SUBMIT,
+			       .submit = {.incarnation = 4,
+					  .sequence = 1,
+					  .floor = 1,
+					  .flags = SUBMIT_EMPTY,
+					  .gtid_spec = GTID_AUTOMATIC}};
+
+	cr_assert(node_group_submit_entry(b->node, b->group, &join));
+	cr_assert(node_group_submit_entry(b->node, b->group, &submit));
+	give(b, (struct node_input){.kind = NODE_IN_TICK});
+	struct bench *next = forced(b);
+	begin(next, 2);
+	settle(next);
+	const struct group *g = next->group->state;
+	cr_assert_eq(group_epoch(g), EPOCH);
+	cr_assert_geq(group_applied(g), 5, "it is the order, and void");
+	cr_assert_null(group_incarnation(g, 4));
+	cr_assert(!gtid_set_contains(
+		group_executed(g),
+		&(struct gtid){{.uuid = {0xAA}}, EPOCH * GROUP_EPOCH_NUMBERS + 1}));
+	uint64_t last = group_applied(g);
+	join.join.epoch = EPOCH;
+	order(next, join);
+	cr_assert_not_null(group_incarnation(g, last + 1));
 	bench_free(next);
 	bench_free(b);
 }
