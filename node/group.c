@@ -962,13 +962,14 @@ furthest_behind(const struct node_group *g, uint64_t index)
 }
 
 /* A member that makes all submissions wait, since the log may not be trimmed before it has
- * committed, and for too long: the group goes on without it. */
+ * committed, and for too long, here or at another node: the group goes on without it. */
 static void
 watch_lag(struct node *n, struct node_group *g)
 {
 	const struct group_member *last = furthest_behind(g, node_room_awaited(n, g).first);
+	bool waits = (g->narrow & ~g->scarce) != 0 || node_room_short(n, g);
 
-	if (n->config.lag_ns == 0 || !last || !node_room_short(n, g)) {
+	if (n->config.lag_ns == 0 || !last || !waits) {
 		g->lag_ns = 0;
 		return;
 	}

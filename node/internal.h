@@ -266,7 +266,8 @@ struct node_group {
 	uint64_t compare_wait;    /* somebody asked about this entry, which is to come */
 	uint64_t behind_slot;     /* which this node lacks, and another one offers an image for */
 	uint64_t behind_ns;       /* since then */
-	uint32_t scarce;          /* a bit per node that says that its log has little room */
+	uint32_t scarce;          /* a bit per node that says that its log has little room, */
+	uint32_t narrow;          /* and those whose log makes another group's submissions wait */
 	struct node_image whole;  /* in use: others may have it */
 	struct node_image coming; /* being written, or taken from another node */
 
@@ -631,7 +632,7 @@ struct node {
 	uint64_t lsn_durable;
 	uint64_t disk_bytes; /* as NODE_IN_DURABLE says */
 	uint64_t room_bytes; /* as the last input says */
-	bool scarce_said;    /* that little is left */
+	enum protocol_room room_said;
 	uint64_t scarce_say_ns;
 	struct node_images images;
 	struct node_taking taking;

@@ -29,6 +29,7 @@
  *             while a large payload comes, for which the log keeps all since its begin, below half.
  *             One that is held by a majority does not wait, nor is another one begun meanwhile.
  *             Below image_bytes who follows says so, and who leads waits for it too (node/room.c).
+ *             What a round waits for in a group that another node leads that one is told.
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool
  *             or queue slows the sender; it never drops what was accepted. A
  *             payload above value_bytes_max is spread over the logs and read back

@@ -32,7 +32,7 @@
  * ASK and PART move a state image, see node/image_move.c. Before all this they say DISK: how far
  * their logs go; see node/disks.c. FORCE names another epoch; see node/force.c. Behind that they
  * say LACK: which entry cannot be applied, or fed, since what it names is not here; see
- * node/cut.c. ROOM: their log has little left, see node/room.c.
+ * node/cut.c. ROOM: what is left in their log, see node/room.c.
  *
  * Ownership  `data` of a decoded message points into the bytes given.
  * Errors     protocol_decode() answers false for what is short, long, of another
@@ -89,6 +89,12 @@ enum protocol_kind {
 	PROTOCOL_END = 97,
 };
 
+enum protocol_room {
+	PROTOCOL_ROOM_AGAIN = 0,  /* there is room */
+	PROTOCOL_ROOM_LITTLE = 1, /* who leads makes its submissions wait */
+	PROTOCOL_ROOM_WAIT = 2,   /* those of another group wait */
+};
+
 enum protocol_flag {
 	PROTOCOL_BOOTSTRAP = 1,    /* JOIN */
 	PROTOCOL_GROUP_EXISTS = 1, /* GROUP */
@@ -112,7 +118,7 @@ struct protocol_message {
 			       * enum expel_reason, or 0; ATTACHED,
 			       * OFFER, CHUNK: bytes of a chunk; HELD, VOTERS, LACK: a bit per
 			       * node, and of VOTERS the event horizon above 8 bits;
-			       * LEAD: 1, all are to lead; ROOM: 1, little is left */
+			       * LEAD: 1, all are to lead; ROOM: enum protocol_room */
 	uint64_t session;     /* ATTACH, ATTACHED */
 	uint64_t sequence;    /* VERDICT; OFFER, FETCH, CHUNK, HELD: offer; ATTACH, PROGRESS: floor;
 			       * VIEW: the view's counter; PIECE: offset; DISK: durable LSN;

@@ -8,12 +8,17 @@
  *     said again and again
  *     ROOM(group)                           ->      there is room again
  *
+ *     who leads another group, whose submissions
+ *     wait for its own log
+ *     ROOM(group, wait, index)              ->      who leads that group goes on
+ *
  * How long   Where its vote is needed, for as long as it says so; else for twice lag_ns at
  *            most: one that nobody needs may stand still, and others go on. What it is silent of
  *            is over: a word that is lost ends by the clock.
  * Index      up to where its round waits until every member of that group has committed: of
  *            that its members' reports are logged, and one that lags is expelled, as for a round
- *            of who leads.
+ *            of who leads. A group in which nothing happens logs no report by itself, and another
+ *            one whose leader has a round that covers its last entry would wait for ever.
  */
 #include "base/must.h"
 #include "node/internal.h"
@@ -25,6 +30,20 @@ static bool
 is_scarce(const struct node *n)
 {
 	return n->room_bytes != 0 && n->room_bytes < node_narrow_bytes(n) / 2;
+}
+
+/* What the others are told. */
+static enum protocol_room
+word(const struct node *n)
+{
+	if (n->log_failed)
+		return PROTOCOL_ROOM_AGAIN;
+	if (is_scarce(n))
+		return PROTOCOL_ROOM_LITTLE;
+	for (uint32_t i = 1; node_is_narrow(n) && i < n->group_count; i++)
+		if (node_group_leads(n, &n->group[i]))
+			return PROTOCOL_ROOM_WAIT;
+	return PROTOCOL_ROOM_AGAIN;
 }
 
 bool
@@ -53,7 +72,7 @@ node_room_awaited(const struct node *n, const struct node_group *g)
 	struct node_awaited a = {.first = own, .last = own};
 
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++) {
-		uint64_t index = g->scarce >> i & 1 ? g->scarce_index[i] : 0;
+		uint64_t index = g->narrow >> i & 1 ? g->scarce_index[i] : 0;
 
 		if (index > 0 && (a.first == 0 || index < a.first))
 			a.first = index;
@@ -73,13 +92,17 @@ node_room_message(struct node *n, uint8_t node, const struct frame *frame, const
 	must(node < NODE_NODES_MAX);
 	if (!g)
 		return;
-	if (m.flags == 0) {
+	if (m.flags != PROTOCOL_ROOM_LITTLE)
 		g->scarce &= ~(1u << node);
+	if (m.flags == PROTOCOL_ROOM_AGAIN) {
+		g->narrow &= ~(1u << node);
 		return;
 	}
-	if (!(g->scarce >> node & 1))
+	if (m.flags == PROTOCOL_ROOM_LITTLE && !(g->scarce >> node & 1)) {
+		g->scarce |= 1u << node;
 		g->scarce_since_ns[node] = n->now_ns;
-	g->scarce |= 1u << node;
+	}
+	g->narrow |= 1u << node;
 	g->scarce_ns[node] = n->now_ns;
 	g->scarce_index[node] = m.index;
 }
@@ -93,20 +116,21 @@ forget_old(struct node *n)
 	for (uint32_t i = 1; i < n->group_count; i++) {
 		struct node_group *g = &n->group[i];
 
-		g->scarce &= n->link_up;
-		for (uint8_t k = 0; g->scarce >> k != 0; k++)
-			if ((g->scarce >> k & 1) &&
+		g->narrow &= n->link_up;
+		for (uint8_t k = 0; g->narrow >> k != 0; k++)
+			if ((g->narrow >> k & 1) &&
 			    n->now_ns - g->scarce_ns[k] >= n->config.session_dead_ns)
-				g->scarce &= ~(1u << k);
-		any |= g->scarce != 0;
+				g->narrow &= ~(1u << k);
+		g->scarce &= g->narrow;
+		any |= g->narrow != 0;
 	}
 	return any;
 }
 
 static void
-say(struct node *n, const struct node_group *g, bool scarce)
+say(struct node *n, const struct node_group *g, enum protocol_room said)
 {
-	bool waits = scarce && node_image_waits(n);
+	bool waits = said != PROTOCOL_ROOM_AGAIN && node_image_waits(n);
 
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		if (n->link_up >> i & 1)
@@ -114,7 +138,7 @@ say(struct node *n, const struct node_group *g, bool scarce)
 				n, i, WIRE_CONTROL,
 				&(struct protocol_message){.kind = PROTOCOL_ROOM,
 							   .group = g->number,
-							   .flags = scarce,
+							   .flags = said,
 							   .index = waits ? g->image_index : 0});
 }
 
@@ -123,17 +147,17 @@ uint64_t
 node_room(struct node *n)
 {
 	uint64_t every_ns = n->config.session_dead_ns / SAY_PART;
-	bool scarce = is_scarce(n) && !n->log_failed;
+	enum protocol_room said = word(n);
 	bool heard = forget_old(n);
 
-	if (scarce != n->scarce_said || (scarce && n->now_ns >= n->scarce_say_ns)) {
-		n->scarce_said = scarce;
+	if (said != n->room_said || (said && n->now_ns >= n->scarce_say_ns)) {
+		n->room_said = said;
 		n->scarce_say_ns = n->now_ns + every_ns;
 		for (uint32_t i = 1; i < n->group_count; i++)
 			if (!node_group_loads(&n->group[i]))
-				say(n, &n->group[i], scarce);
+				say(n, &n->group[i], said);
 	}
-	if (scarce)
+	if (said)
 		return n->scarce_say_ns;
 	return heard ? n->now_ns + every_ns : UINT64_MAX;
 }

@@ -418,6 +418,58 @@ Test(node_image, who_lags_behind_the_round_of_one_that_follows_is_expelled)
 	cr_assert_eq(alive(), 2);
 }
 
+/* A group that this node leads. */
+static void
+lead_another(uint8_t number)
+{
+	const struct paxos_configuration *c = paxos_configuration(end[0].node->group[0].replica);
+	struct node_founding f = {.uuid = {10}, .voters = c->voters, .leader = number};
+	uint8_t bytes[256];
+	struct writer w = writer_over(bytes, sizeof bytes);
+
+	f.number = c->number;
+	f.horizon = (uint8_t)c->horizon;
+	writer_u8(&w, DIRECTORY_FOUND);
+	node_directory_write(&f, &w);
+	cr_assert(node_group_leads(end[0].node, &end[0].node->group[0]));
+	cr_assert(node_group_submit(end[0].node, &end[0].node->group[0], bytes, (uint32_t)w.bytes));
+	give(0, (struct node_input){.kind = NODE_IN_TICK});
+	run(SETTLED_NS);
+	const struct node_group *g = node_group_by_uuid(end[number].node, f.uuid);
+	cr_assert(g && node_group_leads(end[number].node, g));
+}
+
+/* What it leads waits for its own log, whose round waits for a member of a group that another node
+ * leads, and in which nothing happens any more: no report of that one was logged, and none was
+ * expelled. */
+Test(node_image, a_group_in_which_nothing_happens_holds_up_no_other)
+{
+	uint64_t second = join(8);
+
+	(void)join(10);
+	for (uint32_t i = 0; i < 6; i++)
+		transactions(20);
+	committed();
+	committed_by(second);
+	run(SETTLED_NS);
+	for (uint8_t i = 0; i < 2; i++) { /* as if its log had grown later */
+		end[i].node->images.whole_lsn = 0;
+		end[i].node->images.from_lsn = end[i].node->lsn_next;
+	}
+	room_of[2] = 2 * IMAGE_BYTES - 1;
+	run(3 * LAG_NS);
+	cr_assert_eq(node_room_awaited(end[0].node, group_of(0)).last, 0);
+	cr_assert_eq(alive(), 3, "it leads nothing");
+	lead_another(2);
+	cr_assert_eq(node_room_awaited(end[0].node, group_of(0)).last, group_of(2)->image_index);
+	cr_assert(!leader_waits());
+	run(2 * LAG_NS);
+	cr_assert_eq(alive(), 2);
+	room_of[2] = 2 * IMAGE_BYTES;
+	run(SETTLED_NS);
+	cr_assert_eq(node_room_awaited(end[0].node, group_of(0)).last, 0);
+}
+
 /* As with one commit in each block of a disk. */
 Test(node_image, small_records_that_fill_a_disk_are_dropped)
 {
