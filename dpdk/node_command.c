@@ -42,7 +42,8 @@ static const char usage[] =
 	"are sealed; NUMBER is a free one, 0 to 6, and ID its [node] id, NUMBER + 1 by\n"
 	"default. What its file must say is printed, and the command waits until it\n"
 	"is started; asking again does no harm. A node that is removed must run until\n"
-	"the command ends, and may be stopped then. forget, or --forget, gives its\n"
+	"the command ends, and may be stopped then; what its file must say if it comes\n"
+	"back with another disk is printed. forget, or --forget, gives its\n"
 	"number free: no node speaks with it any more, or lists its key.\n"
 	"\n"
 	"force is for a majority that is lost for good: the nodes that are named go on\n"
@@ -292,8 +293,9 @@ print_file(const json_t *status, const struct newcomer *comer, uint32_t number)
 		       ask_number(node, "number"), ask_text(node, "endpoint"));
 		comma = ", ";
 	}
-	printf("\njoins = %s\nevent_horizon = %" PRId64 "\n\n",
+	printf("\njoins = %s\nvotes_after = %" PRId64 "\nevent_horizon = %" PRId64 "\n\n",
 	       ask_text(json_object_get(status, "node"), "epoch"),
+	       ask_number(configuration(status, 0), "number"),
 	       ask_number(configuration(status, 0), "horizon"));
 	fflush(stdout);
 }
@@ -440,6 +442,18 @@ read_wanted(struct change *c, uint32_t add, uint32_t remove)
 	return true;
 }
 
+/* Its votes are of configurations before this one: another disk must not cast them anew. */
+static int
+print_removed(struct change *c, uint32_t number)
+{
+	if (!read_change(c))
+		return 1;
+	printf("done: node %u may be stopped for good. If it comes back with another disk, its "
+	       "file says\n\n[appliance]\nvotes_after = %" PRId64 "\n\n",
+	       number, c->number);
+	return 0;
+}
+
 static int
 change_voters(struct change *c, uint32_t add, uint32_t remove, struct newcomer *comer)
 {
@@ -468,7 +482,7 @@ change_voters(struct change *c, uint32_t add, uint32_t remove, struct newcomer *
 	if (code == 0 && !voted)
 		code = see_through(c);
 	if (code == 0 && remove != UINT32_MAX)
-		printf("done: node %u may be stopped for good\n", remove);
+		code = print_removed(c, remove);
 	else if (code == 0)
 		printf("done\n");
 	fflush(stdout);

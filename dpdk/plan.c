@@ -234,6 +234,7 @@ plan_limits(struct plan *plan, struct hw_error *error)
 	n->value_bytes_max = VALUE_BYTES;
 	plan_payloads(plan);
 	n->horizon = c->event_horizon;
+	n->votes_from = c->votes_after > 0 ? (uint64_t)c->votes_after + 1 : 0;
 	n->datagram_bytes_max = c->mtu - UDP_IPV4_BYTES;
 	n->stream_bytes = STREAM_BYTES;
 	n->takeover_ns = pace->takeover_ns;

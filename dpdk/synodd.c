@@ -831,7 +831,9 @@ why_ended(const struct appliance *a, struct hw_error *error)
 			"an older copy, one that was made anew, or a disk that lost what it had "
 			"acknowledged. This node may have forgotten promises, so it does not vote. "
 			"Put back the log as it was last; if it is gone, start this node with "
-			"--repair while all others run: it learns everything from them",
+			"--repair while all others run: it learns everything from them. Another "
+			"disk of a node that was removed says votes_after in its file, as "
+			"`synodctl node remove` printed it",
 			loop->outdated_by, loop->outdated_lsn, a->config.directory);
 	return 0;
 }

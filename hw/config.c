@@ -54,6 +54,7 @@ static const struct key keys[] = {
 	{"appliance", "nodes", KIND_NODES, AT(nodes), true, 0, 0, NULL, NULL},
 	{"appliance", "spares", KIND_IDS, AT(spares), false, 0, 0, NULL, NULL},
 	{"appliance", "joins", KIND_TEXT, AT(joins), false, 34, 36, NULL, NULL},
+	{"appliance", "votes_after", KIND_COUNT, AT(votes_after), false, 0, UINT32_MAX, "0", NULL},
 	{"appliance", "durability", KIND_CHOICE, AT(durability), false, 0, 0, "disk",
 	 "disk memory"},
 	{"appliance", "epoch", KIND_EPOCH, AT(epoch), false, 0, 0, NULL, NULL},

@@ -105,6 +105,7 @@ struct hw_config {
 	char joins[HW_CONFIG_TEXT_BYTES];
 	uint32_t durability;        /* enum hw_durability */
 	uint8_t epoch[EPOCH_BYTES]; /* zeros: the one the log holds */
+	uint32_t votes_after;       /* configuration that dropped the disk before; 0: none */
 	uint32_t event_horizon;     /* rounds */
 	/* [port] */
 	char eal[HW_CONFIG_TEXT_BYTES];

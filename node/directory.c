@@ -646,4 +646,13 @@ node_directory_delivered(struct node *n, struct node_group *g, const struct paxo
 	number = bytes_get_u64((uint8_t *)pool_at(n->pool, item->value.handle) + NODE_HEAD_BYTES);
 	if (g->voters_number < number)
 		g->voters_number = number;
+	node_directory_voice(n, g);
+}
+
+/* Is this node's disk, which may not be its first, a voter of what the group has copied? */
+void
+node_directory_voice(const struct node *n, struct node_group *g)
+{
+	if (g->number > 0 && g->voters_number >= n->config.votes_from)
+		paxos_vote_from(g->replica, paxos_configuration(g->replica)->number);
 }

@@ -25,7 +25,9 @@
  * change is seen again in it: else the image of a disk that was dropped and added again
  * would pass for a new one. One that was away meanwhile is told by the new disk itself that
  * it was dropped. It says so when it has delivered that in every group, so it answers
- * for all those slots with what was decided.
+ * for all those slots with what was decided. Until then it says which change its file names
+ * (votes_from, behind which this disk may vote): one that names none later than what was seen of
+ * the disk before would take itself for that one, and is refused.
  *
  * A force takes every survivor as it is. What one had lost by then nobody waits for, and what was
  * seen of its disk before is forgotten: an image from before FORCED is of another epoch. Else
@@ -86,6 +88,7 @@ say(struct node *n, int session, const struct protocol_message *what, uint64_t a
 	m.flags |= n->repairs ? PROTOCOL_DISK_REPAIRS : 0;
 	m.previous = n->process_before;
 	m.sequence = position(n);
+	m.mark = n->config.votes_from;
 	m.own = is_behind(n, n->config.self) ? n->dropped[n->config.self] : 0;
 	memcpy(m.uuid, n->config.disk, sizeof m.uuid);
 	uint32_t bytes = protocol_encode(&m, n->config.epoch, &w);
@@ -154,13 +157,15 @@ static bool
 is_right(const struct node *n, uint8_t node, const struct protocol_message *m)
 {
 	const struct node_shown *shown = &n->shown[node];
+	bool same = memcmp(m->uuid, shown->disk, sizeof shown->disk) == 0;
+	bool dropped = n->dropped[node] > shown->number && is_behind(n, node);
 
-	if (m->own > shown->number || (n->dropped[node] > shown->number && is_behind(n, node)))
-		return true;
 	if (memcmp(m->uuid, in_memory, sizeof in_memory) == 0 || shown->process == 0 ||
 	    (m->flags & PROTOCOL_DISK_REPAIRS) != 0)
 		return true;
-	if (memcmp(m->uuid, shown->disk, sizeof shown->disk) != 0)
+	if (m->own > shown->number || (dropped && (same || m->mark > shown->number)))
+		return true;
+	if (!same)
 		return false;
 	return shown->process == m->incarnation ||
 	       (m->previous >= shown->process && m->index >= shown->lsn);

@@ -121,6 +121,8 @@ lay_out(struct node *n, struct node_group *g, const struct node_founding *foundi
 	struct paxos_config paxos = paxos_config_of(&n->config, founding);
 	paxos.there = n->there;
 	paxos.joins = g->number == 0 && n->config.joins;
+	if (founding->number < n->config.votes_from)
+		paxos.votes_from = g->number == 0 ? n->config.votes_from : UINT64_MAX;
 	struct group_config group = group_config_of(&n->config);
 	uint32_t number = g->number;
 	uint32_t room = g->room;

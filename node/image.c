@@ -659,6 +659,7 @@ node_image_take(struct node *n, struct node_group *g, const uint8_t *body, uint3
 	put_to_use(g);
 	g->whole.id = g->whole.part[0].lsn; /* others ask this node by it */
 	node_group_paxos(n, g, &(struct paxos_input){.kind = PAXOS_IN_IMAGE, .image = &image});
+	node_directory_voice(n, g);
 	if (g->number == 0) {
 		n->voters = paxos_configuration(g->replica)->voters;
 		n->voters_changed = n->started;

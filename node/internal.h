@@ -705,6 +705,7 @@ void node_directory_record(struct node *n, const struct frame *frame, const uint
 void node_directory_change(struct node *n, const struct node_change *change);
 void node_directory_lead(struct node *n, uint64_t number, bool all_lead);
 void node_directory_copy(struct node *n, struct node_group *g);
+void node_directory_voice(const struct node *n, struct node_group *g);
 void node_directory_delivered(struct node *n, struct node_group *g,
 			      const struct paxos_output_item *item);
 void node_directory_message(struct node *n, const struct frame *frame, const uint8_t *data,

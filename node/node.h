@@ -91,6 +91,9 @@ struct node_config {
 	uint8_t leader;     /* owner of ballot 0 of group 0, a voter */
 	uint32_t voters;    /* a bit per node: who votes in group 0 at first; 0: all */
 	bool joins;         /* it comes to an appliance that runs: who votes there it learns */
+	/* Its disk votes in no configuration of group 0 before this one, nor in what other groups
+	 * copied from those: it is not the first at this number. 0: it is. */
+	uint64_t votes_from;
 	uint8_t epoch[EPOCH_BYTES];
 	struct node_forced forced;     /* of an empty log, whose node comes back into this epoch */
 	uint8_t disk[NODE_DISK_BYTES]; /* the log's random id; zeros: it is in memory */

@@ -50,7 +50,7 @@
 #include "base/frame.h"
 #include "certify/entry.h"
 
-#define PROTOCOL_VERSION 14
+#define PROTOCOL_VERSION 15
 
 enum protocol_kind {
 	PROTOCOL_OPEN = 64,
@@ -135,7 +135,7 @@ struct protocol_message {
 	uint64_t dependency;      /* VERDICT, ENTRY, PIECE; FETCH, CHUNK: payload's number, or 0 */
 	uint64_t mark;            /* PROGRESS: lowest; JOIN: GTID block size; OFFER, CHUNK, PIECE:
 				   * bytes of the payload; ATTACHED: of a payload at most;
-				   * IMAGE: how many parts */
+				   * IMAGE: how many parts; DISK: votes_from */
 	uint64_t winner_hash;     /* VERDICT; HELD, RESULTS, COMPARE: digest; PROGRESS: sum of
 				   * what it has, up to `index`, by certify/group.h */
 	uint8_t uuid[UUID_BYTES]; /* OPEN, JOIN: the group's; DISK: its id */

@@ -55,7 +55,7 @@ fields_of(uint8_t kind)
 	case PAXOS_RECORD_SETTLED:
 		return F_NONCE | F_SLOT;
 	case PAXOS_RECORD_CONFIGURATION:
-		return F_NONCE | F_SLOT | F_FROM | F_TO | F_COUNT;
+		return F_NONCE | F_SLOT | F_FROM | F_TO | F_COUNT | F_ACCEPTED;
 	case PAXOS_RECORD_RESERVE:
 		return F_TO;
 	case PAXOS_RECORD_DELIVERED:

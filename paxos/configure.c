@@ -103,7 +103,9 @@ configure_voters(const struct paxos_replica *r)
 bool
 configure_may_vote(const struct paxos_replica *r, uint64_t slot)
 {
-	if (!is_voter(configuration_of(r, slot), r->config.self))
+	const struct paxos_configuration *c = configuration_of(r, slot);
+
+	if (!is_voter(c, r->config.self) || c->number < r->votes_from)
 		return false;
 	return slot < r->joined || r->delivered + 1 >= r->joined;
 }
@@ -169,7 +171,7 @@ configure_delivered(struct paxos_replica *r, const struct paxos_slot *w)
 	r->next.number = r->now.number + 1;
 	r->next.slot = w->slot;
 	r->next.first = w->slot + r->now.horizon;
-	if (!is_voter(&r->now, r->config.self))
+	if (!votes_now(r))
 		r->joined = r->next.first;
 	r->led_before = ballot_owner(r, r->seen);
 	r->seen = max_u64(r->seen, r->next.number << BALLOT_NUMBER | r->next.leader);
@@ -182,6 +184,7 @@ remember(struct paxos_replica *r, const struct paxos_configuration *c)
 {
 	struct paxos_message record = {
 		.kind = PAXOS_RECORD_CONFIGURATION,
+		.accepted = r->votes_from,
 		.nonce = c->number,
 		.slot = c->slot,
 		.from = c->first,
@@ -212,6 +215,7 @@ configure_record(struct paxos_replica *r, const struct paxos_message *m)
 	struct paxos_configuration c = decoded(m->count);
 
 	must((m->count & CHANGE_IS) != 0 && c.voters >> r->config.replica_count == 0);
+	r->votes_from = m->accepted;
 	if (m->nonce <= configuration_latest(r)->number)
 		return;
 	c.number = m->nonce;
@@ -244,9 +248,16 @@ configure_force(struct paxos_replica *r, uint32_t epoch, uint32_t voters)
 	};
 	r->next = (struct paxos_configuration){0};
 	r->joined = 0;
+	r->votes_from = voters ? 0 : r->votes_from;
 	r->changed = false;
 	r->seen = max_u64(r->seen, lowest_ballot(&r->now, 1));
 	r->doubt = PAXOS_TAIL_ROTTEN;
+}
+
+void
+paxos_vote_from(struct paxos_replica *r, uint64_t number)
+{
+	r->votes_from = min_u64(r->votes_from, number);
 }
 
 struct paxos_image
@@ -301,7 +312,7 @@ configure_image(struct paxos_replica *r, const struct paxos_image *image)
 		r->now = image->now;
 	r->next = image->next;
 	r->joined = 0;
-	if (r->next.first != 0 && !is_voter(&r->now, r->config.self))
+	if (r->next.first != 0 && !votes_now(r))
 		r->joined = r->next.first;
 	if (configuration_latest(r)->number <= number)
 		return;

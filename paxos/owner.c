@@ -249,8 +249,8 @@ may_take_turn(struct paxos_replica *r)
 {
 	uint64_t promised = max_u64(r->promised, r->low_ballot);
 
-	if (r->role != ROLE_FOLLOWER || !owner_all_lead(r) || !r->voting ||
-	    !is_voter(&r->now, r->config.self) || log_hangs(r))
+	if (r->role != ROLE_FOLLOWER || !owner_all_lead(r) || !r->voting || !votes_now(r) ||
+	    log_hangs(r))
 		return false;
 	if (ballot_prepared(promised) && promised >> BALLOT_NUMBER >= r->now.number)
 		return false;

@@ -51,6 +51,7 @@ paxos_init(void *memory, const struct paxos_config *config)
 		r->now.voters = config->voters ? config->voters : r->there;
 		must(r->now.voters >> config->leader & 1);
 	}
+	r->votes_from = config->votes_from;
 	r->now.horizon = config->horizon;
 	r->now.leader = config->leader;
 	r->role = ROLE_FOLLOWER;

@@ -154,10 +154,14 @@ struct paxos_config {
 	uint8_t replica_count; /* places, 1..PAXOS_VOTERS_MAX; who is no voter learns */
 	/* A bit each: somebody stands there. 0: in all. Others come with PAXOS_IN_LINK. */
 	uint32_t there;
-	uint8_t self;           /* number of this replica, below replica_count */
-	uint8_t leader;         /* owner of ballot 0, a voter */
-	uint32_t voters;        /* a bit each, of configuration 0; 0: all that are there */
-	bool joins;             /* configuration 0 is not known here: it learns who votes */
+	uint8_t self;    /* number of this replica, below replica_count */
+	uint8_t leader;  /* owner of ballot 0, a voter */
+	uint32_t voters; /* a bit each, of configuration 0; 0: all that are there */
+	bool joins;      /* configuration 0 is not known here: it learns who votes */
+	/* Number of the first configuration in which this disk votes: another one stood here
+	 * before, and is gone with all that it had promised. Up to there this replica is mute,
+	 * since its word would pass for that disk's. See paxos_vote_from(). */
+	uint64_t votes_from;
 	uint32_t horizon;       /* slots in flight, 10..PAXOS_HORIZON_MAX */
 	uint64_t reserve_slots; /* step of the reservation, >= 2 * horizon */
 	uint64_t takeover_ns;   /* silence of a leader, per rank, before a takeover */
@@ -193,7 +197,7 @@ enum paxos_kind {
 	PAXOS_RECORD_DELIVERED = 35, /* delivered */
 	PAXOS_RECORD_SETTLED = 36,   /* nonce: the process whose doubt is over; slot: forgotten */
 	/* nonce: number; slot, from: first; count: as paxos_change() and its leader; to: from
-	 * where on this replica votes in it, if it did not before */
+	 * where on this replica votes in it, if it did not before; accepted: see votes_from */
 	PAXOS_RECORD_CONFIGURATION = 37,
 };
 
@@ -372,6 +376,11 @@ uint64_t paxos_settled(const struct paxos_replica *replica);
 /* True for one that is no voter, nor will be, when a majority of those who are has
  * delivered everything that it had a vote on: it may go for good. */
 bool paxos_may_leave(const struct paxos_replica *replica);
+
+/* A caller whose groups number their configurations each on its own knows only when one is
+ * delivered that it may vote in it: until then votes_from is UINT64_MAX. `number`: of the
+ * latest; nothing where it votes from an earlier one on. */
+void paxos_vote_from(struct paxos_replica *replica, uint64_t number);
 
 /* Of what is delivered now, for who keeps a state image of it; it is checked when it comes
  * from another node. */

@@ -92,6 +92,7 @@ struct paxos_replica {
 	uint8_t led_before;              /* who was believed to lead when it came */
 	uint64_t change_slot;  /* in which this process proposed a change, and led since; or 0 */
 	uint64_t joined;       /* votes from this slot on only when all below are delivered */
+	uint64_t votes_from;   /* number of the configuration: before it this replica is mute */
 	uint64_t reach_number; /* the leader: of the configuration that it has reached itself */
 	uint64_t reach_lsn;    /* and from where on that is on disk */
 	uint64_t settled;      /* number of the configuration that a majority has reached */
@@ -246,12 +247,30 @@ ballot_prepared(uint64_t ballot)
 	return (uint32_t)(ballot >> 8) != 0;
 }
 
+/* Before the first configuration that its disk may vote in, and in those that name the one which
+ * stood here before: neither promises nor votes, leads, skips, or assures anybody that nothing
+ * was accepted. Of slots that were that one's, others take its word for the old disk's. */
+static inline bool
+is_mute(const struct paxos_replica *r)
+{
+	return configuration_latest(r)->number < r->votes_from ||
+	       (r->now.number < r->votes_from && is_voter(&r->now, r->config.self));
+}
+
+/* Does it vote on the next slot, for all that it knows? */
+static inline bool
+votes_now(const struct paxos_replica *r)
+{
+	return is_voter(&r->now, r->config.self) && !is_mute(r);
+}
+
 /* Not who came into an epoch behind its force, up to the first change: it does not know whose
  * promises it would need, and would depose who does. */
 static inline bool
 may_lead(const struct paxos_replica *r)
 {
-	return r->now.voters != 0 && (configuration_latest(r)->voters >> r->config.self & 1);
+	return r->now.voters != 0 && is_voter(configuration_latest(r), r->config.self) &&
+	       !is_mute(r);
 }
 
 /* Who was forced on leads up to the change that replaces all of them: nobody behind it may. */
@@ -259,7 +278,7 @@ static inline bool
 may_lead_out(const struct paxos_replica *r)
 {
 	return r->now.slot == 0 && r->now.number != 0 && r->next.first != 0 &&
-	       (r->now.voters & r->next.voters) == 0 && is_voter(&r->now, r->config.self);
+	       (r->now.voters & r->next.voters) == 0 && votes_now(r);
 }
 
 static inline bool

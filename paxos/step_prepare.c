@@ -192,7 +192,8 @@ help_learn(struct paxos_replica *r, uint8_t to, const struct paxos_message *aske
 void
 step_prepare(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 {
-	if (m->ballot == 0 || ballot_owner(r, m->ballot) != from || m->from == 0 || !r->voting) {
+	if (m->ballot == 0 || ballot_owner(r, m->ballot) != from || m->from == 0 || !r->voting ||
+	    is_mute(r)) {
 		r->stats.stale++;
 		return;
 	}

@@ -292,7 +292,7 @@ last_slot(struct paxos_replica *r)
 void
 step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 {
-	if (m->nonce == 0 || m->from == 0 || r->doubt == PAXOS_TAIL_MISSING) {
+	if (m->nonce == 0 || m->from == 0 || r->doubt == PAXOS_TAIL_MISSING || is_mute(r)) {
 		r->stats.stale++;
 		return;
 	}

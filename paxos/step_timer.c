@@ -232,7 +232,7 @@ lonely_at(const struct paxos_replica *r)
 {
 	uint64_t heard_ns = r->heard_ns;
 
-	if (r->failed || r->role != ROLE_FOLLOWER || is_voter(&r->now, r->config.self))
+	if (r->failed || r->role != ROLE_FOLLOWER || votes_now(r))
 		return UINT64_MAX;
 	for (uint8_t v = 0; v < r->config.replica_count; v++)
 		heard_ns = max_u64(heard_ns, r->owner_ns[v]);
@@ -270,7 +270,7 @@ static bool
 waits_for_voters(const struct paxos_replica *r)
 {
 	return r->role == ROLE_FOLLOWER && r->settled < r->now.number &&
-	       r->delivered + 1 >= r->now.first && !is_voter(&r->now, r->config.self);
+	       r->delivered + 1 >= r->now.first && !votes_now(r);
 }
 
 static bool

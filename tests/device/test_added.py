@@ -49,7 +49,7 @@ class Comer:
         all_nodes = printed['nodes'].split(', ')
         listed = [n for n in all_nodes if int(n.split('/')[1].split('@')[0]) in (names, self.number)]
         settings['nodes'] = ', '.join(listed)
-        settings['spares'] = f'joins = {printed["joins"]}'
+        settings['spares'] = f'joins = {printed["joins"]}\nvotes_after = {printed["votes_after"]}'
         self.appliance.key_command('add', self.appliance.key_file(self.number),
                                    self.appliance.keys[names], 'node', names + 1)
         with open(self.appliance.config(self.number), 'w', encoding='ascii') as file:

@@ -75,7 +75,10 @@ Test(dpdk_plan, one_that_joins_says_the_numbers_and_knows_no_voters)
 	config.nodes.node[1].number = 3;
 	config.nodes.node[2].number = 5;
 	snprintf(config.joins, sizeof config.joins, "2:%032d", 7);
+	cr_assert_eq(plan_of(&config).node.votes_from, 0, "its disk is the first");
+	config.votes_after = 2 << 16 | 5;
 	struct node_config n = plan_of(&config).node;
+	cr_assert_eq(n.votes_from, (2 << 16 | 5) + 1);
 	cr_assert_eq(n.self, 3);
 	cr_assert_eq(n.node_count, 6);
 	cr_assert_eq(n.absent, 0x16);

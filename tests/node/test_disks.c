@@ -9,6 +9,7 @@
 #define SETTLED_NS (500 * MS)
 
 static uint8_t disk[ENDS];
+static uint64_t votes_from[ENDS];           /* of that disk */
 static struct node_forced comes_back[ENDS]; /* in that epoch */
 
 static struct node_config
@@ -39,6 +40,7 @@ config_of(uint8_t number)
 		c.endpoint[i] = endpoint_from_ipv4(0x0a000001u + i, 4000);
 	}
 	memset(c.disk, disk[number], sizeof c.disk);
+	c.votes_from = votes_from[number];
 	c.forced = comes_back[number];
 	memcpy(c.epoch, c.forced.epoch, sizeof c.epoch);
 	return c;
@@ -102,13 +104,28 @@ expect_taken(void)
 	cr_assert(!refuses(1));
 }
 
-/* It is stopped, and its next life has another disk, with nothing on it. */
+static const struct paxos_replica *
+replica(uint8_t node)
+{
+	return end[node].node->group[0].replica;
+}
+
+/* It is stopped, and its next life has another disk, with nothing on it. Nobody says so in its
+ * file. */
 static void
-renew(uint8_t node)
+make_anew(uint8_t node)
 {
 	stop(node);
 	end[node].bytes = 0;
 	disk[node]++;
+}
+
+/* As above, and its file says which configuration the node was dropped by. */
+static void
+renew(uint8_t node, uint64_t number)
+{
+	make_anew(node);
+	votes_from[node] = number + 1;
 }
 
 Test(node_disks, that_are_what_they_were_are_taken)
@@ -167,35 +184,115 @@ drop(uint32_t voters, uint64_t number)
 Test(node_disks, a_new_one_of_a_node_that_was_dropped_is_taken)
 {
 	drop(1u << 1, 0);
-	renew(0);
+	renew(0, 1);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_taken();
 	drop(3, 1);
-	renew(0);
+	cr_assert_eq(paxos_voters(replica(0)), 3);
+	stop(1);
+	live(1, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	cr_assert(paxos_is_leader(replica(0)) || paxos_is_leader(replica(1)), "it votes");
+	make_anew(0);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_refused();
+}
+
+/* Its file is still that of the disk before: it would take itself for a voter of old slots. */
+Test(node_disks, a_new_one_that_does_not_say_who_dropped_it_is_refused)
+{
+	drop(1u << 1, 0);
+	make_anew(0);
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_refused();
+}
+
+/* Both had voted on slot 1, and were a majority of three. */
+Test(node_disks, new_ones_that_hear_only_each_other_decide_nothing)
+{
+	live(2, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	give(0, (struct node_input){.kind = NODE_IN_VOTERS, .voters = 1u << 2, .number = 0});
+	run(SETTLED_NS);
+	cr_assert_eq(paxos_configuration(replica(2))->number, 1);
+	stop(2);
+	renew(0, 1);
+	renew(1, 1);
+	live(0, PAXOS_TAIL_CLEAN);
+	live(1, PAXOS_TAIL_CLEAN);
+	run(4 * SETTLED_NS);
+	cr_assert(linked(0) && linked(1));
+	cr_assert_eq(paxos_delivered(replica(0)), 0);
+	cr_assert(!paxos_is_leader(replica(0)) && !paxos_is_leader(replica(1)));
+	live(2, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	cr_assert_eq(paxos_delivered(replica(0)), paxos_delivered(replica(2)));
+	cr_assert_eq(paxos_configuration(replica(1))->voters, 1u << 2);
+}
+
+static const struct paxos_replica *
+of_group_1(uint8_t node)
+{
+	return end[node].node->group[1].replica;
+}
+
+/* They have heard from who votes that there is such a group, and nothing more. */
+Test(node_disks, new_ones_decide_nothing_in_other_groups)
+{
+	const uint8_t uuid[UUID_BYTES] = {0xaa};
+
+	live(2, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	for (uint8_t i = 0; i < 3; i++)
+		if (paxos_is_leader(replica(i)))
+			node_directory_found(end[i].node, uuid);
+	run(SETTLED_NS);
+	drop(1u << 2, 0);
+	cr_assert_eq(paxos_configuration(of_group_1(2))->voters, 1u << 2);
+	stop(2);
+	renew(0, 1);
+	renew(1, 1);
+	live(2, PAXOS_TAIL_CLEAN);
+	live(0, PAXOS_TAIL_CLEAN);
+	live(1, PAXOS_TAIL_CLEAN);
+	for (int i = 0; i < 10000 && end[0].node->group_count + end[1].node->group_count < 4; i++)
+		run(LATENCY_NS);
+	stop(2);
+	run(4 * SETTLED_NS);
+	for (uint8_t i = 0; i < 2; i++) {
+		cr_assert_eq(end[i].node->group_count, 2);
+		cr_assert_eq(paxos_configuration(of_group_1(i))->number, 0);
+		cr_assert(!paxos_is_leader(of_group_1(i)));
+	}
+	live(2, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	for (uint8_t i = 0; i < 2; i++)
+		cr_assert_eq(paxos_configuration(of_group_1(i))->voters, 1u << 2);
+	give(2, (struct node_input){.kind = NODE_IN_VOTERS, .voters = 7, .number = 1});
+	run(SETTLED_NS);
+	stop(2);
+	run(2 * SETTLED_NS);
+	cr_assert(paxos_is_leader(of_group_1(0)) || paxos_is_leader(of_group_1(1)));
 }
 
 /* It is to vote again, and the one that decided so begins anew before that is in force. */
 Test(node_disks, a_new_one_is_taken_by_who_needs_its_vote)
 {
 	drop(1u << 1, 0);
-	renew(0);
+	renew(0, 1);
 	run(SETTLED_NS);
 	give(1, (struct node_input){.kind = NODE_IN_VOTERS, .voters = 3, .number = 1});
-	const struct paxos_replica *replica = end[1].node->group[0].replica;
-	for (int i = 0; i < 10 && paxos_configuration(replica)->number < 2; i++)
+	for (int i = 0; i < 10 && paxos_configuration(replica(1))->number < 2; i++)
 		run(LATENCY_NS);
-	cr_assert_eq(paxos_configuration(replica)->number, 2);
-	cr_assert_gt(paxos_configuration(replica)->first, paxos_delivered(replica) + 1);
+	cr_assert_eq(paxos_configuration(replica(1))->number, 2);
+	cr_assert_gt(paxos_configuration(replica(1))->first, paxos_delivered(replica(1)) + 1);
 	stop(1);
 	live(1, PAXOS_TAIL_CLEAN);
 	run(SETTLED_NS);
-	replica = end[1].node->group[0].replica;
-	cr_assert_gt(paxos_configuration(replica)->first, paxos_delivered(replica) + 1);
+	cr_assert_gt(paxos_configuration(replica(1))->first, paxos_delivered(replica(1)) + 1);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_taken();
-	cr_assert_leq(paxos_configuration(replica)->first, paxos_delivered(replica) + 1);
+	cr_assert_leq(paxos_configuration(replica(1))->first, paxos_delivered(replica(1)) + 1);
 }
 
 /* The same disk, dropped and added again, is no new one. */
@@ -217,7 +314,7 @@ Test(node_disks, a_new_one_is_taken_by_who_was_away)
 	uint64_t image = end[1].bytes;
 
 	drop(1u << 1, 0);
-	renew(0);
+	renew(0, 1);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_taken();
 	stop(1);
@@ -228,7 +325,7 @@ Test(node_disks, a_new_one_is_taken_by_who_was_away)
 
 Test(node_disks, one_that_was_made_anew_is_refused)
 {
-	renew(0);
+	make_anew(0);
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_refused();
 }
@@ -236,7 +333,7 @@ Test(node_disks, one_that_was_made_anew_is_refused)
 /* Process numbers come from a clock, where the disk has none: it may give the last one again. */
 Test(node_disks, one_made_anew_whose_process_has_the_old_number_is_refused)
 {
-	renew(0);
+	make_anew(0);
 	end[0].process--;
 	live(0, PAXOS_TAIL_CLEAN);
 	expect_refused();
@@ -256,7 +353,7 @@ Test(node_disks, who_saw_them_remembers_it_after_a_restart)
 /* What repairs is taken, and from then on it is that disk, for the next life too. */
 Test(node_disks, what_repairs_is_taken)
 {
-	renew(0);
+	make_anew(0);
 	live(0, PAXOS_TAIL_MISSING);
 	expect_taken();
 	stop(0);
@@ -458,7 +555,7 @@ Test(node_force, who_comes_back_learns_from_whom_its_file_names)
 {
 	for (uint8_t i = 0; i < 3; i++)
 		stop(i);
-	renew(1);
+	make_anew(1);
 	comes_back[1] = (struct node_forced){.number = 7, .epoch = {0xe7}};
 	live(1, PAXOS_TAIL_CLEAN);
 	peer(1, 0, PEER_LISTED, 0x51);
@@ -493,7 +590,7 @@ Test(node_force, a_disk_is_what_it_was_at_the_force)
 	for (uint8_t i = 0; i < 3; i++)
 		stop(i);
 	for (uint8_t i = 0; i < 2; i++) {
-		renew(i);
+		make_anew(i);
 		live(i, PAXOS_TAIL_MISSING);
 	}
 	run(SETTLED_NS);
@@ -508,7 +605,7 @@ Test(node_force, a_disk_is_what_it_was_at_the_force)
 	}
 	cr_assert_neq(leader(0), PAXOS_NO_VOTER);
 	stop(1);
-	renew(1);
+	make_anew(1);
 	comes_back[1] = (struct node_forced){.number = 7, .epoch = {0xe7}};
 	live(1, PAXOS_TAIL_CLEAN);
 	run(SETTLED_NS);

@@ -43,13 +43,14 @@ step(struct place *p, struct paxos_input in)
 }
 
 static struct place *
-place(uint8_t self, uint32_t there, bool joins)
+new_disk(uint8_t self, uint32_t there, bool joins, uint64_t votes_from)
 {
 	struct paxos_config config = {.replica_count = PAXOS_VOTERS_MAX,
 				      .there = there,
 				      .self = self,
 				      .leader = (uint8_t)__builtin_ctz(there),
 				      .joins = joins,
+				      .votes_from = votes_from,
 				      .horizon = 64,
 				      .reserve_slots = 1024,
 				      .takeover_ns = TAKEOVER_NS,
@@ -60,6 +61,12 @@ place(uint8_t self, uint32_t there, bool joins)
 	p->replica =
 		paxos_init(aligned_alloc(64, (paxos_size(&config) + 63) & ~(size_t)63), &config);
 	return p;
+}
+
+static struct place *
+place(uint8_t self, uint32_t there, bool joins)
+{
+	return new_disk(self, there, joins, 0);
 }
 
 static void
@@ -376,5 +383,141 @@ Test(paxos_places, who_lacks_slots_asks_each_in_turn_though_one_goes_on)
 			asked |= p->sent_to;
 	}
 	cr_assert_eq(asked, 3);
+	place_free(p);
+}
+
+/* What it answers to this, from node 0. 0: nothing. */
+static uint8_t
+answer(struct place *p, uint64_t now_ns, struct paxos_message m)
+{
+	m.from = 1;
+	m.value.handle = PAXOS_NO_VALUE;
+	p->last.kind = 0;
+	step(p, (struct paxos_input){.kind = PAXOS_IN_MESSAGE, .now_ns = now_ns, .message = m});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = now_ns, .lsn = p->lsn});
+	return p->last.kind;
+}
+
+static struct paxos_message
+prepare_of(uint64_t number)
+{
+	return (struct paxos_message){
+		.kind = PAXOS_PREPARE, .ballot = CONFIGURATION(number) | 1 << 8, .to = UINT64_MAX};
+}
+
+/* Two such would be a majority of those who had voted on slot 1, and decide another value there. */
+Test(paxos_places, a_new_disk_says_nothing_where_the_one_before_voted)
+{
+	struct place *p = new_disk(3, 0x0b, false, 2);
+	struct paxos_message learned = {
+		.kind = PAXOS_LEARNED, .slot = 1, .value = {.handle = PAXOS_NO_VALUE}};
+
+	start(p, PAXOS_TAIL_CLEAN);
+	accept(p, 2 * MS, 1, 0);
+	cr_assert_neq(p->last.kind, PAXOS_ACCEPTED);
+	cr_assert_eq(answer(p, 3 * MS, prepare_of(0)), 0);
+	cr_assert_eq(answer(p, 4 * MS, (struct paxos_message){.kind = PAXOS_RECOVER, .nonce = 7}),
+		     0);
+	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 100 * TAKEOVER_NS});
+	cr_assert_eq(p->last.kind, PAXOS_LEARN,
+		     "it asks how far the others are, and leads nothing");
+	step(p, (struct paxos_input){
+			.kind = PAXOS_IN_MESSAGE, .now_ns = 101 * TAKEOVER_NS, .message = learned});
+	cr_assert_eq(paxos_delivered(p->replica), 1);
+	place_free(p);
+}
+
+/* Nor alone, in the turns that it had, or as the only voter. */
+Test(paxos_places, a_new_disk_leads_nothing_that_the_one_before_led)
+{
+	struct place *first = new_disk(0, 0x0b, false, 2), *alone = new_disk(0, 0x01, false, 2);
+	struct place *turns = new_disk(3, 0x0b, false, 2);
+	struct paxos_image image = {.slot = 20,
+				    .now = {.number = 1,
+					    .slot = 5,
+					    .first = 16,
+					    .voters = 0x0b,
+					    .horizon = 64,
+					    .all_lead = true}};
+
+	start(first, PAXOS_TAIL_CLEAN);
+	start(alone, PAXOS_TAIL_CLEAN);
+	start(turns, PAXOS_TAIL_CLEAN);
+	take_image(turns, &image);
+	cr_assert(!paxos_is_leader(first->replica));
+	cr_assert(!paxos_is_leader(alone->replica));
+	cr_assert(!paxos_is_leader(turns->replica));
+	place_free(first);
+	place_free(alone);
+	place_free(turns);
+}
+
+/* Of groups that copy another one's voters: it is named by both, and was dropped between them. */
+static const struct paxos_image added = {
+	.slot = 20,
+	.now = {.number = 1, .slot = 5, .first = 16, .voters = 0x0b, .horizon = 64},
+	.next = {.number = 2, .slot = 19, .first = 22, .voters = 0x0b, .horizon = 64}};
+
+static void
+expect_a_voter_from_22(struct place *p)
+{
+	struct paxos_message learned = {
+		.kind = PAXOS_LEARNED, .slot = 21, .value = {.handle = PAXOS_NO_VALUE}};
+
+	accept(p, 2 * MS, 22, CONFIGURATION(2));
+	cr_assert_neq(p->last.kind, PAXOS_ACCEPTED);
+	cr_assert_eq(answer(p, 3 * MS, prepare_of(2)), 0, "slot 21 is of those before");
+	step(p,
+	     (struct paxos_input){.kind = PAXOS_IN_MESSAGE, .now_ns = 4 * MS, .message = learned});
+	cr_assert_eq(paxos_delivered(p->replica), 21);
+	accept(p, 5 * MS, 22, CONFIGURATION(2));
+	cr_assert_eq(p->last.kind, PAXOS_ACCEPTED);
+	cr_assert_neq(answer(p, 6 * MS, prepare_of(2)), 0);
+}
+
+Test(paxos_places, a_new_disk_votes_where_it_was_added)
+{
+	struct place *p = new_disk(3, 0x0b, false, 2);
+
+	start(p, PAXOS_TAIL_CLEAN);
+	take_image(p, &added);
+	expect_a_voter_from_22(p);
+	place_free(p);
+}
+
+Test(paxos_places, a_new_disk_votes_where_its_caller_says_when_it_knows)
+{
+	struct place *p = new_disk(3, 0x0b, false, UINT64_MAX);
+
+	start(p, PAXOS_TAIL_CLEAN);
+	take_image(p, &added);
+	paxos_vote_from(p->replica, 2);
+	expect_a_voter_from_22(p);
+	paxos_vote_from(p->replica, 3);
+	struct paxos_message again = prepare_of(2);
+	again.ballot += 1 << 8;
+	cr_assert_neq(answer(p, 7 * MS, again), 0, "once a voter, always one");
+	place_free(p);
+}
+
+/* What a log begins with that was trimmed: the configuration that is in force is the first. */
+Test(paxos_places, a_new_disk_knows_after_a_restart_where_it_votes)
+{
+	struct place *p = new_disk(3, 0x0b, false, UINT64_MAX);
+	struct paxos_message now = {.kind = PAXOS_RECORD_CONFIGURATION,
+				    .nonce = 2,
+				    .slot = 19,
+				    .from = 22,
+				    .accepted = 2,
+				    .count = PAXOS_CHANGE_IS | 64 << 16 | 0x0b,
+				    .value = {.handle = PAXOS_NO_VALUE}};
+	struct paxos_message delivered = {.kind = PAXOS_RECORD_DELIVERED, .delivered = 30};
+
+	p->lsn = 200;
+	step(p, (struct paxos_input){.kind = PAXOS_IN_RECORD, .lsn = 100, .message = delivered});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_RECORD, .lsn = 200, .message = now});
+	start(p, PAXOS_TAIL_CLEAN);
+	accept(p, 2 * MS, 31, CONFIGURATION(2));
+	cr_assert_eq(p->last.kind, PAXOS_ACCEPTED);
 	place_free(p);
 }

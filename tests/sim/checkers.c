@@ -318,9 +318,8 @@ check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 		return;
 	force_record(s, node, frame, data);
 	large_record(s, node, frame, data);
-	/* What a disk that was made anew by mistake holds counts for nobody, until its node was
-	 * no voter: see disk_gone(). */
-	bool stranger = s->node[node].disk.stranger && !voters_dropped(s, node);
+	/* What a disk that was made anew by mistake holds counts for nobody: see disk_gone(). */
+	bool stranger = s->node[node].disk.stranger;
 	if ((frame->kind != PAXOS_ACCEPT && frame->kind != PAXOS_RECORD_PROMISE) || stranger)
 		return;
 	struct check_group *c = group_at(s, frame->group);
@@ -336,6 +335,8 @@ check_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 			c->promised[node] = m.ballot;
 		return;
 	}
+	if (voters_mute(s, node, frame->group, m.slot))
+		return;
 	if (m.ballot > c->ballot_max) {
 		c->ballot_max = m.ballot;
 		s->totals.takeovers++;

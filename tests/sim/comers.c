@@ -211,6 +211,7 @@ comes(struct sim *s, uint8_t number)
 	write_file(s, number);
 	config->joins = true;
 	config->voters = 0;
+	config->votes_from = voters_number(s) + 1;
 	config->leader = (uint8_t)__builtin_ctz(named ? named : others);
 	force_renewed(s, number);
 	c->away &= ~(1u << number);
@@ -287,7 +288,7 @@ comers_go_on(struct sim *s)
 	for (uint8_t i = 0; i < s->node_count && quiet; i++) {
 		if ((c->going >> i & 1) && !force_lost(s, i) && is_somewhere(s, i, PEER_FORGOTTEN))
 			goes(s, i);
-		else if (comers_away(s, i) && is_somewhere(s, i, PEER_LISTED) && !voters_learn(s))
+		else if (comers_away(s, i) && is_somewhere(s, i, PEER_LISTED))
 			comes(s, i);
 		else if (s->healed && (comers_away(s, i) || !known_everywhere(s, i)))
 			insist(s, i);

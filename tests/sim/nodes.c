@@ -354,7 +354,7 @@ sim_node_feed(struct sim *s, uint8_t node, struct node_input *in)
 		sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
 		return;
 	}
-	if (n->disk.stranger && !voters_dropped(s, node) && passes(n, node))
+	if (n->disk.stranger && passes(n, node))
 		sim_fail(s, "node %u: its disk was made anew, and passes for the one before", node);
 	disk_submit(s, node);
 }

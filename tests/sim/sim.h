@@ -496,6 +496,7 @@ struct check_payload {
 /* Who votes in a group, from a slot on. */
 struct sim_change {
 	uint64_t first;
+	uint64_t number; /* group 0's, or that of what was copied */
 	uint32_t voters;
 	uint32_t horizon;
 	bool all_lead;
@@ -774,9 +775,9 @@ void voters_reset(struct sim *s);
 void voters_founded(struct sim *s, uint32_t group, const uint8_t *body);
 void voters_delivered(struct sim *s, const struct node_output *out);
 bool voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
-bool voters_dropped(const struct sim *s, uint8_t node);
 bool voters_all_lead(const struct sim *s, uint32_t group, uint64_t slot);
-bool voters_learn(const struct sim *s);
+bool voters_mute(const struct sim *s, uint8_t node, uint32_t group, uint64_t slot);
+uint64_t voters_number(const struct sim *s); /* of group 0's latest configuration */
 void voters_forked(struct sim *s, uint32_t group, uint64_t slot, bool known);
 void voters_renewed(struct sim *s, uint8_t node);  /* it has an empty disk now */
 void voters_replaced(struct sim *s, uint8_t node); /* so, and nobody needs its votes */

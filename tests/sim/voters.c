@@ -27,11 +27,13 @@ voters_founded(struct sim *s, uint32_t group, const uint8_t *body)
 	if (v->count > 0)
 		return;
 	*v = (struct sim_voters){.count = 1};
-	v->change[0] = (struct sim_change){.voters = bytes_get_u32(body + UUID_BYTES + 8),
+	v->change[0] = (struct sim_change){.number = bytes_get_u64(body + UUID_BYTES),
+					   .voters = bytes_get_u32(body + UUID_BYTES + 8),
 					   .horizon = body[UUID_BYTES + 8 + 4 + 1]};
 	if (bytes_get_u64(body + UUID_BYTES) >> PAXOS_EPOCH_SHIFT < s->force.number) {
 		v->epoch = s->force.number;
 		v->change[0].voters = s->force.voters;
+		v->change[0].number = (uint64_t)v->epoch << PAXOS_EPOCH_SHIFT;
 	}
 }
 
@@ -48,7 +50,13 @@ voters_delivered(struct sim *s, const struct node_output *out)
 	    epoch != v->epoch)
 		return;
 	must(v->count < SIM_CHANGES_MAX);
+	uint64_t number = last->number;
+	if (out->group == 0)
+		number++;
+	else if (out->bytes == sizeof number)
+		number = bytes_get_u64(out->data);
 	v->change[v->count] = (struct sim_change){.first = out->slot + last->horizon,
+						  .number = number,
 						  .voters = out->change & 0xff,
 						  .horizon = out->change >> 16 & 0xff,
 						  .all_lead = out->change >> 24 & 1};
@@ -128,9 +136,18 @@ voters_forked(struct sim *s, uint32_t group, uint64_t slot, bool known)
 	v->before[v->forks++] =
 		(struct sim_before){.changes = v->count, .until = s->check[group].slot_count};
 	v->first = v->count;
-	v->change[v->count] = (struct sim_change){
-		.first = slot + 1, .voters = s->force.voters, .horizon = v->change[0].horizon};
+	v->change[v->count] = (struct sim_change){.first = slot + 1,
+						  .number = (uint64_t)v->epoch << PAXOS_EPOCH_SHIFT,
+						  .voters = s->force.voters,
+						  .horizon = v->change[0].horizon};
 	v->count++;
+}
+
+/* Is that of a disk that is not to vote in this slot? Then it only learns. */
+bool
+voters_mute(const struct sim *s, uint8_t node, uint32_t group, uint64_t slot)
+{
+	return change_at(s, group, slot)->number < s->node[node].config.votes_from;
 }
 
 /* Two at least: a disk that lies would lose what its node alone had voted on. */
@@ -143,18 +160,6 @@ draw_voters(struct sim *s)
 		voters = (uint32_t)random_below(&s->random, 1u << s->node_count);
 	} while (__builtin_popcount(voters) < 2);
 	return voters;
-}
-
-/* Was it ever no voter? Then it may bring another disk. */
-bool
-voters_dropped(const struct sim *s, uint8_t node)
-{
-	const struct sim_voters *v = &s->voters[0];
-	bool dropped = false;
-
-	for (uint32_t i = 0; i < v->count; i++)
-		dropped |= !(v->change[i].voters >> node & 1);
-	return dropped;
 }
 
 /* It does not know yet that it is to vote again, and somebody does. */
@@ -195,6 +200,13 @@ is_back(const struct sim *s, uint8_t node)
 	return true;
 }
 
+/* What `synodctl node remove` prints, and the file of the next disk says. */
+uint64_t
+voters_number(const struct sim *s)
+{
+	return s->voters[0].change[s->voters[0].count - 1].number;
+}
+
 void
 voters_renewed(struct sim *s, uint8_t node)
 {
@@ -206,6 +218,7 @@ voters_renewed(struct sim *s, uint8_t node)
 		s->check[g].promised[node] = 0;
 	large_renewed(s, node);
 	n->disk.renewed = true;
+	n->config.votes_from = voters_number(s) + 1;
 	s->totals.renewed++;
 	force_renewed(s, node);
 }
@@ -230,24 +243,14 @@ voters_replaced(struct sim *s, uint8_t node)
 			s->check[g].slot[i].count[node] = 0;
 }
 
-/* Has a node with a new disk yet to deliver who votes now? Until then it takes itself for the one
- * that had voted there before: several that hear only each other would decide anew what their
- * groups had decided long ago. An administrator brings one after the other, and none that
- * had voted alone (docs/disks.md). */
-bool
-voters_learn(const struct sim *s)
+/* Is a disk made anew by mistake, and nobody has found out yet? Those who came with new ones
+ * themselves never saw the one before. */
+static bool
+somebody_is_strange(const struct sim *s)
 {
-	for (uint8_t i = 0; i < s->node_count; i++) {
-		if (!s->node[i].disk.renewed || comers_away(s, i) || force_lost(s, i))
-			continue;
-		for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++) {
-			const struct sim_voters *v = &s->voters[g];
-
-			if (v->count > 0 && !groups_gone(s, g) &&
-			    s->node[i].delivered[g] + 1 < v->change[v->count - 1].first)
-				return true;
-		}
-	}
+	for (uint8_t i = 0; i < s->node_count; i++)
+		if (s->node[i].disk.stranger)
+			return true;
 	return false;
 }
 
@@ -261,9 +264,8 @@ renew(struct sim *s, uint8_t node)
 	if (!n->process.up || n->disk.failed || s->force.asked.number != 0 || force_lost(s, node))
 		return false;
 	node_status(n->node, &now);
-	if (!now.may_leave || comes_again(s, node) || voters_learn(s) ||
-	    (s->force.alone >> node & 1) || s->swarm.rotten < SIM_NODES_MAX ||
-	    s->swarm.liar < SIM_NODES_MAX)
+	if (!now.may_leave || comes_again(s, node) || somebody_is_strange(s) ||
+	    s->swarm.rotten < SIM_NODES_MAX || s->swarm.liar < SIM_NODES_MAX)
 		return false;
 	sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
 	voters_replaced(s, node);
@@ -273,11 +275,9 @@ renew(struct sim *s, uint8_t node)
 void
 voters_change(struct sim *s, uint8_t node)
 {
-	const struct sim_voters *all = &s->voters[0];
 	struct node_input in = {.kind = NODE_IN_VOTERS};
 
-	in.number = (uint64_t)s->force.number << PAXOS_EPOCH_SHIFT | (all->count - 1 - all->first);
-
+	in.number = voters_number(s);
 	for (uint8_t i = 0; i < s->node_count; i++)
 		if (renew(s, i))
 			break;
