@@ -254,12 +254,15 @@ node_disks_message(struct node *n, int session, const struct frame *frame, const
 	node_link_changed(n, s->node, true);
 }
 
-/* Group 0 delivers a change of the voters. */
+/* Group 0 delivers a change of the voters. Who came into the appliance behind others does not know
+ * whom its first one dropped: all whom it does not name. Schedule: node 0 joins, sees the disk of
+ * 6, which was dropped as it was, and turns away the next one for good. */
 void
 node_disks_voters(struct node *n)
 {
 	const struct paxos_configuration *c = paxos_configuration(n->group[0].replica);
-	uint32_t gone = n->voters & ~c->voters;
+	uint32_t before = n->voters != 0 ? n->voters : ~(1u << n->config.self);
+	uint32_t gone = before & ~c->voters;
 
 	n->voters = c->voters;
 	n->voters_changed = true;

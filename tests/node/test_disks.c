@@ -10,6 +10,7 @@
 
 static uint8_t disk[ENDS];
 static uint64_t votes_from[ENDS];           /* of that disk */
+static bool joins[ENDS];                    /* its file names no voters */
 static struct node_forced comes_back[ENDS]; /* in that epoch */
 
 static struct node_config
@@ -41,6 +42,8 @@ config_of(uint8_t number)
 	}
 	memset(c.disk, disk[number], sizeof c.disk);
 	c.votes_from = votes_from[number];
+	c.joins = joins[number];
+	c.leader = joins[number] ? 2 : 0;
 	c.forced = comes_back[number];
 	memcpy(c.epoch, c.forced.epoch, sizeof c.epoch);
 	return c;
@@ -321,6 +324,44 @@ Test(node_disks, a_new_one_is_taken_by_who_was_away)
 	end[1].bytes = image;
 	live(1, PAXOS_TAIL_MISSING);
 	expect_taken();
+}
+
+/* Node 1 does not know who had voted before the change that dropped both, and has seen the disk
+ * that node 0 had then; nor does the new one know of itself that it had voted. */
+Test(node_disks, a_new_one_is_taken_by_who_joined_and_saw_the_old_one)
+{
+	live(2, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	give(0, (struct node_input){.kind = NODE_IN_VOTERS, .voters = 1u << 2, .number = 0});
+	run(SETTLED_NS);
+	renew(1, 1);
+	joins[1] = true;
+	live(1, PAXOS_TAIL_CLEAN);
+	expect_taken();
+	cr_assert_eq(paxos_voters(replica(1)), 1u << 2);
+	renew(0, 1);
+	joins[0] = true;
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_taken();
+	cr_assert_eq(paxos_voters(replica(0)), 1u << 2);
+}
+
+/* It was never seen to vote, but is no new one of a node that was dropped. */
+Test(node_disks, one_made_anew_is_refused_by_who_joined)
+{
+	joins[1] = true;
+	stop(1);
+	end[1].bytes = 0;
+	disk[1]++;
+	live(2, PAXOS_TAIL_CLEAN);
+	live(1, PAXOS_TAIL_MISSING);
+	expect_taken();
+	give(0, (struct node_input){.kind = NODE_IN_VOTERS, .voters = 5, .number = 0});
+	run(SETTLED_NS);
+	cr_assert_eq(paxos_voters(replica(1)), 5);
+	make_anew(0);
+	live(0, PAXOS_TAIL_CLEAN);
+	expect_refused();
 }
 
 Test(node_disks, one_that_was_made_anew_is_refused)
