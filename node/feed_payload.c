@@ -78,6 +78,8 @@ say_piece(struct node *n, struct node_group *g, int session, const struct node_r
 		       &(struct wire_slice){.data = n->scratch, .bytes = bytes}, 1, 0))
 		return false;
 	s->piece_offset += chunk;
+	s->piece_sent_ns = n->now_ns;
+	s->piece_rest_ns = 0;
 	return true;
 }
 
@@ -106,6 +108,32 @@ list_of(struct node *n, struct node_group *g, int session, uint64_t number,
 	return HISTORY_HERE;
 }
 
+/* While small ones come a piece leaves when the one before is there, and as long again has
+ * passed: a verdict that goes another way queues behind pieces nevertheless, in the kernel, and
+ * who takes them in has its share of the processor that the small ones need. */
+static bool
+gives_way(struct node *n, int session)
+{
+	struct node_session *s = &n->session[session];
+
+	if (!node_yields(n) || s->piece_sent_ns == 0)
+		return false;
+	if (!wire_is_idle(n->wire, session, WIRE_FEED))
+		return true;
+	if (s->piece_rest_ns == 0) {
+		uint64_t took_ns = n->now_ns - s->piece_sent_ns;
+
+		if (took_ns > n->config.retry_ns)
+			took_ns = n->config.retry_ns;
+		s->piece_rest_ns = n->now_ns + took_ns;
+	}
+	if (n->now_ns >= s->piece_rest_ns)
+		return false;
+	if (n->feed_ns > s->piece_rest_ns)
+		n->feed_ns = s->piece_rest_ns;
+	return true;
+}
+
 /* Sends what it can of an accepted payload. HERE: all of it was sent. */
 enum history_answer
 node_feed_payload(struct node *n, struct node_group *g, int session, const struct node_result *r)
@@ -127,10 +155,7 @@ node_feed_payload(struct node *n, struct node_group *g, int session, const struc
 	for (uint32_t i = 0; i < NODE_FEED_BURST && s->piece_offset < r->spread.bytes; i++) {
 		const uint8_t *data = piece(n, g, session, r, list);
 
-		/* A verdict that goes another way queues behind it nevertheless, in the kernel. */
-		if (data && node_yields(n) && !wire_is_idle(n->wire, session, WIRE_FEED))
-			return HISTORY_WAIT;
-		if (!data || !say_piece(n, g, session, r, data))
+		if (!data || gives_way(n, session) || !say_piece(n, g, session, r, data))
 			return HISTORY_WAIT;
 	}
 	if (s->piece_offset < r->spread.bytes)

@@ -418,7 +418,9 @@ struct node_session {
 	uint64_t piece_read;   /* offset + 1 of the one in `piece_handle`, or on its way */
 	uint32_t piece_handle;
 	bool piece_reading;
-	uint32_t list_first; /* positions of chunks from this one on */
+	uint64_t piece_sent_ns; /* the last one; 0: none */
+	uint64_t piece_rest_ns; /* no other before; 0: that one is on its way */
+	uint32_t list_first;    /* positions of chunks from this one on */
 	uint32_t list_count;
 	uint64_t list[NODE_LIST_WINDOW];
 };
@@ -582,7 +584,8 @@ struct node {
 	uint32_t payload_count;
 	uint32_t payloads_used;
 	uint32_t payload_turn; /* whose turn it is to ask */
-	uint64_t small_ns;     /* when a transaction that was not spread was accepted last */
+	uint64_t feed_ns;  /* when a session that rests wants to be fed; UINT64_MAX: none does */
+	uint64_t small_ns; /* when a transaction that was not spread was accepted last */
 	struct node_serving serving[NODE_NODES_MAX];
 	uint32_t serving_nodes; /* bit per node that `serving` holds anything for */
 	struct node_search search;

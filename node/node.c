@@ -715,6 +715,7 @@ finish(struct node *n)
 	if (node_image(n))
 		timer_ns = n->now_ns;
 	node_move(n);
+	n->feed_ns = UINT64_MAX;
 	uint32_t unfed = n->attached_count;
 	for (uint32_t i = 0; unfed > 0 && i < n->session_count; i++) {
 		if (n->session[i].stage != SESSION_ATTACHED)
@@ -734,6 +735,7 @@ finish(struct node *n)
 	}
 	timer_ns = sooner(timer_ns, node_disks_say(n));
 	timer_ns = sooner(timer_ns, node_force_run(n));
+	timer_ns = sooner(timer_ns, n->feed_ns);
 	timer_ns = sooner(timer_ns, node_room(n));
 	timer_ns = sooner(timer_ns, node_move_timer_ns(n));
 	timer_ns = sooner(timer_ns, wire_timer_ns(n->wire));
