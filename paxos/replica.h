@@ -110,7 +110,8 @@ struct paxos_replica {
 	uint64_t vote_lsn;     /* what recovery adopted ends here; 0: still asking */
 	uint64_t trust_ns;     /* when an own, cut tail is trusted */
 	uint64_t process;
-	uint64_t nonce;
+	uint64_t nonce;    /* of the question */
+	uint32_t answered; /* those who all had answered when it asked again, a bit each */
 
 	/* Learner. */
 	uint64_t delivered;
@@ -403,6 +404,7 @@ void report_count(struct paxos_replica *r, const struct paxos_message *asked,
 		  struct paxos_message *answer);
 void report_own(struct paxos_replica *r, uint8_t to, const struct paxos_message *asked);
 void reports_clear(struct paxos_replica *r);
+void reports_forget(struct paxos_replica *r, uint8_t voter);
 void step_prepare(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void step_promise(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void step_report(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);

@@ -105,7 +105,7 @@ slot_digest(uint64_t slot)
 
 /* It will report everything anew. One that has less to tell than it had, because its disk lost
  * what it told, would else never tell exactly what was heard of it. The values stay. */
-static void
+void
 reports_forget(struct paxos_replica *r, uint8_t voter)
 {
 	for (uint32_t i = 0; i < PAXOS_WINDOW_SLOTS; i++)

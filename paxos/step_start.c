@@ -384,6 +384,27 @@ recover_trust(struct paxos_replica *r)
 	vote_again(r);
 }
 
+/* Who proposed what we accepted and lost knows it, or its process has ended before it answers. But
+ * until then it may have counted our vote and that of another, whose answer is older than its
+ * acceptance. Schedule: A accepts v from leader L, loses it and asks; B answers, and then accepts
+ * v. L counts A and B, and fails with its own record not on disk; its next process answers A that
+ * it knows of nothing, and is trusted after its time, B being away. A and L would decide another
+ * value. Behind the answers of all no vote that we lost is counted by anybody who does not know for
+ * what: so what all say then is enough. */
+static void
+ask_again(struct paxos_replica *r)
+{
+	must(!r->voting);
+	r->answered = configure_voters(r);
+	r->nonce = r->nonce == UINT64_MAX ? 1 : r->nonce + 1;
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
+		reports_forget(r, v);
+		r->answer[v] = (struct paxos_answer){0};
+		r->reports_asked[v] = 0;
+	}
+	recover_ask(r);
+}
+
 static void
 adopt(struct paxos_replica *r)
 {
@@ -402,13 +423,13 @@ adopt(struct paxos_replica *r)
 	r->vote_lsn = r->lsn;
 }
 
-/* All other voters must have answered, of what is in force and of what will be. n - q + 1 of them,
- * which meet every quorum that our lost acceptance completed, are enough only where that is all
- * others (three voters). With five, A accepts (b, s, v) from leader L, loses it and asks; B, C and
- * D answer before L's accept reaches them, L does not. B then accepts too, and v is chosen by L, A
- * and B; but A, C and D can promise a higher ballot to one another and none of them knows v. The
- * one who proposed always knows, as the one who prepared knows of a promise that we lost; so asking
- * everybody finds both. */
+/* All other voters must have answered, twice, of what is in force and of what will be. n - q + 1 of
+ * them, which meet every quorum that our lost acceptance completed, are enough only where that is
+ * all others (three voters). With five, A accepts (b, s, v) from leader L, loses it and asks; B, C
+ * and D answer before L's accept reaches them, L does not. B then accepts too, and v is chosen by
+ * L, A and B; but A, C and D can promise a higher ballot to one another and none of them knows v.
+ * The one who proposed always knows, as the one who prepared knows of a promise that we lost; so
+ * asking everybody finds both. */
 void
 recover_try(struct paxos_replica *r)
 {
@@ -421,5 +442,8 @@ recover_try(struct paxos_replica *r)
 		if (asked && !answer_complete(r, v))
 			return;
 	}
-	adopt(r);
+	if (configure_voters(r) & ~r->answered)
+		ask_again(r);
+	else
+		adopt(r);
 }

@@ -33,14 +33,14 @@
  * Checked: one value, whoever counts it and whenever; where nothing moves any more the slot is
  * decided, unless the process that used the last ballot has died, or two logs had holes.
  *
- * Where DESIGN is not enough, and the code with it: time beside a bad disk. A accepts v from leader
- * L, and loses it; B answers A's question before it hears of v. L counts the votes of A and B, and
- * says that v is decided; it fails with its own record not on disk yet, and answers A, which now has
- * all that it asked for, and votes. Nobody hears B for a while, and tail_trust_s ends the doubt of L.
- * A and L are a majority that has never heard of v. So time ends no doubt here behind a loss. The way
- * out: who was answered by all asks all once more, since a leader that does not know then what it
- * proposed has counted its last vote (-DASK_TWICE -DTRUST_BESIDE_A_LOSS holds: 18 million states, not
- * in CI). Without time it holds as it is, since L does not vote without B.
+ * Where DESIGN is not enough: time beside a bad disk. A accepts v from leader L, and loses it; B
+ * answers A's question before it hears of v. L counts the votes of A and B, and says that v is
+ * decided; it fails with its own record not on disk yet, and answers A, which now has all that it
+ * asked for, and votes. Nobody hears B for a while, and tail_trust_s ends the doubt of L. A and L are a
+ * majority that has never heard of v. So who was answered by all asks all once more, since a leader
+ * that does not know then what it proposed has counted its last vote: the code does (ask_again()),
+ * and so does -DASK_TWICE -DTRUST_BESIDE_A_LOSS, which holds: 18 million states, not in CI. In CI it
+ * asks once, and time ends no doubt behind a loss: enough, since L does not vote without B.
  *
  * defect NO_DOUBT             A voter votes again only when the others have told it what they know.
  * defect ACCEPT_IN_DOUBT      Until then it accepts nothing.
@@ -60,7 +60,7 @@
  * defect DOUBT_ENDS_WITH_STOP A doubt outlives the process that had it.
  * defect TRUST_UNLOGGED       Where time ends a doubt, promises that were told are on disk first.
  * defect TRUST_MISSING        Time ends it only if nothing but the last batch is cut.
- * defect TRUST_BESIDE_A_LOSS  Not in DESIGN: and if no other disk has lost what it acknowledged.
+ * defect TRUST_BESIDE_A_LOSS  Not in DESIGN: nor beside a disk that lost more, where all are asked once.
  */
 #define CRASHES 2
 #define LIES 1

@@ -210,12 +210,19 @@ Test(paxos_step_timer, what_recovery_adopts_below_a_promise_is_no_vote)
 	struct paxos_message again = {
 		.kind = PAXOS_ACCEPT, .ballot = 0x302, .slot = 1, .value = {.bytes = 8}};
 
-	hears(f, 1, answer);
-	answer.ballot = 0x302;
-	answer.count = 1;
-	answer.accepted = hash_fold(0, 1);
-	hears(f, 2, answer);
-	hears(f, 2, report);
+	for (; answer.nonce <= 2; answer.nonce++) {
+		answer.ballot = 0x401;
+		answer.count = 0;
+		answer.accepted = 0;
+		hears(f, 1, answer);
+		answer.ballot = 0x302;
+		answer.count = 1;
+		answer.accepted = hash_fold(0, 1);
+		report.nonce = answer.nonce;
+		cr_assert(!paxos_is_voting(f->replica));
+		hears(f, 2, answer);
+		hears(f, 2, report);
+	}
 	durable(f, 20 * MS);
 	cr_assert(paxos_is_voting(f->replica));
 	cr_assert_eq(paxos_promised(f->replica, 1), 0x401);
