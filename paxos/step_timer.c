@@ -194,6 +194,23 @@ attempt_end(const struct paxos_replica *r)
 	return r->attempt_ns + r->config.takeover_ns * quarters / 4;
 }
 
+/* Another ballot only where there is a higher one, or less to prepare: who hears nobody would
+ * log a promise each time, and with no majority nothing is ever trimmed. */
+static void
+attempt_again(struct paxos_replica *r)
+{
+	/* Of a range that it has learned meanwhile nothing is left to prepare. */
+	uint64_t end = r->lead_end > r->delivered + 1 ? r->lead_end : PAXOS_SLOT_END;
+
+	if (r->seen == r->lead_ballot && r->lead_from == r->delivered + 1) {
+		r->attempt_ns = r->now_ns;
+		r->attempts++;
+		return;
+	}
+	prepare_abandon(r);
+	prepare_begin(r, end);
+}
+
 /* Proposals that lack votes go out again to those who have not voted. */
 static void
 resend(struct paxos_replica *r)
@@ -333,12 +350,8 @@ timer_run(struct paxos_replica *r)
 		step_down(r);
 	if (beats(r) && r->now_ns >= r->beat_ns)
 		beat(r);
-	if (r->role == ROLE_CANDIDATE && r->now_ns >= attempt_end(r)) {
-		/* Of a range that it has learned meanwhile nothing is left to prepare. */
-		uint64_t end = r->lead_end > r->delivered + 1 ? r->lead_end : PAXOS_SLOT_END;
-		prepare_abandon(r);
-		prepare_begin(r, end);
-	}
+	if (r->role == ROLE_CANDIDATE && r->now_ns >= attempt_end(r))
+		attempt_again(r);
 	if (!heard_just_now(r) && may_take_over(r) && r->now_ns >= takeover_at(r)) {
 		if (r->role != ROLE_FOLLOWER)
 			prepare_abandon(r);

@@ -98,6 +98,26 @@ Test(paxos_places, nothing_goes_where_nobody_stands)
 	place_free(p);
 }
 
+/* Each promise is a record, which a log without a majority is never rid of again. */
+Test(paxos_places, who_hears_nobody_promises_once)
+{
+	struct place *p = place(1, 0x0b, false);
+	uint64_t lsn = 0;
+
+	start(p, PAXOS_TAIL_CLEAN);
+	for (uint64_t i = 1; i < 1000; i++) {
+		step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = i * TAKEOVER_NS});
+		step(p, (struct paxos_input){.kind = PAXOS_IN_DURABLE,
+					     .now_ns = i * TAKEOVER_NS,
+					     .lsn = p->lsn});
+		lsn = i == 10 ? p->lsn : lsn;
+	}
+	cr_assert_eq(p->sent_to, 0x09);
+	cr_assert_eq(p->last.kind, PAXOS_PREPARE);
+	cr_assert_eq(p->lsn, lsn);
+	place_free(p);
+}
+
 Test(paxos_places, who_comes_is_spoken_to)
 {
 	struct place *p = place(0, 0x03, false);
