@@ -39,7 +39,7 @@
  * asked for, and votes. Nobody hears B for a while, and tail_trust_s ends the doubt of L. A and L are a
  * majority that has never heard of v. So who was answered by all asks all once more, since a leader
  * that does not know then what it proposed has counted its last vote: the code does (ask_again()),
- * and so does -DASK_TWICE -DTRUST_BESIDE_A_LOSS, which holds: 18 million states, not in CI. In CI it
+ * and so does -DASK_TWICE -DTRUST_BESIDE_A_LOSS, which holds: 23 million states, not in CI. In CI it
  * asks once, and time ends no doubt behind a loss: enough, since L does not vote without B.
  *
  * defect NO_DOUBT             A voter votes again only when the others have told it what they know.
