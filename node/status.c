@@ -3,6 +3,15 @@
 
 #include "base/must.h"
 
+/* The voters of group 0, that is: it may still be on the way to those that group 0 had before. */
+static bool
+has_copied(const struct node *n, uint32_t group)
+{
+	uint64_t number = paxos_configuration(n->group[0].replica)->number;
+
+	return group == 0 || n->group[group].voters_number >= number;
+}
+
 void
 node_status(const struct node *n, struct node_status *status)
 {
@@ -63,7 +72,7 @@ node_status(const struct node *n, struct node_status *status)
 	memcpy(status->epoch.epoch, n->config.epoch, EPOCH_BYTES);
 	status->may_leave = true;
 	for (uint32_t i = 0; i < n->group_count; i++) {
-		status->may_leave &= paxos_may_leave(n->group[i].replica);
+		status->may_leave &= paxos_may_leave(n->group[i].replica) && has_copied(n, i);
 		status->voting &= paxos_is_voting(n->group[i].replica);
 		status->repairing |= paxos_doubt(n->group[i].replica) == PAXOS_TAIL_MISSING;
 	}

@@ -278,6 +278,23 @@ Test(node_disks, new_ones_decide_nothing_in_other_groups)
 	cr_assert(paxos_is_leader(of_group_1(0)) || paxos_is_leader(of_group_1(1)));
 }
 
+/* Seed 200006192: group 0 was two changes further, and the group on its way to the first of them,
+ * which named a node whose disk was taken away. */
+Test(node_disks, who_was_dropped_is_needed_until_every_group_has_copied_that)
+{
+	const uint8_t uuid[UUID_BYTES] = {0xaa};
+	struct node_status now;
+
+	node_directory_found(end[paxos_is_leader(replica(0)) ? 0 : 1].node, uuid);
+	run(SETTLED_NS);
+	drop(1u << 1, 0);
+	node_status(end[0].node, &now);
+	cr_assert(now.may_leave);
+	end[0].node->group[1].voters_number = 0;
+	node_status(end[0].node, &now);
+	cr_assert(!now.may_leave);
+}
+
 /* It is to vote again, and the one that decided so begins anew before that is in force. */
 Test(node_disks, a_new_one_is_taken_by_who_needs_its_vote)
 {

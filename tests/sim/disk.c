@@ -131,6 +131,7 @@ disk_format(struct sim *s, struct sim_disk *d, uint8_t node)
 	d->outdated = false;
 	d->renewed = false;
 	d->stranger = false;
+	d->repairs = false;
 	d->stopped = false;
 	d->copy_bytes = 0;
 	d->writing = false;

@@ -347,8 +347,10 @@ large_delivered(struct sim *s, const struct node_output *out)
 		s->totals.spread += !p->ordered;
 		if (!p->ordered && entry_hash_count(&e.submit) != e.submit.hash_count)
 			s->totals.write_sets++;
+		/* Two leaders may have ordered it: the second one counts for nothing. */
+		if (!p->ordered)
+			p->slot = out->slot;
 		p->ordered = true;
-		p->slot = out->slot;
 		p->number = transaction_of(s, p->group, p->incarnation, p->offer) + 1;
 		sim_trace(s,
 			  "offer %llu of incarnation %llu is ordered; %llu bytes are on disks %s",

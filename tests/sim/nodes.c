@@ -126,6 +126,21 @@ sim_node_start(struct sim *s, uint8_t node)
 	seal_list(s, node);
 }
 
+/* Or will, as soon as it starts. */
+static bool
+repairs(const struct sim *s, uint8_t node)
+{
+	const struct sim_node *n = &s->node[node];
+	struct node_status now;
+
+	if (n->disk.outdated)
+		return true;
+	if (!n->process.up || n->process.replaying)
+		return n->disk.repairs;
+	node_status(n->node, &now);
+	return now.repairing;
+}
+
 void
 sim_node_crash(struct sim *s, uint8_t node, uint64_t down_ns)
 {
@@ -134,6 +149,8 @@ sim_node_crash(struct sim *s, uint8_t node, uint64_t down_ns)
 	if (!n->process.up)
 		return;
 	sim_trace(s, "node %u: crashes", node);
+	if (!n->process.replaying)
+		n->disk.repairs = repairs(s, node);
 	seal_count(s, node);
 	n->process.up = false;
 	n->process.life++;
@@ -225,25 +242,15 @@ node_logs(struct sim *s, uint8_t node, const struct node_output *out)
 	force_logs(s, node, out->data);
 }
 
-/* Or will, as soon as it starts. Two that repair wait for each other (docs/disks.md), so the
- * administrator does that with one at a time; another one with a new disk, which was turned away by
- * who is yet to learn that it was dropped, starts again as it is. */
+/* Two that repair wait for each other (docs/disks.md), so the administrator does that with one at
+ * a time; another one with a new disk, which was turned away by who is yet to learn that it was
+ * dropped, starts again as it is. */
 static bool
 somebody_repairs(const struct sim *s, uint8_t but)
 {
-	struct node_status now;
-
-	for (uint8_t i = 0; i < s->node_count; i++) {
-		if (i == but)
-			continue;
-		if (s->node[i].disk.outdated)
+	for (uint8_t i = 0; i < s->node_count; i++)
+		if (i != but && repairs(s, i))
 			return true;
-		if (!s->node[i].process.up || s->node[i].process.replaying)
-			continue;
-		node_status(s->node[i].node, &now);
-		if (now.repairing)
-			return true;
-	}
 	return false;
 }
 

@@ -224,6 +224,7 @@ struct sim_disk {
 	bool full;     /* or none */
 	bool renewed;  /* it is a new one under a number that is not; until repaired */
 	bool stranger; /* and all the others know that it is not what they saw */
+	bool repairs;  /* the last process did, when it ended */
 	bool outdated; /* another node said that it forgot: whoever runs it has it repaired */
 	bool writing;
 	uint64_t write_ns;  /* mean time of a write */
