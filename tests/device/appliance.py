@@ -128,6 +128,15 @@ class Appliance:
         with open(path, encoding='utf-8') as file:
             return file.read()
 
+    def dropped(self, number, said):
+        """What `synodctl node remove` printed goes into its file: it comes back with another disk."""
+        line = next(line for line in said.splitlines() if line.startswith('votes_after = '))
+        with open(self.config(number), encoding='ascii') as file:
+            kept = [other for other in file.read().splitlines() if not other.startswith('votes_after')]
+        kept.insert(kept.index('[appliance]') + 1, line)
+        with open(self.config(number), 'w', encoding='ascii') as file:
+            file.write('\n'.join(kept) + '\n')
+
     def start(self, number, *options):
         with open(f'{self.folder}/said{number}', 'a', encoding='utf-8') as said:
             self.process[number] = self.net.spaces[number].run(

@@ -43,7 +43,9 @@ def test_full_outage(appliance, members):
         wait_online(members)
         commits(members, 'members go on, and miss nothing')
         # As a new voter: the others forget its old disk when it is removed.
-        check(appliance.tool(order[0], 'node', 'remove', lost).returncode == 0, f'node {lost} is removed')
+        removed = appliance.tool(order[0], 'node', 'remove', lost)
+        check(removed.returncode == 0, f'node {lost} is removed')
+        appliance.dropped(lost, removed.stdout)
         appliance.start(lost, '--format')
         wait_for(lambda: all(appliance.status(n)['nodes'][lost]['connected'] for n in order),
                  'with a new disk it is taken')

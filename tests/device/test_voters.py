@@ -73,15 +73,14 @@ def test_replaced(appliance, members):
     said = change(appliance, members, SPARE, ['replace', old, SPARE])
     check(f'node {old} may be stopped for good' in said, 'the tool says when the old node may go')
     wait_for(lambda: appliance.status(old)['node']['may_leave'], 'and so does the node')
-    votes_after = next(line for line in said.splitlines() if line.startswith('votes_after = '))
     rest = sorted({0, 1, 2, SPARE} - {old})
     check(all(voters(appliance, n, g) == rest for n in range(NODES) for g in (0, 1)),
           f'every node knows that {rest} vote, in both groups')
     goes(appliance, members, old, rest)
-    return old, votes_after
+    return old, said
 
 
-def test_new_disk(appliance, members, old, votes_after):
+def test_new_disk(appliance, members, old, said):
     """The old one comes back with a new disk, as a new voter."""
     rest = sorted({0, 1, 2, SPARE} - {old})
     shutil.rmtree(f'{appliance.folder}/log{old}')
@@ -89,10 +88,7 @@ def test_new_disk(appliance, members, old, votes_after):
     check(appliance.process[old].wait(timeout=20) != 0 and 'votes_after' in appliance.said(old),
           'a new disk whose file does not say which change removed its node is refused, and told why')
     shutil.rmtree(f'{appliance.folder}/log{old}')
-    with open(appliance.config(old), 'r+', encoding='ascii') as file:
-        text = file.read().replace('[appliance]\n', f'[appliance]\n{votes_after}\n')
-        file.seek(0)
-        file.write(text)
+    appliance.dropped(old, said)
     appliance.start(old, '--format')
     wait_for(lambda: all(appliance.status(n)['nodes'][old]['connected'] for n in rest),
              'nobody refuses the new disk of a node that was replaced')
@@ -148,8 +144,8 @@ def main():
         begin(appliance, members)
         wait_for(lambda: all(n['connected'] for n in appliance.status(0)['nodes']), 'all are connected')
         test_refused(appliance)
-        old, votes_after = test_replaced(appliance, members)
-        test_new_disk(appliance, members, old, votes_after)
+        old, said = test_replaced(appliance, members)
+        test_new_disk(appliance, members, old, said)
         test_new_one_votes(appliance, members, old)
         rest = test_leader_removed(appliance, members, old)
         test_remembered(appliance, members, rest)
