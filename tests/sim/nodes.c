@@ -127,8 +127,8 @@ sim_node_start(struct sim *s, uint8_t node)
 }
 
 /* Or will, as soon as it starts. */
-static bool
-repairs(const struct sim *s, uint8_t node)
+bool
+sim_repairs(const struct sim *s, uint8_t node)
 {
 	const struct sim_node *n = &s->node[node];
 	struct node_status now;
@@ -150,7 +150,7 @@ sim_node_crash(struct sim *s, uint8_t node, uint64_t down_ns)
 		return;
 	sim_trace(s, "node %u: crashes", node);
 	if (!n->process.replaying)
-		n->disk.repairs = repairs(s, node);
+		n->disk.repairs = sim_repairs(s, node);
 	seal_count(s, node);
 	n->process.up = false;
 	n->process.life++;
@@ -242,14 +242,15 @@ node_logs(struct sim *s, uint8_t node, const struct node_output *out)
 	force_logs(s, node, out->data);
 }
 
-/* Two that repair wait for each other (docs/disks.md), so the administrator does that with one at
- * a time; another one with a new disk, which was turned away by who is yet to learn that it was
- * dropped, starts again as it is. */
+/* Two voters that repair wait for each other (docs/disks.md), so the administrator does that with
+ * one at a time; another one with a new disk, which was turned away by who is yet to learn that it
+ * was dropped, starts again as it is. Who has no vote is waited for by nobody, and may wait for
+ * this one. */
 static bool
 somebody_repairs(const struct sim *s, uint8_t but)
 {
 	for (uint8_t i = 0; i < s->node_count; i++)
-		if (i != but && repairs(s, i))
+		if (i != but && sim_repairs(s, i) && voters_name(s, i))
 			return true;
 	return false;
 }

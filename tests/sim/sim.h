@@ -778,6 +778,7 @@ void voters_delivered(struct sim *s, const struct node_output *out);
 bool voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
 bool voters_all_lead(const struct sim *s, uint32_t group, uint64_t slot);
 bool voters_mute(const struct sim *s, uint8_t node, uint32_t group, uint64_t slot);
+bool voters_name(const struct sim *s, uint8_t node);
 uint64_t voters_number(const struct sim *s); /* of group 0's latest configuration */
 void voters_forked(struct sim *s, uint32_t group, uint64_t slot, bool known);
 void voters_renewed(struct sim *s, uint8_t node);  /* it has an empty disk now */
@@ -893,6 +894,7 @@ const uint8_t *disk_find(const struct sim_disk *d, uint64_t end_lsn, uint32_t by
 /* nodes.c */
 void sim_node_setup(struct sim *s, uint8_t node);
 void sim_node_start(struct sim *s, uint8_t node);
+bool sim_repairs(const struct sim *s, uint8_t node); /* or will, as soon as it starts */
 void sim_node_crash(struct sim *s, uint8_t node, uint64_t down_ns);
 void sim_node_feed(struct sim *s, uint8_t node, struct node_input *in);
 void sim_node_read_done(struct sim *s, uint8_t node, uint32_t slot);

@@ -162,9 +162,9 @@ draw_voters(struct sim *s)
 	return voters;
 }
 
-/* It does not know yet that it is to vote again, and somebody does. */
-static bool
-comes_again(const struct sim *s, uint8_t node)
+/* Does a latest configuration name it? It may not know that itself yet. */
+bool
+voters_name(const struct sim *s, uint8_t node)
 {
 	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++) {
 		const struct sim_voters *v = &s->voters[g];
@@ -184,15 +184,11 @@ static bool
 is_back(const struct sim *s, uint8_t node)
 {
 	const struct sim_disk *d = &s->node[node].disk;
-	struct node_status now;
 
 	if (force_lost(s, node) || comers_away(s, node))
 		return false;
-	if (s->node[node].process.up) {
-		node_status(s->node[node].node, &now);
-		if (now.repairing)
-			return false;
-	}
+	if (sim_repairs(s, node))
+		return false;
 	for (uint8_t i = 0; d->renewed && i < s->node_count; i++)
 		if (i != node && s->node[i].process.up &&
 		    memcmp(s->node[i].node->shown[node].disk, d->disk_id, sizeof d->disk_id) != 0)
@@ -264,7 +260,7 @@ renew(struct sim *s, uint8_t node)
 	if (!n->process.up || n->disk.failed || s->force.asked.number != 0 || force_lost(s, node))
 		return false;
 	node_status(n->node, &now);
-	if (!now.may_leave || comes_again(s, node) || somebody_is_strange(s) ||
+	if (!now.may_leave || voters_name(s, node) || somebody_is_strange(s) ||
 	    s->swarm.rotten < SIM_NODES_MAX || s->swarm.liar < SIM_NODES_MAX)
 		return false;
 	sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
