@@ -45,7 +45,7 @@ def make_giver(make, members, kib):
     giver = make(next(GIVERS), clients=1, large=1, large_kib=kib, large_hashes=1000, think_us=60000000,
                  dead_ms=2000, hot_percent=0)
     giver.start()
-    check(giver.started(), f'a member with one transaction of {kib >> 10} MiB joins')
+    check(giver.started(), f'a member with one transaction of {kib >> 10} MiB joins (refused: {giver.refusal})')
     wait_online(members + [giver])
     return giver
 
@@ -133,7 +133,7 @@ def main():
     how = 'long' if '--long' in sys.argv[4:] else 'short'
     SIZES_KIB[how] = int(sys.argv[5]) << 10 if len(sys.argv) > 5 else SIZES_KIB[how]
     with Bridge(3 + MEMBERS + 3) as net, Appliance(
-            net, synodd, synodctl, segment_bytes='16 MiB', log_bytes_max='6 GiB', index_hashes_max=1 << 20) as appliance:
+            net, synodd, synodctl, segment_bytes='16 MiB', log_bytes_max='12 GiB', index_hashes_max=1 << 20) as appliance:
         for i, space in enumerate(net.spaces[3:]):
             space.give_address(f'10.77.0.{11 + i}/24')
 
