@@ -129,11 +129,22 @@ comers_forgotten(const struct sim *s, uint8_t node)
 	return forgotten;
 }
 
+/* The log may name it without a key: of one that stood in nobody's key file just then. All is well,
+ * and they have no link: the administrator reads why. */
+static bool
+lacks_key(const struct sim *s, uint8_t node, uint8_t other)
+{
+	bool named = s->comers.names[node] >> other & 1;
+
+	return s->healed && s->sealed && node != other && !named && s->node[node].process.up &&
+	       !(s->node[node].node->link_up >> other & 1);
+}
+
 static bool
 known_everywhere(const struct sim *s, uint8_t number)
 {
 	for (uint8_t i = 0; i < s->node_count; i++)
-		if (is_here(s, i) && !knows(s, i, number))
+		if (is_here(s, i) && (!knows(s, i, number) || lacks_key(s, i, number)))
 			return false;
 	return true;
 }
@@ -248,7 +259,7 @@ comers_tell(struct sim *s, uint8_t node, uint32_t who)
 	uint32_t unknown = 0;
 
 	for (uint8_t i = 0; i < s->node_count; i++)
-		if ((who >> i & 1) && !knows(s, node, i))
+		if ((who >> i & 1) && (!knows(s, node, i) || lacks_key(s, node, i)))
 			unknown |= 1u << i;
 	if (unknown == 0)
 		return false;
