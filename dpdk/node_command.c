@@ -200,9 +200,9 @@ groups_open(const struct change *c, int64_t *number, uint32_t *voters)
 	return open;
 }
 
-/* Until it is decided in group 0, and then until all groups have it. */
+/* Until it is decided in group 0, and then until all groups have it: the number is that one's. */
 static int
-see_through(const struct change *c)
+see_through(struct change *c)
 {
 	time_t end = time(NULL) + WAIT_S;
 	int told = -1;
@@ -221,8 +221,10 @@ see_through(const struct change *c)
 					"look at `synodctl status`, and ask again\n");
 			return 1;
 		}
-		if (number > c->number && open == 0)
+		if (number > c->number && open == 0) {
+			c->number = number;
 			return 0;
+		}
 		if (number > c->number && open != told) {
 			printf("decided; %d group%s to follow\n", open, open == 1 ? "" : "s");
 			fflush(stdout);
@@ -443,15 +445,12 @@ read_wanted(struct change *c, uint32_t add, uint32_t remove)
 }
 
 /* Its votes are of configurations before this one: another disk must not cast them anew. */
-static int
-print_removed(struct change *c, uint32_t number)
+static void
+print_removed(const struct change *c, uint32_t number)
 {
-	if (!read_change(c))
-		return 1;
 	printf("done: node %u may be stopped for good. If it comes back with another disk, its "
 	       "file says\n\n[appliance]\nvotes_after = %" PRId64 "\n\n",
 	       number, c->number);
-	return 0;
 }
 
 static int
@@ -482,7 +481,7 @@ change_voters(struct change *c, uint32_t add, uint32_t remove, struct newcomer *
 	if (code == 0 && !voted)
 		code = see_through(c);
 	if (code == 0 && remove != UINT32_MAX)
-		code = print_removed(c, remove);
+		print_removed(c, remove);
 	else if (code == 0)
 		printf("done\n");
 	fflush(stdout);

@@ -331,7 +331,8 @@ node_move_read(struct node *n, const struct node_read *read, const uint8_t *body
 		served(q);
 }
 
-/* Whatever another node says of payloads. */
+/* What a message of a group between nodes says, and of which group. NULL: it is dropped, and
+ * counted. */
 struct node_group *
 node_move_decode(struct node *n, struct protocol_message *m, const struct frame *frame,
 		 const uint8_t *data, uint32_t bytes)
@@ -349,6 +350,7 @@ node_move_decode(struct node *n, struct protocol_message *m, const struct frame 
 	return g;
 }
 
+/* Whatever another node says of payloads. */
 void
 node_move_message(struct node *n, int session, const struct frame *frame, const uint8_t *data,
 		  uint32_t bytes)

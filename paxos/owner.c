@@ -228,8 +228,8 @@ last_word(struct paxos_replica *r)
 }
 
 /* Others are where this one will come to, and have settled its slots: or it had them itself,
- * on a disk that is gone. One that was dropped may bring a new one; it learns of the turns in
- * which it voted before, as of a change that is news to it, and what it used then is decided.
+ * on a disk that is gone. Who repairs on an empty one learns of the turns in which it voted before
+ * as of a change that is news to it, and what it used then is decided.
  * Who led is told by ballots alone, which those who answer it do not name. */
 static bool
 is_over(struct paxos_replica *r)

@@ -399,6 +399,18 @@ accept_70(struct bench *b, struct node_payload *p)
 	}
 }
 
+/* Payload 1, of entry 70, lies in the log as a whole. */
+static struct node_payload *
+settled_payload(struct bench *b)
+{
+	struct node_payload *p = new_payload(b, 1, 70);
+
+	for (int k = 0; k < 3; k++)
+		chunk(b, p);
+	log_settled(b, p);
+	return p;
+}
+
 /* Behind a restart a node may be offered what its log holds: it learns only later that the
  * log had decided for it. What came by then must not stand in the way of the first copy. */
 Test(node_payload, what_the_log_holds_is_not_fetched_again)
@@ -406,10 +418,7 @@ Test(node_payload, what_the_log_holds_is_not_fetched_again)
 	struct bench *b = bench_new();
 	start(b);
 	log_group(b);
-	struct node_payload *p = new_payload(b, 1, 70);
-	for (int k = 0; k < 3; k++)
-		chunk(b, p);
-	log_settled(b, p);
+	struct node_payload *p = settled_payload(b);
 	uint64_t settled_lsn = b->bytes;
 
 	struct bench *again = replayed(b);
@@ -437,10 +446,7 @@ Test(node_payload, a_restart_ends_the_slot_of_what_the_log_holds)
 	struct bench *b = bench_new();
 	start(b);
 	log_group(b);
-	struct node_payload *p = new_payload(b, 1, 70);
-	for (int k = 0; k < 3; k++)
-		chunk(b, p);
-	log_settled(b, p);
+	struct node_payload *p = settled_payload(b);
 	p = node_payload_find(b->node, b->group, 50, 1);
 	p->held = 0;
 	chunk(b, p);
@@ -665,10 +671,7 @@ forced_with_a_payload(void)
 
 	start(b);
 	log_group(b);
-	struct node_payload *p = new_payload(b, 1, 70);
-	for (int k = 0; k < 3; k++)
-		chunk(b, p);
-	log_settled(b, p);
+	struct node_payload *p = settled_payload(b);
 	p->offer = 2; /* and some of another one, of a later entry */
 	p->index = 71;
 	p->held = 0;
@@ -714,10 +717,7 @@ Test(node_payload, where_one_of_the_new_order_lies_is_known)
 {
 	struct bench *b = forced_with_a_payload();
 
-	struct node_payload *p = new_payload(b, 1, 70);
-	for (int k = 0; k < 3; k++)
-		chunk(b, p);
-	log_settled(b, p);
+	(void)settled_payload(b);
 	struct bench *again = replayed(b);
 	start(again);
 	apply_through(again, 60);

@@ -12,7 +12,8 @@ struct place {
 	struct paxos_replica *replica;
 	struct paxos_output out;
 	uint64_t lsn;
-	uint32_t sent_to; /* a bit each, since it was cleared */
+	uint32_t sent_to;            /* a bit each, since it was cleared */
+	struct paxos_message logged; /* the last CONFIGURATION */
 	struct paxos_message last;
 };
 
@@ -29,6 +30,9 @@ step(struct place *p, struct paxos_input in)
 
 			if (item->kind == PAXOS_OUT_LOG)
 				p->lsn = item->lsn;
+			if (item->kind == PAXOS_OUT_LOG &&
+			    item->message.kind == PAXOS_RECORD_CONFIGURATION)
+				p->logged = item->message;
 			if (item->kind == PAXOS_OUT_SEND) {
 				p->sent_to |= 1u << item->to;
 				p->last = item->message;
@@ -513,6 +517,8 @@ Test(paxos_places, a_new_disk_votes_where_its_caller_says_when_it_knows)
 	take_image(p, &added);
 	paxos_vote_from(p->replica, 2);
 	expect_a_voter_from_22(p);
+	step(p, (struct paxos_input){.kind = PAXOS_IN_REMEMBER, .now_ns = 6 * MS});
+	cr_assert_eq(p->logged.accepted, 2, "a restart knows it");
 	paxos_vote_from(p->replica, 3);
 	struct paxos_message again = prepare_of(2);
 	again.ballot += 1 << 8;
