@@ -637,6 +637,8 @@ disk_recover(struct sim *s, uint8_t node)
 	size_t from = (size_t)d->segment * SIM_SEGMENT_BYTES + end;
 	image_clear(d, from);
 	d->position = end;
+	if (d->begin > end_of(d))
+		d->begin = end_of(d); /* the disk lied of all that was kept */
 	d->ordinal = verdict.next_ordinal;
 	d->append_lsn = verdict.end_lsn;
 	d->durable_lsn = verdict.end_lsn;
