@@ -3,7 +3,8 @@
  * leader's node, which fetches it chunk by chunk from where the caller has it; when
  * a majority has it on disk the submission gets its sequence, follows, and names it. Each
  * attachment begins with the offer anew: what the node has already it will not fetch. An
- * offer has its lane until the log has ended it.
+ * offer has its lane until the log has ended it. It does not wait behind submissions for room
+ * in the log: the part that a node has of it takes that room until it is whole.
  */
 #include "base/hash.h"
 #include "base/must.h"
@@ -48,14 +49,14 @@ offer(struct member *m, struct member_open *o)
 		take_lane(m, o);
 	if (o->offer == 0 || o->offered)
 		return true;
-	o->offered = member_say(m, WIRE_SUBMIT,
+	o->offered = member_say(m, WIRE_CONTROL,
 				&(struct protocol_message){
 					.kind = PROTOCOL_OFFER,
 					.group = m->group,
 					.incarnation = m->incarnation,
 					.sequence = o->offer,
 					.flags = o->chunk_bytes,
-					.index = o->spread_bytes,
+					.index = o->hashed,
 					.mark = o->spread_bytes,
 				});
 	return o->offered;
@@ -79,6 +80,15 @@ member_spread_send(struct member *m, struct member_open *o)
 	};
 	entry_spread_encode(&spread, (uint8_t *)pool_at(m->pool, o->handle) + o->payload_offset);
 	return member_send_one(m, o);
+}
+
+/* It is given up, and what ends it may wait behind submissions that wait for room, which a part of
+ * it in a log may take. Who has it whole lets them through. False: the stream has no room. */
+bool
+member_spread_finish(struct member *m, struct member_open *o)
+{
+	must(o->abandon);
+	return o->hashed == 0 || o->holders != 0 || offer(m, o);
 }
 
 /* An open one whose payload goes, or went, to the nodes. */

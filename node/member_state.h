@@ -206,6 +206,7 @@ bool member_must_wait_for_own(const struct member *m, uint64_t dependency);
 
 /* member_spread.c */
 bool member_spread_send(struct member *m, struct member_open *o);
+bool member_spread_finish(struct member *m, struct member_open *o);
 void member_spread_fetch(struct member *m, const struct protocol_message *message);
 void member_spread_held(struct member *m, const struct protocol_message *message);
 void member_spread_again(struct member *m);

@@ -389,9 +389,12 @@ move_ahead(struct member *m)
 
 		must(o);
 		behind = o->arrived;
-		if (!o->lent || o->holders != 0 || o->abandon)
-			number(m, o);
-		else if (!member_spread_send(m, o))
+		if (o->lent && o->holders == 0 && !o->abandon) {
+			if (!member_spread_send(m, o))
+				return;
+			continue;
+		}
+		if (!number(m, o) && o->abandon && !member_spread_finish(m, o))
 			return;
 	}
 }
@@ -412,6 +415,8 @@ member_send_open(struct member *m)
 		if (!o->sent && !o->abandon && !send_submission(m, o))
 			return;
 		if (o->abandon && !o->abandon_sent && !send_abandon(m, o))
+			return;
+		if (o->abandon && !member_spread_finish(m, o))
 			return;
 	}
 }

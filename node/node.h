@@ -27,7 +27,8 @@
  * Log full    room_bytes below twice image_bytes is for what frees room: reports of members,
  *             horizons, views, images. Members' submissions wait meanwhile, where this node leads;
  *             while a large payload comes, for which the log keeps all since its begin, below half.
- *             One that is held by a majority does not wait, nor is another one begun meanwhile.
+ *             One that is held by a majority does not wait, nor does an offer of what was begun,
+ *             nor is another one begun meanwhile.
  *             Below image_bytes who follows says so, and who leads waits for it too (node/room.c).
  *             What a round waits for in a group that another node leads that one is told.
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool

@@ -109,7 +109,7 @@ node_move_member(struct node *n, int session, const struct protocol_message *m)
 	}
 	if (!node_group_leads(n, g))
 		return; /* it was told who does */
-	if (node_room_short(n, g) && !node_payload_find(n, g, m->incarnation, m->sequence))
+	if (m->index == 0 && node_room_short(n, g))
 		return; /* it is offered again: the log would keep all that comes meanwhile */
 	p = offered(n, g, m);
 	if (!p)

@@ -124,7 +124,8 @@ struct protocol_message {
 			       * VIEW: the view's counter; PIECE: offset; DISK: durable LSN;
 			       * IMAGE, ASK, PART: which image of its node */
 	uint64_t index; /* of the entry; VOTERS: number of the configuration; JOINED: first missing;
-			 * ATTACH: feed from here; OFFER: bytes to be had; FETCH, CHUNK: offset;
+			 * ATTACH: feed from here; OFFER: bytes to be had, a member's: those that
+			 * any node asked for, 0: no log has a part of it; FETCH, CHUNK: offset;
 			 * GROUP: the leader's ballot; DISK: LSN at start, or (REFUSED) that it
 			 * had shown; IMAGE: slot; ASK, PART: which part */
 	uint64_t previous;        /* ENTRY, PIECE, THROUGH, VIEW: index of the message before it;

@@ -11,7 +11,7 @@
  * is then as short for it as for any other.
  *
  *     member                        leader's node                other nodes
- *     OFFER(payload)        ->
+ *     OFFER(payload)        ->      where there is room, or it was begun before
  *                           <-      FETCH(offset)
  *     CHUNK(offset, bytes)  ->      logs it; once on disk:
  *                                   OFFER(payload, so far) ->

@@ -53,6 +53,8 @@ member_emits(void *context, const struct member_output *o)
 		put(e, &o->to, o->data, o->bytes);
 	if (o->kind == MEMBER_OUT_TIMER)
 		e->timer_ns = o->at_ns;
+	if (o->kind == MEMBER_OUT_VERDICT)
+		e->scene->verdict[e->number] = o->verdict;
 	if (o->kind == MEMBER_OUT_LINK)
 		e->scene->linked[e->number] = o->connected;
 	e->scene->stopped[e->number] |= o->kind == MEMBER_OUT_STOPPED;
@@ -68,7 +70,16 @@ void
 scene_node_give(struct scene *s, struct node_input in)
 {
 	in.now_ns = s->now_ns;
+	in.room_bytes = s->room_bytes;
 	node_step(s->node, &in, &(struct node_sink){&s->end[SCENE_NODE], node_emits});
+}
+
+static void
+release(void *context, uint64_t sequence, const uint8_t *block)
+{
+	(void)context;
+	(void)sequence;
+	(void)block;
 }
 
 void
@@ -76,7 +87,8 @@ scene_member_give(struct scene *s, uint32_t m, struct member_input in)
 {
 	in.now_ns = s->now_ns;
 	member_step(s->member[m], &in,
-		    &(struct member_sink){.context = &s->end[m], .emit = member_emits});
+		    &(struct member_sink){
+			    .context = &s->end[m], .emit = member_emits, .release = release});
 }
 
 static void
@@ -218,6 +230,9 @@ begin_node(struct scene *s)
 				.index_hashes_max = 1024,
 				.results_max = 1024,
 				.value_bytes_max = 8192,
+				.payload_bytes_max = 65536,
+				.chunk_bytes = 1024,
+				.image_bytes = SCENE_LOG_BYTES,
 				.values_max = 1024,
 				.horizon = 64,
 				.datagram_bytes_max = SCENE_DATAGRAM_BYTES,
@@ -271,6 +286,7 @@ scene_member_begin(struct scene *s, uint32_t m, const uint8_t group[16], bool bo
 				  .server_uuid = {(uint8_t)(0x50 + m)},
 				  .inflight_max = 16,
 				  .transaction_bytes_max = 4096,
+				  .payload_bytes_max = 65536,
 				  .submission_bytes = 65536,
 				  .snapshot_entries_max = 1024,
 				  .gtid_intervals_max = 64,

@@ -46,7 +46,9 @@ struct scene {
 	struct protocol_message heard[128]; /* by raw: the last of each kind, without its data */
 	struct scene_end end[SCENE_MEMBERS + 1];
 	uint64_t now_ns, lsn, process;
-	uint8_t log[SCENE_LOG_BYTES]; /* of the node, from LSN 0 */
+	uint64_t room_bytes;             /* of the node's log; 0: without end */
+	uint32_t verdict[SCENE_MEMBERS]; /* enum member_verdict: the last one */
+	uint8_t log[SCENE_LOG_BYTES];    /* of the node, from LSN 0 */
 	struct scene_datagram datagram[SCENE_DATAGRAMS];
 	uint32_t count;
 	bool started[SCENE_MEMBERS], linked[SCENE_MEMBERS];
