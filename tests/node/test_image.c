@@ -1030,6 +1030,27 @@ Test(node_image, who_is_forced_on_amid_an_image_goes_on_with_what_it_had)
 	cr_assert_eq(group_epoch(group_of(2)->state), end[2].node->epoch);
 }
 
+/* Who is right nobody can say, until a third one computes the same as one of them. */
+Test(node_image, of_two_that_differ_each_notes_it_and_neither_ends)
+{
+	transactions(5);
+	stop(2);
+	run(SETTLED_NS);
+	group_of(1)->state->digest ^= 1;
+	compare_now(1);
+	run(SETTLED_NS);
+	cr_assert_eq(end[0].node->differing, 1u << 1);
+	cr_assert_eq(end[1].node->differing, 1u << 0);
+	cr_assert(!end[0].ended && !end[1].ended);
+	live(2, PAXOS_TAIL_CUT);
+	run(SETTLED_NS);
+	transactions(1);
+	compare_now(1);
+	run(SETTLED_NS);
+	cr_assert(end[1].ended, "two are against it");
+	cr_assert(!end[0].ended && !end[2].ended);
+}
+
 static void
 fork_group(uint8_t number)
 {

@@ -8,7 +8,7 @@
 #include "tests/sim/sim.h"
 
 #define GROUP           1
-#define COMPARISONS_MIN 3 /* behind the healing: by then it must have been found */
+#define COMPARISONS_MIN 3 /* behind the healing, with others: it must have been found */
 
 void
 bent_reset(struct sim *s)
@@ -165,13 +165,48 @@ bent_group(const struct sim *s)
 	return node_group_by_number(s->node[s->bent.node].node, GROUP);
 }
 
+/* Linked with it, and up to it at some time since: what both apply from then on each tells the
+ * other. Who has just been added has no link with all, and replays what they said long ago. */
+static uint32_t
+company(struct sim *s, const struct node_group *bent)
+{
+	uint8_t self = s->bent.node;
+	uint32_t set = 0;
+
+	for (uint8_t i = 0; i < s->node_count; i++) {
+		const struct node *n = s->node[i].node;
+		const struct sim_process *p = &s->node[i].process;
+		uint64_t *life = &s->bent.beside[i];
+
+		if (i == self || !p->up || !(n->link_up >> self & 1) ||
+		    !(s->node[self].node->link_up >> i & 1)) {
+			*life = 0;
+			continue;
+		}
+		const struct node_group *g = node_group_by_number(n, GROUP);
+		if (g && g->state && group_applied(g->state) >= group_applied(bent->state))
+			*life = p->life;
+		set |= (uint32_t)(*life == p->life) << i;
+	}
+	return set;
+}
+
+/* Of two that differ nobody can say who is right: each notes it. More of those who vote and those
+ * who compute must be against one. */
 void
-bent_healed(struct sim *s)
+bent_go_on(struct sim *s)
 {
 	const struct node_group *g = bent_group(s);
 
-	if (g)
-		s->bent.comparisons = g->compare_next[s->bent.node];
+	if (!g || !g->state)
+		return;
+	uint32_t others = company(s, g), made = g->compare_next[s->bent.node];
+	uint32_t all = paxos_configuration(g->replica)->voters | others | 1u << s->bent.node;
+
+	if (others == 0)
+		s->bent.beside_from = made;
+	if (2 * __builtin_popcount(others) <= __builtin_popcount(all))
+		s->bent.outvoted_from = made;
 }
 
 void
@@ -181,6 +216,12 @@ bent_final(struct sim *s)
 
 	if (is_still_there(s))
 		sim_fail(s, "a member committed something else, and is a member still");
-	if (g && g->compare_next[s->bent.node] >= s->bent.comparisons + COMPARISONS_MIN)
+	if (!g)
+		return;
+	uint32_t made = g->compare_next[s->bent.node];
+	if (made >= s->bent.outvoted_from + COMPARISONS_MIN)
 		sim_fail(s, "node %u computes other results, and nobody noticed", s->bent.node);
+	if (made >= s->bent.beside_from + COMPARISONS_MIN &&
+	    s->node[s->bent.node].node->differing == 0)
+		sim_fail(s, "node %u computes other results, and does not note it", s->bent.node);
 }

@@ -276,7 +276,6 @@ fault_heal(struct sim *s)
 	s->healed = true;
 	s->healed_ns = s->now_ns;
 	s->swarm.crash_ppm = 0;
-	bent_healed(s);
 	bool rest = s->options.rate == 0 || s->submitted < s->options.submissions;
 	if (rest && s->swarm.think_ns > 30 * MS)
 		s->swarm.think_ns = 30 * MS; /* it comes quickly */

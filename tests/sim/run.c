@@ -142,6 +142,7 @@ watch(struct sim *s)
 	if (!s->healed && s->now_ns >= s->options.duration_ns && enough)
 		fault_heal(s);
 	if (s->healed) {
+		bent_go_on(s);
 		if (!check_settled(s))
 			s->settled_since_ns = s->now_ns;
 		else if (s->now_ns - s->settled_since_ns >= REST_NS)

@@ -703,8 +703,12 @@ struct sim_comers {
 struct sim_bent {
 	uint8_t node; /* SIM_NODES_MAX: none */
 	uint64_t life;
-	uint32_t comparisons; /* that it had made when all healed */
-	bool replaced;        /* by the state of another node */
+	bool replaced; /* by the state of another node */
+	/* since all has healed: in which life each other was up to it, 0: it is not; and the
+	 * comparisons that it had made when one was, and when enough to outvote it were */
+	uint64_t beside[SIM_NODES_MAX];
+	uint32_t beside_from;
+	uint32_t outvoted_from;
 	/* a server that committed something else, 0: none; where it hung then */
 	uint64_t incarnation;
 	uint32_t group;
@@ -976,7 +980,7 @@ void bent_member_begin(struct sim *s, uint8_t node);
 void bent_member_diverged(struct sim *s, uint8_t node, const struct node_output *out);
 void bent_diverged(struct sim *s, uint8_t node, const struct node_output *out);
 bool bent_excuses(const struct sim *s, uint8_t node, uint32_t group);
-void bent_healed(struct sim *s);
+void bent_go_on(struct sim *s); /* when all has healed */
 bool bent_is_going(const struct sim *s);
 void bent_final(struct sim *s);
 
