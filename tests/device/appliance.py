@@ -170,14 +170,14 @@ class Appliance:
         return status['groups'][0]['leader'] if status else None
 
 
-def wait_for(condition, what, within_s=60):
+def wait_for(condition, what, within_s=60, every_s=0.02):
     """Waits for what must come; returns the seconds it took. The bound is for a host whose disk or
-    processor stands still for a while; who measures looks at the seconds."""
+    processor stands still for a while; who measures looks at the seconds, and seldom (`every_s`)."""
     begin = time.monotonic()
     while not condition():
         if time.monotonic() - begin > within_s:
             raise AssertionError(f'not within {within_s} s: {what}')
-        time.sleep(0.02)
+        time.sleep(every_s)
     took_s = time.monotonic() - begin
     print(f'ok {what} ({took_s:.2f} s)', flush=True)
     return took_s
