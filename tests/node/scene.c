@@ -42,6 +42,10 @@ node_emits(void *context, const struct node_output *o)
 	}
 	if (o->kind == NODE_OUT_TIMER)
 		e->timer_ns = o->at_ns;
+	if (o->kind == NODE_OUT_READ) {
+		cr_assert_lt(e->scene->read_count, SCENE_READS);
+		e->scene->read[e->scene->read_count++] = *o;
+	}
 }
 
 static void
@@ -55,6 +59,8 @@ member_emits(void *context, const struct member_output *o)
 		e->timer_ns = o->at_ns;
 	if (o->kind == MEMBER_OUT_VERDICT)
 		e->scene->verdict[e->number] = o->verdict;
+	if (o->kind == MEMBER_OUT_QUEUE)
+		e->scene->queued[e->number] += o->bytes;
 	if (o->kind == MEMBER_OUT_LINK)
 		e->scene->linked[e->number] = o->connected;
 	e->scene->stopped[e->number] |= o->kind == MEMBER_OUT_STOPPED;
@@ -193,12 +199,26 @@ scene_raw_say(struct scene *s, enum wire_stream stream, const struct protocol_me
 	scene_run(s, 20 * MS);
 }
 
+static void
+answer_reads(struct scene *s)
+{
+	while (s->read_count > 0) {
+		struct node_output read = s->read[--s->read_count];
+
+		scene_node_give(s, (struct node_input){.kind = NODE_IN_READ_DONE,
+						       .lsn = read.lsn,
+						       .data = s->log + read.lsn - read.bytes,
+						       .bytes = read.bytes});
+	}
+}
+
 void
 scene_run(struct scene *s, uint64_t for_ns)
 {
 	for (uint64_t end_ns = s->now_ns + for_ns; s->now_ns < end_ns;) {
 		s->now_ns += MS;
 		scene_node_give(s, (struct node_input){.kind = NODE_IN_DURABLE, .lsn = s->lsn});
+		answer_reads(s);
 		if (s->end[SCENE_NODE].timer_ns <= s->now_ns)
 			scene_node_give(s, (struct node_input){.kind = NODE_IN_TICK});
 		for (uint32_t m = 0; m < SCENE_MEMBERS; m++)
@@ -327,6 +347,39 @@ list(struct scene *s, uint32_t m, struct node_key *key, const uint8_t *group)
 	memcpy(key->key, s->end[m].key, CRYPTO_KEY_BYTES);
 	if (group)
 		memcpy(key->group[0], group, 16);
+}
+
+static bool
+nothing_executed(void *context, const struct gtid *gtid)
+{
+	(void)context;
+	(void)gtid;
+	return false;
+}
+
+uint64_t
+scene_submit_large(struct scene *s)
+{
+	static uint64_t block[SCENE_LARGE_BYTES / 8];
+	struct snapshot_executed executed = {.contains = nothing_executed};
+	struct snapshot_taken *taken = malloc(sizeof *taken);
+
+	cr_assert(taken);
+	cr_assert(snapshot_take_ahead(member_snapshots(s->member[0]), &executed, taken));
+	struct member_submission submission = {
+		.sequence = taken->sequence,
+		.snapshot = &taken->snapshot,
+		.gtid_spec = GTID_AUTOMATIC,
+		.hashes = block,
+		.hash_count = 1,
+		.payload = (const uint8_t *)(block + 1),
+		.payload_bytes = SCENE_LARGE_BYTES - 8,
+		.lent = true,
+	};
+	scene_member_give(
+		s, 0, (struct member_input){.kind = MEMBER_IN_SUBMIT, .submission = &submission});
+	free(taken);
+	return submission.sequence;
 }
 
 /* Member 0 may open any group, or none at all; member 1 this one, or any. */

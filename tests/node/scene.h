@@ -15,6 +15,8 @@
 #define SCENE_DATAGRAM_BYTES 1400
 #define SCENE_SLOTS          4096
 #define SCENE_LOG_BYTES      (1 << 20)
+#define SCENE_LARGE_BYTES    40000
+#define SCENE_READS          16
 #define SCENE_NODE           SCENE_MEMBERS /* its number among the ends */
 
 struct scene_datagram {
@@ -48,7 +50,10 @@ struct scene {
 	uint64_t now_ns, lsn, process;
 	uint64_t room_bytes;             /* of the node's log; 0: without end */
 	uint32_t verdict[SCENE_MEMBERS]; /* enum member_verdict: the last one */
-	uint8_t log[SCENE_LOG_BYTES];    /* of the node, from LSN 0 */
+	uint64_t queued[SCENE_MEMBERS];  /* bytes of others' transactions */
+	struct node_output read[SCENE_READS];
+	uint32_t read_count;
+	uint8_t log[SCENE_LOG_BYTES]; /* of the node, from LSN 0 */
 	struct scene_datagram datagram[SCENE_DATAGRAMS];
 	uint32_t count;
 	bool started[SCENE_MEMBERS], linked[SCENE_MEMBERS];
@@ -71,6 +76,8 @@ void scene_node_again(struct scene *s);
 void scene_member_give(struct scene *s, uint32_t m, struct member_input in);
 /* Member m, by a member_init() of its own: a server that starts anew. */
 void scene_member_begin(struct scene *s, uint32_t m, const uint8_t group[16], bool bootstrap);
+/* By member 0, of SCENE_LARGE_BYTES. Answers its name. */
+uint64_t scene_submit_large(struct scene *s);
 /* In the place of member m, with its key: a session, and nothing behind it. */
 void scene_raw_begin(struct scene *s, uint32_t m);
 void scene_raw_say(struct scene *s, enum wire_stream stream, const struct protocol_message *said);

@@ -1,47 +1,9 @@
 /* A log with little room, and large transactions that were under way: what is open holds the log
  * back, so all that ends it comes through where submissions wait. */
 #include <criterion/criterion.h>
-#include <stdlib.h>
 
 #include "node/internal.h"
 #include "tests/node/scene.h"
-
-#define TOTAL 40000
-
-static uint64_t block[TOTAL / 8];
-
-static bool
-nothing_executed(void *context, const struct gtid *gtid)
-{
-	(void)context;
-	(void)gtid;
-	return false;
-}
-
-/* A large one of member 0. Answers its name. */
-static uint64_t
-submit_large(struct scene *s)
-{
-	struct snapshot_executed executed = {.contains = nothing_executed};
-	struct snapshot_taken *taken = malloc(sizeof *taken);
-
-	cr_assert(taken);
-	cr_assert(snapshot_take_ahead(member_snapshots(s->member[0]), &executed, taken));
-	struct member_submission submission = {
-		.sequence = taken->sequence,
-		.snapshot = &taken->snapshot,
-		.gtid_spec = GTID_AUTOMATIC,
-		.hashes = block,
-		.hash_count = 1,
-		.payload = (const uint8_t *)(block + 1),
-		.payload_bytes = TOTAL - 8,
-		.lent = true,
-	};
-	scene_member_give(
-		s, 0, (struct member_input){.kind = MEMBER_IN_SUBMIT, .submission = &submission});
-	free(taken);
-	return submission.sequence;
-}
 
 /* So many chunks of it are in the node's log. */
 static struct scene *
@@ -51,7 +13,7 @@ begun(uint32_t chunks, uint64_t *name)
 	const struct node_payload *p = &s->node->payload[0];
 	uint64_t lsn = s->lsn;
 
-	*name = submit_large(s);
+	*name = scene_submit_large(s);
 	for (uint32_t i = 0; i < 100 && p->held == 0; i++)
 		scene_run(s, MS);
 	cr_assert(p->used && p->held > chunks * p->chunk_bytes);
@@ -104,7 +66,7 @@ Test(node_room, a_payload_that_is_nowhere_waits)
 	struct scene *s = scene();
 
 	s->room_bytes = 1;
-	submit_large(s);
+	scene_submit_large(s);
 	scene_run(s, 1000 * MS);
 	cr_assert_eq(s->node->payloads_used, 0);
 	cr_assert_eq(s->verdict[0], 0);
