@@ -98,6 +98,33 @@ configure_voters(const struct paxos_replica *r)
 	return r->now.voters | r->next.voters;
 }
 
+static uint32_t
+made_voters(const struct paxos_replica *r, const struct paxos_value *value)
+{
+	bool sound = paxos_is_change(value) && is_sound(r, value->change);
+
+	return sound ? decoded(value->change).voters : 0;
+}
+
+/* Everybody who votes behind a change that is accepted here, or that others told of, whether
+ * it is decided or not. */
+uint32_t
+configure_coming(struct paxos_replica *r)
+{
+	uint32_t voters = 0;
+
+	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
+		const struct paxos_report *told = &r->report[slot & WINDOW_MASK];
+		const struct paxos_slot *w = window_find(r, slot);
+
+		if (w)
+			voters |= made_voters(r, &w->value);
+		if (told->slot == slot)
+			voters |= made_voters(r, &told->value);
+	}
+	return voters;
+}
+
 /* A new voter first has everything below its first slot, on disk: those who leave rely on
  * its votes for that. */
 bool

@@ -356,6 +356,7 @@ void configure_stamp(const struct paxos_replica *r, struct paxos_value *value);
 bool configure_may_vote(const struct paxos_replica *r, uint64_t slot);
 bool configure_quorum_promised(const struct paxos_replica *r, uint32_t replicas);
 uint32_t configure_voters(const struct paxos_replica *r);
+uint32_t configure_coming(struct paxos_replica *r);
 
 /* owner.c */
 bool owner_ballot(const struct paxos_replica *r, uint64_t ballot);

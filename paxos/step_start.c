@@ -392,10 +392,10 @@ recover_trust(struct paxos_replica *r)
  * value. Behind the answers of all no vote that we lost is counted by anybody who does not know for
  * what: so what all say then is enough. */
 static void
-ask_again(struct paxos_replica *r)
+ask_again(struct paxos_replica *r, uint32_t voters)
 {
 	must(!r->voting);
-	r->answered = configure_voters(r);
+	r->answered = voters;
 	r->nonce = r->nonce == UINT64_MAX ? 1 : r->nonce + 1;
 	for (uint8_t v = 0; v < r->config.replica_count; v++) {
 		reports_forget(r, v);
@@ -423,27 +423,40 @@ adopt(struct paxos_replica *r)
 	r->vote_lsn = r->lsn;
 }
 
+static bool
+all_answered(const struct paxos_replica *r, uint32_t voters)
+{
+	for (uint8_t v = 0; v < r->config.replica_count; v++)
+		if (v != r->config.self && (voters >> v & 1) && !answer_complete(r, v))
+			return false;
+	return true;
+}
+
 /* All other voters must have answered, twice, of what is in force and of what will be. n - q + 1 of
  * them, which meet every quorum that our lost acceptance completed, are enough only where that is
  * all others (three voters). With five, A accepts (b, s, v) from leader L, loses it and asks; B, C
  * and D answer before L's accept reaches them, L does not. B then accepts too, and v is chosen by
  * L, A and B; but A, C and D can promise a higher ballot to one another and none of them knows v.
  * The one who proposed always knows, as the one who prepared knows of a promise that we lost; so
- * asking everybody finds both. */
+ * asking everybody finds both.
+ *
+ * So must those whom a change makes voters that nobody has told us to be decided: we may have
+ * decided it ourselves, with one that accepted it and never heard so, and have voted behind it. */
 void
 recover_try(struct paxos_replica *r)
 {
 	if (r->voting || r->failed || r->vote_lsn != 0)
 		return;
-	if (r->config.joins && configure_voters(r) == 0)
+	uint32_t voters = configure_voters(r);
+	if (r->config.joins && voters == 0)
 		return; /* who they are comes first */
-	for (uint8_t v = 0; v < r->config.replica_count; v++) {
-		bool asked = v != r->config.self && (configure_voters(r) >> v & 1);
-		if (asked && !answer_complete(r, v))
-			return;
-	}
-	if (configure_voters(r) & ~r->answered)
-		ask_again(r);
+	if (!all_answered(r, voters))
+		return;
+	voters |= configure_coming(r);
+	if (!all_answered(r, voters))
+		return;
+	if (voters & ~r->answered)
+		ask_again(r, voters);
 	else
 		adopt(r);
 }
