@@ -98,6 +98,15 @@ configure_voters(const struct paxos_replica *r)
 	return r->now.voters | r->next.voters;
 }
 
+/* What was told of the slot, or NULL. */
+static const struct paxos_value *
+told_of(const struct paxos_replica *r, uint64_t slot)
+{
+	const struct paxos_report *told = &r->report[slot & WINDOW_MASK];
+
+	return told->slot == slot ? &told->value : NULL;
+}
+
 static uint32_t
 made_voters(const struct paxos_replica *r, const struct paxos_value *value)
 {
@@ -106,21 +115,39 @@ made_voters(const struct paxos_replica *r, const struct paxos_value *value)
 	return sound ? decoded(value->change).voters : 0;
 }
 
-/* Everybody who votes behind a change that is accepted here, or that others told of, whether
- * it is decided or not. */
+/* One that was not there before votes behind a change only when all below is decided; so all that
+ * is accepted by others, or, where all lead, skipped, which their logs do not say. */
+static bool
+may_be_in_force(struct paxos_replica *r, uint64_t slot)
+{
+	const struct paxos_configuration *c = configuration_of(r, slot);
+
+	if (c->all_lead)
+		return true;
+	for (uint32_t i = 0; i < c->horizon; i++)
+		if (!window_find(r, slot + i) && !told_of(r, slot + i))
+			return false;
+	return true;
+}
+
+/* Everybody who may have voted behind a change that nobody here knows to be decided. Asked when
+ * all others who vote now have told what they accepted. */
 uint32_t
 configure_coming(struct paxos_replica *r)
 {
 	uint32_t voters = 0;
 
 	for (uint64_t slot = r->delivered + 1; slot < window_end(r); slot++) {
-		const struct paxos_report *told = &r->report[slot & WINDOW_MASK];
+		const struct paxos_value *told = told_of(r, slot);
 		const struct paxos_slot *w = window_find(r, slot);
+		uint32_t made = 0;
 
 		if (w)
-			voters |= made_voters(r, &w->value);
-		if (told->slot == slot)
-			voters |= made_voters(r, &told->value);
+			made |= made_voters(r, &w->value);
+		if (told)
+			made |= made_voters(r, told);
+		if (made != 0 && may_be_in_force(r, slot))
+			voters |= made;
 	}
 	return voters;
 }

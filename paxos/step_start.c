@@ -440,8 +440,9 @@ all_answered(const struct paxos_replica *r, uint32_t voters)
  * The one who proposed always knows, as the one who prepared knows of a promise that we lost; so
  * asking everybody finds both.
  *
- * So must those whom a change makes voters that nobody has told us to be decided: we may have
- * decided it ourselves, with one that accepted it and never heard so, and have voted behind it. */
+ * So must those whom a change makes voters that nobody has told us to be decided, if it may be in
+ * force: we may have decided it, and all up to there, with one that accepted it and never heard
+ * so, and have voted behind it. */
 void
 recover_try(struct paxos_replica *r)
 {

@@ -380,3 +380,24 @@ Test(paxos_configure, who_forgot_a_change_asks_whom_it_makes_voters)
 	}
 	cluster_finish(c);
 }
+
+/* 3 and 4 are new, and know of nothing: were 1 to wait for them, it and 0 could not decide what
+ * makes them voters. */
+Test(paxos_configure, who_forgot_does_not_wait_for_whom_nothing_makes_voters_yet)
+{
+	struct cluster *c = started(3);
+
+	for (uint8_t n = 0; n < 3; n++) {
+		cluster_cut(c, n, 3);
+		cluster_cut(c, n, 4);
+	}
+	cr_assert(cluster_change(c, 0, 1, 3 | 8 | 16, HORIZON));
+	for (uint64_t id = 2; id < HORIZON; id++)
+		cr_assert(cluster_submit(c, 0, id)); /* but for one, all before it is in force */
+	cluster_run(c, 35 * US);
+	cluster_crash_lying(c, 1, CLUSTER_RECORDS_MAX);
+	cluster_restart(c, 1, PAXOS_TAIL_ROTTEN);
+	run_until_delivered(c, 1, HORIZON - 1);
+	cr_assert(paxos_is_voting(cluster_replica(c, 1)));
+	cluster_finish(c);
+}
