@@ -583,7 +583,8 @@ struct node {
 	struct node_payload *payload;
 	uint32_t payload_count;
 	uint32_t payloads_used;
-	uint32_t payload_turn; /* whose turn it is to ask */
+	uint64_t payloads_due_bytes; /* of those: still to come */
+	uint32_t payload_turn;       /* whose turn it is to ask */
 	uint64_t feed_ns;  /* when a session that rests wants to be fed; UINT64_MAX: none does */
 	uint64_t small_ns; /* when a transaction that was not spread was accepted last */
 	struct node_serving serving[NODE_NODES_MAX];
@@ -650,10 +651,11 @@ struct node {
 	const struct node_sink *sink; /* of the running step */
 };
 
-/* What the log can still take is for what frees room in it; see node.h. Rounds of those who follow
- * end elsewhere, up to image_bytes away from the own ones, so theirs may have that much less. */
+/* What the log can still take is for what frees room in it, and for the rest of large payloads
+ * that were begun; see node.h. Rounds of those who follow end elsewhere, up to image_bytes
+ * away from the own ones, so theirs may have that much less. */
 static inline uint64_t
-node_narrow_bytes(const struct node *n)
+node_room_spare_bytes(const struct node *n)
 {
 	return n->payloads_used > 0 ? n->config.image_bytes : 2 * n->config.image_bytes;
 }
@@ -661,7 +663,19 @@ node_narrow_bytes(const struct node *n)
 static inline bool
 node_is_narrow(const struct node *n)
 {
-	return n->room_bytes != 0 && n->room_bytes < node_narrow_bytes(n);
+	return n->room_bytes != 0 &&
+	       n->room_bytes < node_room_spare_bytes(n) + n->payloads_due_bytes;
+}
+
+/* Has the log room for one more large payload, with those that were begun? Together they take
+ * little more than the largest one: others may have an image less of room. */
+static inline bool
+node_room_for_payload(const struct node *n, uint64_t bytes)
+{
+	uint64_t due = n->payloads_due_bytes + bytes;
+	uint64_t image = n->config.image_bytes;
+
+	return n->room_bytes == 0 || (due <= image + image / 4 && n->room_bytes >= image + due);
 }
 
 /* What is large gives way: one chunk is on its way to each while small ones come. */

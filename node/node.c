@@ -480,6 +480,7 @@ node_reset(struct node *n)
 	for (uint32_t i = 0; i < n->payload_count; i++)
 		n->payload[i].used = false;
 	n->payloads_used = 0;
+	n->payloads_due_bytes = 0;
 	n->group_count = 0;
 	n->directory = (struct node_directory){0};
 	node_peers_init(n);

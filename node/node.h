@@ -26,9 +26,10 @@
  *             was formatted.
  * Log full    room_bytes below twice image_bytes is for what frees room: reports of members,
  *             horizons, views, images. Members' submissions wait meanwhile, where this node leads;
- *             while a large payload comes, for which the log keeps all since its begin, below half.
- *             One that is held by a majority does not wait, nor does an offer of what was begun,
- *             nor is another one begun meanwhile.
+ *             while a large payload comes, for which the log keeps all since its begin, below half
+ *             and what is still to come of it. One that is held by a majority does not wait, nor
+ *             does an offer of what was begun. Another one is begun when there is room for the
+ *             rest of all, and they are no more than image_bytes and a quarter.
  *             Below image_bytes who follows says so, and who leads waits for it too (node/room.c).
  *             What a round waits for in a group that another node leads that one is told.
  * Limits      node_config; memory is node_size() bytes, taken once. A full pool

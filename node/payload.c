@@ -122,6 +122,7 @@ slot_free(struct node *n, struct node_payload *p)
 	must(n->payloads_used > 0);
 	p->used = false;
 	n->payloads_used--;
+	n->payloads_due_bytes -= p->total - p->held;
 }
 
 /* The end of a slot: its payload's chunks can be found by `index` from now on, or
@@ -198,6 +199,7 @@ node_payload_new(struct node *n, const struct node_payload *like)
 	slot->epoch = n->epoch;
 	slot->used = true;
 	n->payloads_used++;
+	n->payloads_due_bytes += slot->total - slot->held;
 	return slot;
 }
 
@@ -231,6 +233,7 @@ take(struct node *n, struct node_payload *p, const struct spread_chunk *c)
 	p->lsn[p->held / p->chunk_bytes] = n->lsn_next;
 	p->digest = hash_bytes(c->data, c->bytes, p->digest);
 	p->held += c->bytes;
+	n->payloads_due_bytes -= c->bytes;
 	if (p->asked < p->held)
 		p->asked = p->held;
 	if (p->available < p->held)
@@ -644,8 +647,7 @@ node_payload_read(struct node *n, struct node_group *g, struct reader *r)
 		p->lsn[at / p->chunk_bytes] = reader_u64(r);
 	if (!r->bad && (p->held == 0 || node_payload_first_lsn(p) >= n->lsn_first))
 		return true;
-	p->used = false;
-	n->payloads_used--;
+	slot_free(n, p);
 	return false;
 }
 

@@ -109,7 +109,8 @@ node_move_member(struct node *n, int session, const struct protocol_message *m)
 	}
 	if (!node_group_leads(n, g))
 		return; /* it was told who does */
-	if (m->index == 0 && node_room_short(n, g))
+	bool known = m->index > 0 || node_payload_find(n, g, m->incarnation, m->sequence);
+	if (!known && (node_room_short(n, g) || !node_room_for_payload(n, m->mark)))
 		return; /* it is offered again: the log would keep all that comes meanwhile */
 	p = offered(n, g, m);
 	if (!p)

@@ -29,7 +29,8 @@
 static bool
 is_scarce(const struct node *n)
 {
-	return n->room_bytes != 0 && n->room_bytes < node_narrow_bytes(n) / 2;
+	return n->room_bytes != 0 &&
+	       n->room_bytes < node_room_spare_bytes(n) / 2 + n->payloads_due_bytes;
 }
 
 /* What the others are told. */

@@ -682,6 +682,50 @@ Test(node_write_set, cuts_come_back_from_an_image)
 	bench_free(b);
 }
 
+static void
+offer_three_chunks(struct bench *b, uint64_t offer)
+{
+	struct protocol_message m = {.kind = PROTOCOL_OFFER,
+				     .group = 1,
+				     .incarnation = 2,
+				     .sequence = offer,
+				     .flags = CHUNK,
+				     .mark = 3 * CHUNK};
+
+	node_move_member(b->node, 0, &m);
+}
+
+/* Nothing behind the first chunk of any of them can be dropped before it has ended, so all that
+ * were begun have to fit. */
+Test(node_write_set, large_ones_are_begun_while_there_is_room_for_all)
+{
+	struct bench *b = grouped();
+	struct node *n = b->node;
+
+	n->session[0].stage = SESSION_ATTACHED;
+	n->session[0].group = 1;
+	n->session[0].incarnation = 2;
+	n->config.image_bytes = 4 * CHUNK;
+	n->room_bytes = 8 * CHUNK;
+	offer_three_chunks(b, 2);
+	cr_assert_eq(n->payloads_used, 1);
+	offer_three_chunks(b, 3);
+	cr_assert_eq(n->payloads_used, 1, "the first one is to have what is left");
+	struct node_payload *p = node_payload_find(n, b->group, 2, 2);
+	n->room_bytes = 7 * CHUNK - 1;
+	cr_assert(node_attend_is_full(n, b->group), "of small ones, too");
+	p->held = 2 * CHUNK;
+	n->payloads_due_bytes -= 2 * CHUNK;
+	cr_assert(!node_attend_is_full(n, b->group));
+	offer_three_chunks(b, 3);
+	cr_assert_eq(n->payloads_used, 1);
+	n->room_bytes = 8 * CHUNK;
+	offer_three_chunks(b, 3);
+	cr_assert_eq(n->payloads_used, 2);
+	n->session[0] = (struct node_session){.stage = SESSION_NONE};
+	bench_free(b);
+}
+
 /* While it is open the log keeps all since its first chunk: room comes by its end alone. */
 Test(node_write_set, a_large_one_on_its_way_does_not_wait_for_room)
 {
