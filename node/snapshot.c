@@ -149,33 +149,66 @@ snapshot_failed(struct snapshot_table *t, uint64_t name)
 			entry_at(t, i)->failed = true;
 }
 
-/* Appends from..to, or extends the last range when they touch. False: full. */
-static bool
-range_add(struct snapshot_taken *taken, uint64_t from, uint64_t to)
+static uint8_t *
+range_at(struct snapshot_taken *taken, uint32_t i)
+{
+	return taken->ranges + i % SNAPSHOT_RANGES_MAX * SNAPSHOT_RANGE_BYTES;
+}
+
+/* Appends from..to, or extends the last range when they touch. Where there is no room the lowest
+ * goes, and `left_out` says how many did: the first one is range_at() of that. */
+static void
+range_add(struct snapshot_taken *taken, uint32_t *left_out, uint64_t from, uint64_t to)
 {
 	struct snapshot *s = &taken->snapshot;
 
 	if (from > to)
-		return true;
+		return;
 	if (s->range_count > 0) {
-		uint8_t *last = taken->ranges + (s->range_count - 1) * SNAPSHOT_RANGE_BYTES;
+		uint8_t *last = range_at(taken, *left_out + s->range_count - 1);
 
 		must(bytes_get_u64(last + 8) < from);
 		if (bytes_get_u64(last + 8) + 1 == from) {
 			bytes_put_u64(last + 8, to);
-			return true;
+			return;
 		}
 	} else if (s->mark + 1 == from) {
 		s->mark = to;
-		return true;
+		return;
 	}
 	if (s->range_count == SNAPSHOT_RANGES_MAX)
-		return false;
-	uint8_t *next = taken->ranges + s->range_count * SNAPSHOT_RANGE_BYTES;
+		*left_out += 1;
+	else
+		s->range_count++;
+	uint8_t *next = range_at(taken, *left_out + s->range_count - 1);
 	bytes_put_u64(next, from);
 	bytes_put_u64(next + 8, to);
-	s->range_count++;
-	return true;
+}
+
+static void
+ranges_reverse(struct snapshot_taken *taken, uint32_t from, uint32_t to)
+{
+	for (; from + 1 < to; from++, to--) {
+		uint8_t *a = range_at(taken, from), *b = range_at(taken, to - 1);
+		uint8_t kept[SNAPSHOT_RANGE_BYTES];
+
+		memcpy(kept, a, sizeof kept);
+		memcpy(a, b, sizeof kept);
+		memcpy(b, kept, sizeof kept);
+	}
+}
+
+/* The lowest first. */
+static void
+ranges_in_order(struct snapshot_taken *taken, uint32_t left_out)
+{
+	uint32_t first = left_out % SNAPSHOT_RANGES_MAX;
+
+	if (first == 0)
+		return;
+	ranges_reverse(taken, 0, first);
+	ranges_reverse(taken, first, SNAPSHOT_RANGES_MAX);
+	ranges_reverse(taken, 0, SNAPSHOT_RANGES_MAX);
 }
 
 /* Whether an entry counts as seen: it is in gtid_executed, or an own one that holds its
@@ -191,14 +224,16 @@ counts_as_seen(const struct snapshot_entry *e, const struct snapshot_executed *e
 /* Walks the table once: up to `through` everything is committed except the
  * entries that do not count as seen; beyond it nothing is known but the own
  * entries that do. True: to the end. False: something may hide what comes behind, and
- * nothing above it was added. */
+ * nothing above it was added. Behind a large one that comes, or waits to be committed, the
+ * mark stands still, and each own one stands alone between those of others: with more
+ * ranges than there is room for the lowest are left out, since who writes a row again
+ * wrote it lately, as a rule. */
 static bool
 take_ranges(struct snapshot_table *t, const struct snapshot_executed *executed,
-	    struct snapshot_taken *taken)
+	    struct snapshot_taken *taken, uint32_t *left_out)
 {
 	uint64_t from = t->mark + 1; /* first index not said yet */
 	bool recovering = t->mark < t->joined;
-	bool room = true;
 
 	for (uint32_t i = 0; i < t->count; i++) {
 		const struct snapshot_entry *e = entry_at(t, i);
@@ -207,17 +242,16 @@ take_ranges(struct snapshot_table *t, const struct snapshot_executed *executed,
 		if (counts_as_seen(e, executed)) {
 			if (e->index <= t->through)
 				continue; /* inside the range that goes on */
-			room = room && range_add(taken, from, t->through) &&
-			       range_add(taken, e->index, e->index);
+			range_add(taken, left_out, from, t->through);
+			range_add(taken, left_out, e->index, e->index);
 		} else {
-			room = room && range_add(taken, from, before);
+			range_add(taken, left_out, from, before);
 			if (e->failed || recovering)
 				return false;
 		}
 		from = e->index + 1;
 	}
-	if (room)
-		(void)range_add(taken, from, t->through);
+	range_add(taken, left_out, from, t->through);
 	return !recovering;
 }
 
@@ -246,7 +280,9 @@ take(struct snapshot_table *t, const struct snapshot_executed *executed,
      struct snapshot_taken *taken)
 {
 	taken->snapshot = (struct snapshot){.mark = t->mark, .ranges = taken->ranges};
-	bool trusts_own = take_ranges(t, executed, taken);
+	uint32_t left_out = 0;
+	bool trusts_own = take_ranges(t, executed, taken, &left_out);
+	ranges_in_order(taken, left_out);
 	must(taken->snapshot.mark >= t->mark);
 	return trusts_own;
 }

@@ -42,7 +42,7 @@
  * Ownership  the caller gives the memory. Strings are copied.
  * Limits     `capacity` entries; a full table answers false to add(), and the
  *            feed waits. A snapshot that needs more than SNAPSHOT_RANGES_MAX
- *            ranges omits the highest: a false refusal, never a missed conflict.
+ *            ranges omits the lowest: a false refusal, never a missed conflict.
  * Threads    every call under the owner's one mutex.
  */
 #ifndef NODE_SNAPSHOT_H

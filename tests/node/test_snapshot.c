@@ -357,6 +357,49 @@ Test(node_snapshot, nothing_is_submitted_that_the_table_could_not_hold)
 }
 
 /* Random histories against the plain definition. */
+/* Behind one that is large: it comes still, and between the own ones are others', which are not
+ * known; or all is known, and they wait to be committed. Who writes a row again wrote it lately. */
+static void
+expect_the_last_of_many_own_ones(bool known)
+{
+	const uint32_t capacity = 16384, own = SNAPSHOT_RANGES_MAX + 1000;
+	struct snapshot_taken *taken = malloc(sizeof *taken);
+	void *memory = malloc(snapshot_table_size(capacity, OPEN_MAX));
+	struct fixture f = {0};
+	struct snapshot_executed executed = {.context = &f, .contains = contains};
+	struct snapshot_table table;
+
+	cr_assert(taken && memory);
+	snapshot_table_init(&table, memory, capacity, OPEN_MAX);
+	snapshot_table_reset(&table, 10);
+	for (uint32_t i = 0; i < own; i++) {
+		struct snapshot_entry e = {.index = 20 + 2 * i, .name = 1 + i, .gtid.gno = 1};
+		struct snapshot_entry others = {.index = 21 + 2 * i, .gtid.gno = 2};
+
+		cr_assert(snapshot_table_add(&table, &e));
+		cr_assert(!known || snapshot_table_add(&table, &others));
+	}
+	if (known)
+		snapshot_table_through(&table, 20 + 2 * own);
+	cr_assert(snapshot_take(&table, &executed, taken));
+	cr_assert_eq(taken->snapshot.range_count, SNAPSHOT_RANGES_MAX);
+	for (uint32_t i = 1; i < own; i++) {
+		bool seen = snapshot_contains(&taken->snapshot, 20 + 2 * i);
+
+		cr_assert(seen || own - i >= SNAPSHOT_RANGES_MAX, "%u is one of the last", i);
+		cr_assert(!seen || own - i <= SNAPSHOT_RANGES_MAX, "there is no room for %u", i);
+		cr_assert(!snapshot_contains(&taken->snapshot, 21 + 2 * i));
+	}
+	free(memory);
+	free(taken);
+}
+
+Test(node_snapshot, of_too_many_own_ones_the_last_are_seen)
+{
+	expect_the_last_of_many_own_ones(false);
+	expect_the_last_of_many_own_ones(true);
+}
+
 Test(node_snapshot, agrees_with_its_definition)
 {
 	uint64_t state = 42;
