@@ -73,12 +73,13 @@ def held_signals():
 
 class Cluster:
     def __init__(self, name, programs, count=3, stock=False, started=None, logs=None, sealed=True,
-                 log_bytes_max='512 MiB', certificates=''):
+                 log_bytes_max='512 MiB', segment_bytes='4 MiB', certificates=''):
         """`started(process)` hears of each process; after a failure `logs` is the folder for the logs, else the
         ends of them are printed."""
         self.logs = logs
         self.name, self.programs, self.count, self.stock = name, programs, count, stock
-        self.sealed, self.log_bytes_max = sealed and not stock, log_bytes_max
+        self.sealed = sealed and not stock
+        self.log_bytes_max, self.segment_bytes = log_bytes_max, segment_bytes
         self.certificates = certificates
         self.started = started or (lambda process: None)
         self.stack = contextlib.ExitStack()
@@ -109,7 +110,7 @@ class Cluster:
         if not self.stock:
             self.appliance = self.stack.enter_context(
                 Appliance(self.net, self.programs.synodd, self.programs.synodctl, within=CACHE,
-                          tell=not self.logs, log_bytes_max=self.log_bytes_max, index_hashes_max=1048576,
+                          tell=not self.logs, log_bytes_max=self.log_bytes_max, segment_bytes=self.segment_bytes, index_hashes_max=1048576,
                           seal='on' if self.sealed else 'none', certificates=self.certificates))
         self.pool = Servers(self.name, plugin=None if self.stock else self.programs.plugin, port=PORT - 1,
                             run=lambda number, command, **options: self.space(number).run(command, **options))

@@ -162,7 +162,8 @@ def end_small(cluster, writers):
 
 
 def main():
-    with Cluster.of_arguments('large', log_bytes_max='6 GiB' if LONG else '512 MiB') as cluster:
+    with Cluster.of_arguments('large', log_bytes_max='12 GiB' if LONG else '512 MiB',
+                              segment_bytes='16 MiB' if LONG else '4 MiB') as cluster:
         cluster.start_group()
         first = cluster.servers[0]
         first.query('CREATE DATABASE large_test; USE large_test; CREATE TABLE large (id INT PRIMARY KEY, v LONGTEXT); '
