@@ -110,7 +110,8 @@ class Cluster:
         if not self.stock:
             self.appliance = self.stack.enter_context(
                 Appliance(self.net, self.programs.synodd, self.programs.synodctl, within=CACHE,
-                          tell=not self.logs, log_bytes_max=self.log_bytes_max, segment_bytes=self.segment_bytes, index_hashes_max=1048576,
+                          tell=not self.logs, log_bytes_max=self.log_bytes_max,
+                          segment_bytes=self.segment_bytes, index_hashes_max=1048576,
                           seal='on' if self.sealed else 'none', certificates=self.certificates))
         self.pool = Servers(self.name, plugin=None if self.stock else self.programs.plugin, port=PORT - 1,
                             run=lambda number, command, **options: self.space(number).run(command, **options))

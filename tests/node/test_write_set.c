@@ -699,6 +699,7 @@ offer_three_chunks(struct bench *b, uint64_t offer)
  * were begun have to fit. */
 Test(node_write_set, large_ones_are_begun_while_there_is_room_for_all)
 {
+	static const uint8_t data[CHUNK];
 	struct bench *b = grouped();
 	struct node *n = b->node;
 
@@ -714,14 +715,19 @@ Test(node_write_set, large_ones_are_begun_while_there_is_room_for_all)
 	struct node_payload *p = node_payload_find(n, b->group, 2, 2);
 	n->room_bytes = 7 * CHUNK - 1;
 	cr_assert(node_attend_is_full(n, b->group), "of small ones, too");
-	p->held = 2 * CHUNK;
-	n->payloads_due_bytes -= 2 * CHUNK;
+	struct spread_chunk chunk = {
+		.total = 3 * CHUNK, .chunk_bytes = CHUNK, .bytes = CHUNK, .data = data};
+	for (; chunk.offset < 2 * CHUNK; chunk.offset += CHUNK)
+		node_payload_chunk(n, p, &chunk);
 	cr_assert(!node_attend_is_full(n, b->group));
 	offer_three_chunks(b, 3);
 	cr_assert_eq(n->payloads_used, 1);
 	n->room_bytes = 8 * CHUNK;
 	offer_three_chunks(b, 3);
 	cr_assert_eq(n->payloads_used, 2);
+	n->payload[0].gone = n->payload[1].gone = true;
+	node_payload_end(n);
+	cr_assert_eq(n->payloads_due_bytes, 0, "what has ended needs no room");
 	n->session[0] = (struct node_session){.stage = SESSION_NONE};
 	bench_free(b);
 }
@@ -750,6 +756,8 @@ Test(node_write_set, a_large_one_on_its_way_does_not_wait_for_room)
 	node_move_member(n, 0, &m);
 	cr_assert_eq(n->payloads_used, 1);
 	n->room_bytes = 999;
+	node_move_member(n, 0, &m);
+	cr_assert_eq(n->payloads_used, 1, "it goes on");
 	cr_assert(node_attend_is_full(n, b->group), "it is not whole");
 	struct node_payload *p = node_payload_find(n, b->group, 2, 1);
 	p->told = true;

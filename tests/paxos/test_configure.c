@@ -40,6 +40,17 @@ run_until_delivered(struct cluster *c, uint8_t node, uint64_t slot)
 	cr_assert_geq(cluster_delivered(c, node), slot, "%s", cluster_failure(c));
 }
 
+/* 0 offers a value again and again, if it can; then all heals. */
+static void
+goes_on(struct cluster *c)
+{
+	for (int i = 0; i < 20; i++) {
+		cluster_submit(c, 0, 60);
+		cluster_run(c, 1 * MS);
+	}
+	cluster_finish(c);
+}
+
 static const struct paxos_configuration *
 of(const struct cluster *c, uint8_t node)
 {
@@ -338,11 +349,7 @@ Test(paxos_configure, the_lowest_ballot_is_one_process_s)
 		cluster_run(c, 10 * US);
 	cr_assert_eq(of(c, 0)->number, 1, "%s", cluster_failure(c));
 	cr_assert_lt(cluster_delivered(c, 0), first);
-	for (int i = 0; i < 20; i++) {
-		cluster_submit(c, 0, 60);
-		cluster_run(c, 1 * MS);
-	}
-	cluster_finish(c);
+	goes_on(c);
 }
 
 /* 0's disk lies: of a change that it decided with 1 and 2, which were never told so, it knows
@@ -374,11 +381,7 @@ Test(paxos_configure, who_forgot_a_change_asks_whom_it_makes_voters)
 			cluster_cut(c, n, 3);
 	cluster_restart(c, 0, PAXOS_TAIL_ROTTEN);
 	cluster_run(c, 20 * MS);
-	for (int i = 0; i < 20; i++) {
-		cluster_submit(c, 0, 60);
-		cluster_run(c, 1 * MS);
-	}
-	cluster_finish(c);
+	goes_on(c);
 }
 
 /* 3 and 4 are new, and know of nothing: were 1 to wait for them, it and 0 could not decide what
