@@ -50,7 +50,7 @@
 #include "base/frame.h"
 #include "certify/entry.h"
 
-#define PROTOCOL_VERSION 15
+#define PROTOCOL_VERSION 16
 
 enum protocol_kind {
 	PROTOCOL_OPEN = 64,

@@ -48,6 +48,8 @@ fields_of(uint8_t kind)
 		       F_ACCEPTED;
 	case PAXOS_SKIP:
 		return F_BALLOT | F_FROM | F_TO;
+	case PAXOS_MUTE:
+		return F_DELIVERED | F_NONCE;
 	case PAXOS_RECORD_START:
 		return F_NONCE | F_COUNT;
 	case PAXOS_RECORD_PROMISE:

@@ -207,6 +207,9 @@ step_message(struct paxos_replica *r, uint8_t from, const struct paxos_message *
 	case PAXOS_SKIP:
 		step_skip(r, from, m);
 		break;
+	case PAXOS_MUTE:
+		step_mute(r, from, m);
+		break;
 	default:
 		r->stats.stale++;
 		break;

@@ -190,6 +190,8 @@ enum paxos_kind {
 		10, /* nonce, from, slot: a voter after an unclean stop asks what is known */
 	PAXOS_RECOVERED = 11, /* nonce, from, ballot promised, low_*, delivered, as PROMISE; to */
 	PAXOS_SKIP = 12,      /* ballot, from, to: its owner never proposed in its slots of these */
+	PAXOS_MUTE = 13,      /* nonce answered, delivered: it is mute (votes_from), and has voted
+			       * on nothing; of who stood there before it says nothing */
 	/* Records that are never sent. */
 	PAXOS_RECORD_START = 32,     /* nonce: process number; count: what its tail was taken for */
 	PAXOS_RECORD_PROMISE = 33,   /* ballot, low_ballot, low_end */

@@ -59,6 +59,7 @@ struct paxos_spoke {
 /* What a voter answered to our PREPARE or RECOVER. */
 struct paxos_answer {
 	bool got;
+	bool mute;      /* PAXOS_MUTE: no answer for who stood there before */
 	uint64_t first; /* reports are of slots from here on */
 	uint64_t delivered;
 	uint32_t count;  /* of reports it consists of */
@@ -383,6 +384,7 @@ void step_remember(struct paxos_replica *r);
 void step_image(struct paxos_replica *r, const struct paxos_image *image);
 void step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void step_recovered(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
+void step_mute(struct paxos_replica *r, uint8_t from, const struct paxos_message *m);
 void recover_ask(struct paxos_replica *r);
 void recover_try(struct paxos_replica *r);
 void recover_finish(struct paxos_replica *r);

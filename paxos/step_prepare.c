@@ -290,7 +290,7 @@ answer_complete(const struct paxos_replica *r, uint8_t voter)
 	uint32_t count = 0;
 	uint64_t digest = 0;
 
-	if (!answer->got || answer->delivered > r->delivered)
+	if (!answer->got || answer->mute || answer->delivered > r->delivered)
 		return false;
 	if (window_end(r) - answer->first > PAXOS_WINDOW_SLOTS)
 		return answer->count == 0;

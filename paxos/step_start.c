@@ -292,8 +292,19 @@ last_slot(struct paxos_replica *r)
 void
 step_recover(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
 {
-	if (m->nonce == 0 || m->from == 0 || r->doubt == PAXOS_TAIL_MISSING || is_mute(r)) {
+	bool mute = is_mute(r);
+
+	if (m->nonce == 0 || m->from == 0 || r->doubt == PAXOS_TAIL_MISSING ||
+	    (mute && !r->voting)) {
 		r->stats.stale++;
+		return;
+	}
+	if (mute) {
+		struct paxos_message nothing = {.kind = PAXOS_MUTE,
+						.nonce = m->nonce,
+						.delivered = r->delivered,
+						.value = no_value};
+		emit_send(r, from, &nothing, r->lsn);
 		return;
 	}
 	struct paxos_message answer = {.kind = PAXOS_RECOVERED,
@@ -323,6 +334,18 @@ step_recovered(struct paxos_replica *r, uint8_t from, const struct paxos_message
 	r->seen = max_u64(r->seen, max_u64(m->ballot, m->low_ballot));
 	r->reported = max_u64(r->reported, m->to);
 	answer_store(r, from, m);
+}
+
+void
+step_mute(struct paxos_replica *r, uint8_t from, const struct paxos_message *m)
+{
+	if (r->voting || r->vote_lsn != 0 || m->nonce != r->nonce) {
+		r->stats.stale++;
+		return;
+	}
+	r->answer[from] =
+		(struct paxos_answer){.got = true, .mute = true, .delivered = m->delivered};
+	learn_known(r, from, m->delivered);
 }
 
 static void
@@ -432,6 +455,20 @@ all_answered(const struct paxos_replica *r, uint32_t voters)
 	return true;
 }
 
+/* They have said that they are mute, and know no more than we do of who votes. */
+static uint32_t
+all_mute(const struct paxos_replica *r)
+{
+	uint32_t mute = 0;
+
+	for (uint8_t v = 0; v < r->config.replica_count; v++) {
+		const struct paxos_answer *answer = &r->answer[v];
+		if (answer->got && answer->mute && answer->delivered <= r->delivered)
+			mute |= 1u << v;
+	}
+	return mute;
+}
+
 /* All other voters must have answered, twice, of what is in force and of what will be. n - q + 1 of
  * them, which meet every quorum that our lost acceptance completed, are enough only where that is
  * all others (three voters). With five, A accepts (b, s, v) from leader L, loses it and asks; B, C
@@ -442,7 +479,10 @@ all_answered(const struct paxos_replica *r, uint32_t voters)
  *
  * So must those whom a change makes voters that nobody has told us to be decided, if it may be in
  * force: we may have decided it, and all up to there, with one that accepted it and never heard
- * so, and have voted behind it. */
+ * so, and have voted behind it. Of these it is enough that they are mute: whoever votes behind a
+ * change has delivered it, and is that no more. It may be mute up to then, and the change wait for
+ * our vote. (That its disk took the place of one that had voted behind the change, which was
+ * dropped since, takes the loss of that one besides ours.) */
 void
 recover_try(struct paxos_replica *r)
 {
@@ -453,9 +493,10 @@ recover_try(struct paxos_replica *r)
 		return; /* who they are comes first */
 	if (!all_answered(r, voters))
 		return;
-	voters |= configure_coming(r);
-	if (!all_answered(r, voters))
+	uint32_t coming = configure_coming(r) & ~voters;
+	if (!all_answered(r, coming & ~all_mute(r)))
 		return;
+	voters |= coming;
 	if (voters & ~r->answered)
 		ask_again(r, voters);
 	else

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "paxos/paxos.h"
 
 #define MS          ((uint64_t)1000000)
@@ -441,7 +442,7 @@ Test(paxos_places, a_new_disk_says_nothing_where_the_one_before_voted)
 	cr_assert_neq(p->last.kind, PAXOS_ACCEPTED);
 	cr_assert_eq(answer(p, 3 * MS, prepare_of(0)), 0);
 	cr_assert_eq(answer(p, 4 * MS, (struct paxos_message){.kind = PAXOS_RECOVER, .nonce = 7}),
-		     0);
+		     PAXOS_MUTE);
 	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 100 * TAKEOVER_NS});
 	cr_assert_eq(p->last.kind, PAXOS_LEARN,
 		     "it asks how far the others are, and leads nothing");
@@ -545,5 +546,92 @@ Test(paxos_places, a_new_disk_knows_after_a_restart_where_it_votes)
 	start(p, PAXOS_TAIL_CLEAN);
 	accept(p, 2 * MS, 31, CONFIGURATION(2));
 	cr_assert_eq(p->last.kind, PAXOS_ACCEPTED);
+	place_free(p);
+}
+
+static void
+hear(struct place *p, uint8_t from, struct paxos_message m)
+{
+	m.value.handle = PAXOS_NO_VALUE;
+	step(p, (struct paxos_input){
+			.kind = PAXOS_IN_MESSAGE, .now_ns = 2 * MS, .from = from, .message = m});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = 2 * MS, .lsn = p->lsn});
+}
+
+/* 1 answers the question: it has accepted, in slot 25, what makes 3 a voter. */
+static void
+hear_of_a_change(struct place *p, uint64_t nonce)
+{
+	uint64_t slot = 25;
+	uint32_t change = paxos_change(PAXOS_VOTERS_MAX, 0x0b, 64, PAXOS_ALL_LEAD);
+
+	hear(p, 1,
+	     (struct paxos_message){.kind = PAXOS_REPORT,
+				    .nonce = nonce,
+				    .slot = slot,
+				    .accepted = CONFIGURATION(1) | 1,
+				    .value.change = change});
+	hear(p, 1,
+	     (struct paxos_message){.kind = PAXOS_RECOVERED,
+				    .nonce = nonce,
+				    .from = 21,
+				    .delivered = 20,
+				    .count = 1,
+				    .accepted = hash_fold(0, slot)});
+}
+
+/* 0 has forgotten something. These vote, and all of them lead. */
+static struct place *
+in_doubt(uint32_t voters)
+{
+	struct place *p = place(0, 0x0b, false);
+	struct paxos_image image = {.slot = 20,
+				    .now = {.number = 1,
+					    .slot = 5,
+					    .first = 16,
+					    .voters = voters,
+					    .horizon = 64,
+					    .all_lead = true}};
+
+	start(p, PAXOS_TAIL_ROTTEN);
+	take_image(p, &image);
+	return p;
+}
+
+/* The change waits for 0's vote, and 3 is mute until it is decided: were 0 to wait for more than
+ * that, none of them would go on. */
+Test(paxos_places, who_forgot_is_content_with_a_new_voter_that_is_mute)
+{
+	struct place *p = in_doubt(0x03);
+	struct paxos_message mute = {.kind = PAXOS_MUTE, .nonce = 1, .delivered = 20};
+
+	hear_of_a_change(p, 1);
+	hear_of_a_change(p, 2);
+	cr_assert(!paxos_is_voting(p->replica), "3 has not answered");
+	mute.delivered = 21;
+	hear(p, 3, mute);
+	hear_of_a_change(p, 2);
+	cr_assert(!paxos_is_voting(p->replica), "3 knows more of who votes");
+	mute.delivered = 20;
+	hear(p, 3, mute);
+	mute.nonce = 2;
+	hear(p, 3, mute);
+	cr_assert(!paxos_is_voting(p->replica), "1 has answered once");
+	hear_of_a_change(p, 2);
+	cr_assert(paxos_is_voting(p->replica));
+	place_free(p);
+}
+
+/* The disk before it may have voted, and with 0. */
+Test(paxos_places, who_forgot_is_not_content_with_a_voter_that_is_mute)
+{
+	struct place *p = in_doubt(0x0b);
+
+	for (uint64_t nonce = 1; nonce <= 2; nonce++) {
+		hear_of_a_change(p, nonce);
+		hear(p, 3,
+		     (struct paxos_message){.kind = PAXOS_MUTE, .nonce = nonce, .delivered = 20});
+	}
+	cr_assert(!paxos_is_voting(p->replica));
 	place_free(p);
 }
