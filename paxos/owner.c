@@ -70,14 +70,35 @@ owner_may_fill(const struct paxos_replica *r, uint64_t slot)
 	return !c->all_lead || (slot_owner(c, slot) == r->config.self && slot >= r->fresh);
 }
 
+static bool
+is_decided(const struct paxos_replica *r, uint64_t slot)
+{
+	const struct paxos_slot *w = &r->window[slot & WINDOW_MASK];
+
+	return slot <= r->delivered || (w->slot == slot && w->decided);
+}
+
+/* In turn by a skip, or as what others own; else by a proposal of nothing, where none is decided.
+ * Not what needs a reservation that is not on disk: what comes behind waits for that, too. */
+static bool
+may_leave_out(const struct paxos_replica *r, uint64_t slot)
+{
+	if (owner_in_turn(r))
+		return slot < r->lead_end && slot < r->reserve_durable;
+	if (is_decided(r, slot))
+		return true;
+	return owner_proposes(r, slot) && owner_reserved(r, slot);
+}
+
 /* The next that we may fill, or one of the next that we may not. */
 uint64_t
 owner_next(const struct paxos_replica *r)
 {
 	uint64_t slot = r->next_slot;
 
-	for (uint32_t i = 0; i < 2 * PAXOS_VOTERS_MAX && !owner_may_fill(r, slot); i++)
-		slot++;
+	for (uint32_t i = 0; i < 2 * PAXOS_VOTERS_MAX; i++, slot++)
+		if (owner_may_fill(r, slot) || !may_leave_out(r, slot))
+			break;
 	return slot;
 }
 
@@ -136,14 +157,9 @@ owner_advance(struct paxos_replica *r, uint64_t to)
 			skip_own(r, to);
 		return;
 	}
-	for (; r->next_slot < to; r->next_slot++) {
-		struct paxos_slot *w = window_find(r, r->next_slot);
-		if (r->next_slot <= r->delivered || (w && w->decided))
-			continue;
-		if (!owner_proposes(r, r->next_slot) || !owner_reserved(r, r->next_slot))
-			return;
-		propose_new(r, no_value);
-	}
+	for (; r->next_slot < to && may_leave_out(r, r->next_slot); r->next_slot++)
+		if (!is_decided(r, r->next_slot))
+			propose_new(r, no_value);
 }
 
 /* An idle group is driven to where a change is in force, and an idle voter to where the

@@ -384,6 +384,28 @@ Test(paxos_configure, who_forgot_a_change_asks_whom_it_makes_voters)
 	goes_on(c);
 }
 
+/* The leader's disk hangs, and with it what it reserves for ballot 0: what it may propose behind a
+ * change, it may not while it can propose nothing before. */
+Test(paxos_configure, who_may_not_fill_what_comes_first_proposes_nothing)
+{
+	for (uint64_t used = 0; used < 64; used++) {
+		struct cluster *c = started(7);
+
+		cluster_disk_ns(c, 0, 20 * MS);
+		for (uint64_t i = 0; i < used; i++) {
+			cluster_submit(c, 0, 1000 + i);
+			cluster_run(c, 200 * US);
+		}
+		cluster_change(c, 0, 1, 7, HORIZON);
+		for (uint64_t i = 0; i < 200; i++) {
+			cluster_submit(c, 0, 16 + i);
+			cluster_run(c, 20 * US);
+		}
+		cluster_disk_ns(c, 0, 60 * US);
+		cluster_finish(c);
+	}
+}
+
 /* 3 and 4 are new, and know of nothing: were 1 to wait for them, it and 0 could not decide what
  * makes them voters. */
 Test(paxos_configure, who_forgot_does_not_wait_for_whom_nothing_makes_voters_yet)

@@ -142,6 +142,28 @@ Test(paxos_owner, a_switch_back_without_a_pause)
 	cluster_finish(c);
 }
 
+/* The disk of who changes the kind hangs, and with it what it reserves: what it may propose behind
+ * the change, it may not while it can leave out nothing of what is its own before. */
+Test(paxos_owner, who_may_not_leave_out_what_comes_first_proposes_nothing)
+{
+	for (uint64_t used = 0; used < 32; used++) {
+		struct cluster *c = three();
+
+		cluster_disk_ns(c, 2, 50 * MS);
+		for (uint64_t i = 0; i < used; i++) {
+			cluster_submit(c, (uint8_t)(i % 3), 1000 + i);
+			cluster_run(c, 200 * US);
+		}
+		cluster_switch(c, 2, 2, PAXOS_ONE_LEADS);
+		for (uint64_t i = 0; i < 200; i++) {
+			cluster_submit(c, (uint8_t)(i % 3), 16 + i);
+			cluster_run(c, 20 * US);
+		}
+		cluster_disk_ns(c, 2, 60 * US);
+		cluster_finish(c);
+	}
+}
+
 Test(paxos_owner, the_second_of_two_changes_is_void)
 {
 	struct cluster *c = three();
