@@ -170,7 +170,7 @@ struct entry_leave {
 
 enum expel_reason {
 	EXPEL_SILENT = 1,
-	EXPEL_LAG = 2,
+	EXPEL_LAG = 2, /* others wait for it, or what it lacks is not in the log any more */
 	EXPEL_ADMIN = 3,
 	EXPEL_DIVERGED = 4, /* what it committed is not what was ordered */
 };

@@ -323,11 +323,11 @@ node_feed(struct node *n, int session)
 	struct node_group *g = node_group_by_number(n, s->group);
 	uint64_t last = group_applied(g->state);
 
+	s->feed_lost = false;
 	for (uint32_t i = 0; i < NODE_FEED_BURST && s->feed_next <= last; i++) {
 		enum history_answer answer = feed_next(n, g, session);
 
-		if (answer == HISTORY_LOST) /* it lags behind what the log holds */
-			node_attend_ended(n, g, s->incarnation, GROUP_EXPELLED, 0);
+		s->feed_lost = answer == HISTORY_LOST;
 		if (answer != HISTORY_HERE)
 			return;
 		s->feed_next++;

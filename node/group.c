@@ -989,6 +989,25 @@ watch_lag(struct node *n, struct node_group *g)
 	g->lag_ns = 0;
 }
 
+/* A member lags behind what the log holds, and cannot be fed. Only an entry ends it: what it has
+ * submitted may be on its way into the order, and who was told by this node alone that its
+ * incarnation has ended would roll back what is accepted then. */
+static void
+watch_feed(struct node *n, struct node_group *g, const struct group_member *m)
+{
+	int session = node_attend_session_of(n, g, m->incarnation);
+
+	if (session == NODE_NO_SESSION || !n->session[session].feed_lost)
+		return;
+	struct entry expel = {
+		.kind = ENTRY_EXPEL,
+		.expel = {.incarnation = m->incarnation,
+			  .session = n->session[session].session,
+			  .reason = EXPEL_LAG},
+	};
+	node_group_submit_entry(n, g, &expel);
+}
+
 static void
 log_progress(struct node *n, struct node_group *g, const struct group_member *m)
 {
@@ -1087,6 +1106,7 @@ node_group_duties(struct node *n, struct node_group *g)
 		} else {
 			g->absent_ns[i] = 0;
 		}
+		watch_feed(n, g, m);
 		log_progress(n, g, m);
 	}
 	if (!node_group_leads_first(n, g))

@@ -409,6 +409,7 @@ struct node_session {
 	uint64_t feed_previous;
 	uint64_t feed_own;
 	uint64_t feed_told; /* highest index a message of the feed named */
+	bool feed_lost;     /* what comes next is not here any more */
 	struct node_fetch fetch[NODE_FETCH_MAX];
 	struct node_cursor results;
 	struct node_cursor payloads;
