@@ -513,6 +513,7 @@ struct sim_voters {
 	uint32_t count; /* 0: the group is not known yet */
 	uint32_t epoch; /* in which changes count; 0 also where it was founded later */
 	uint32_t first; /* of the changes of this epoch */
+	uint32_t asked; /* to vote, by changes that may yet be decided; group 0 only */
 	uint32_t forks;
 	struct sim_before before[SIM_FORKS_MAX]; /* each of them */
 	struct sim_change change[SIM_CHANGES_MAX];

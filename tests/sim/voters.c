@@ -66,6 +66,7 @@ voters_delivered(struct sim *s, const struct node_output *out)
 		  v->change[v->count].all_lead ? "all lead" : "one leads");
 	s->totals.turns += v->change[v->count].all_lead;
 	v->count++;
+	v->asked = 0; /* that was of the configuration before */
 	s->totals.changes++;
 }
 
@@ -141,6 +142,7 @@ voters_forked(struct sim *s, uint32_t group, uint64_t slot, bool known)
 						  .voters = s->force.voters,
 						  .horizon = v->change[0].horizon};
 	v->count++;
+	v->asked = 0;
 }
 
 /* Is that of a disk that is not to vote in this slot? Then it only learns. */
@@ -250,7 +252,10 @@ somebody_is_strange(const struct sim *s)
 	return false;
 }
 
-/* One that may leave for good is taken away, and comes again with a new disk. */
+/* One that may leave for good is taken away, and comes again with a new disk. Not one that is asked
+ * to vote, and waits for an answer. Schedule: 2 and 4 are asked to have 1 and 3 vote, too, which
+ * get new disks before that is decided. Who still has a link with the old ones takes the new for
+ * voters' that lost votes, and no majority is left; disk_gone() has a voter lose its disk. */
 static bool
 renew(struct sim *s, uint8_t node)
 {
@@ -260,8 +265,9 @@ renew(struct sim *s, uint8_t node)
 	if (!n->process.up || n->disk.failed || s->force.asked.number != 0 || force_lost(s, node))
 		return false;
 	node_status(n->node, &now);
-	if (!now.may_leave || voters_name(s, node) || somebody_is_strange(s) ||
-	    s->swarm.rotten < SIM_NODES_MAX || s->swarm.liar < SIM_NODES_MAX)
+	if (!now.may_leave || voters_name(s, node) || (s->voters[0].asked >> node & 1) ||
+	    somebody_is_strange(s) || s->swarm.rotten < SIM_NODES_MAX ||
+	    s->swarm.liar < SIM_NODES_MAX)
 		return false;
 	sim_node_crash(s, node, random_mean(&s->random, s->swarm.down_ns));
 	voters_replaced(s, node);
@@ -290,6 +296,7 @@ voters_change(struct sim *s, uint8_t node)
 		in.horizon = (uint32_t)random_between(&s->random, 10, s->swarm.horizon);
 	sim_trace(s, "node %u: is asked to make %s the voters, horizon %u", node,
 		  word_set(in.voters).text, in.horizon);
+	s->voters[0].asked |= in.voters;
 	sim_node_feed(s, node, &in);
 }
 
