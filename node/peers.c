@@ -11,7 +11,9 @@
  * first change. Schedule: 1 is forgotten, another one comes behind its number and is the only
  * survivor of a force; those who come back empty learn from it that 1 was listed, speak with
  * it no more, and never learn the rest. So one that has no vote to count or to cast learns from
- * whom its file names there; who votes, or is forced on, takes no such node for a voter.
+ * whom its file names there; who votes, or is forced on, takes no such node for a voter. Where it
+ * is another one's vote that is meant, whose number this one has, it has none either: by the first
+ * part of the log it would turn away all, if all had been replaced.
  *
  * Before the first change the leader lists all that it knows, with their keys, so that
  * whoever comes learns of all from any, and later files may name fewer. A place is given
@@ -60,12 +62,10 @@ was_forgotten(const struct node_directory *d, const uint8_t *uuid)
 static bool
 votes(const struct node *n)
 {
-	uint32_t voters = 0;
-
 	for (uint32_t i = 0; i < n->group_count; i++)
-		voters |= paxos_voters(n->group[i].replica) |
-			  paxos_configuration(n->group[i].replica)->voters;
-	return voters >> n->config.self & 1;
+		if (paxos_has_vote(n->group[i].replica))
+			return true;
+	return false;
 }
 
 /* Does the file name one that comes behind the one that is listed? */

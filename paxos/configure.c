@@ -152,6 +152,18 @@ configure_coming(struct paxos_replica *r)
 	return voters;
 }
 
+static bool
+has_vote_in(const struct paxos_replica *r, const struct paxos_configuration *c)
+{
+	return is_voter(c, r->config.self) && c->number >= r->votes_from;
+}
+
+bool
+paxos_has_vote(const struct paxos_replica *r)
+{
+	return has_vote_in(r, &r->now) || has_vote_in(r, &r->next);
+}
+
 /* A new voter first has everything below its first slot, on disk: those who leave rely on
  * its votes for that. */
 bool
@@ -159,7 +171,7 @@ configure_may_vote(const struct paxos_replica *r, uint64_t slot)
 {
 	const struct paxos_configuration *c = configuration_of(r, slot);
 
-	if (!is_voter(c, r->config.self) || c->number < r->votes_from)
+	if (!has_vote_in(r, c))
 		return false;
 	return slot < r->joined || r->delivered + 1 >= r->joined;
 }

@@ -371,6 +371,10 @@ const struct paxos_configuration *paxos_configuration(const struct paxos_replica
 /* Who votes on the slot behind `delivered`: of the latest, or of the one before it. */
 uint32_t paxos_voters(const struct paxos_replica *replica);
 
+/* May this replica vote in what is in force, or in what is to be? Not where it is named for another
+ * disk, which stood there before: see votes_from. */
+bool paxos_has_vote(const struct paxos_replica *replica);
+
 /* The configuration that a majority of its voters has reached, with all that was voted on
  * before it; as far as the leader has said so here. */
 uint64_t paxos_settled(const struct paxos_replica *replica);

@@ -640,6 +640,31 @@ Test(node_force, who_votes_takes_nobody_for_a_voter_that_the_log_does_not_list)
 	cr_assert_eq(who(1, 2), 3, "it votes no more");
 }
 
+/* Seed 1100130978 of the simulator: 1 came with a new disk when all others had been replaced, too.
+ * By the first part of the log its number voted, and it turned away all who had the rest. */
+Test(node_disks, a_new_one_learns_from_whom_its_file_names)
+{
+	const uint8_t uuid[UUID_BYTES] = {0xaa};
+
+	node_directory_found(end[paxos_is_leader(replica(0)) ? 0 : 1].node, uuid);
+	run(SETTLED_NS);
+	drop(1u << 1, 0);
+	stop(1);
+	renew(0, 1);
+	live(0, PAXOS_TAIL_CLEAN);
+	cr_assert_eq(paxos_voters(replica(0)), 7);
+	peer(0, 1, PEER_LISTED, 0x51);
+	cr_assert_eq(who(0, 1), 2, "one that is to come");
+	live(1, PAXOS_TAIL_CLEAN);
+	run(SETTLED_NS);
+	cr_assert(linked(0) && linked(1));
+	cr_assert_eq(paxos_delivered(replica(0)), paxos_delivered(replica(1)));
+	cr_assert_eq(paxos_configuration(of_group_1(0))->voters, 1u << 1);
+	drop(3, 1);
+	cr_assert_eq(paxos_configuration(replica(0))->voters, 3);
+	cr_assert_eq(who(0, 1), 0x51, "it is to vote");
+}
+
 /* Seed 8001284 of the simulator: two had lost their disks, and repaired, while the third that is
  * named was away. It refused both behind the force, and as two that repair they waited for
  * each other. */
