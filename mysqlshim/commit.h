@@ -59,7 +59,7 @@ enum commit_outcome {
 	COMMIT_ACCEPTED = 1, /* commit, with the transaction's `gtid`; the hook returns 0 */
 	COMMIT_ROLLBACK = 2, /* tell the server to roll back; the hook returns 0: 3101 */
 	COMMIT_REFUSED = 3,  /* the hook returns 1: 3100 */
-	COMMIT_UNKNOWN = 4,  /* as REFUSED; without a quorum nobody knows, and the log says so */
+	COMMIT_UNKNOWN = 4,  /* as REFUSED; no verdict will be told, and the log says so */
 };
 
 struct commit_transaction {

@@ -151,6 +151,24 @@ take_verdict(struct engine *e, const struct member_output *o)
 	commit_decide(e->commits, t, (enum commit_outcome)outcome[o->verdict], o->gtid);
 }
 
+/* Tells those who wait that nobody will tell them: the member has ended without their verdicts. */
+static uint32_t
+tell_unknown(struct engine *e)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < e->waiting_max; i++) {
+		struct commit_transaction *t = e->waiting[i];
+
+		e->waiting[i] = NULL;
+		if (!t)
+			continue;
+		commit_decide(e->commits, t, COMMIT_UNKNOWN, NULL);
+		count++;
+	}
+	return count;
+}
+
 static void
 emit(void *context, const struct member_output *o)
 {
@@ -182,7 +200,9 @@ emit(void *context, const struct member_output *o)
 	case MEMBER_OUT_EXPELLED:
 		commit_close(e->commits);
 		word_set(&e->stopped, 1);
-		call->on_ended(call->context, o->diverged, o->gtid);
+		call->on_ended(call->context, &(struct engine_end){.diverged = o->diverged,
+								   .lacks = o->gtid,
+								   .unknown = tell_unknown(e)});
 		break;
 	case MEMBER_OUT_LINK:
 		break; /* in-flight outcomes come by the next one; nobody here asks */
@@ -319,13 +339,7 @@ quit(struct engine *e)
 	struct commit_post post;
 
 	step(e, (struct member_input){.kind = MEMBER_IN_QUIT});
-	for (uint32_t i = 0; i < e->waiting_max; i++) {
-		struct commit_transaction *t = e->waiting[i];
-
-		e->waiting[i] = NULL;
-		if (t)
-			commit_decide(e->commits, t, COMMIT_UNKNOWN, NULL);
-	}
+	tell_unknown(e);
 	while (commit_next(e->commits, &post)) {
 		if (post.kind != COMMIT_POST_SUBMIT)
 			continue;

@@ -10,7 +10,8 @@
  *            here on: they sleep until the group has answered.
  *     join   the thread, and the way into the group.
  *     leave  out of the group: what is open is abandoned, and waits for its
- *            outcome. Only without a quorum, at the timeout, is an outcome unknown.
+ *            outcome. Without a quorum, at the timeout, it is unknown; as it is to who
+ *            waits when an incarnation ends that the log did not end (engine_end).
  *     free   when no client is inside the commit any more.
  *
  * Ownership  what the callbacks are given is valid during the call.
@@ -35,13 +36,19 @@
 
 struct engine;
 
+/* Of an incarnation, before STOP. */
+struct engine_end {
+	bool diverged;            /* expelled for what it had committed */
+	const struct gtid *lacks; /* what no node can give it any more, or NULL */
+	uint32_t unknown;         /* so many clients were told that their outcome is not known:
+				   * behind a force, or where the group or a payload is gone */
+};
+
 struct engine_callbacks {
 	void *context;
 	void (*on_queue)(void *context, const struct member_output *queue);
 	void (*on_view)(void *context, const struct member_view *view);
-	/* Expelled: this incarnation is over. diverged: for what it had committed; lacks: for what
-	 * no node can give it any more, or NULL. */
-	void (*on_ended)(void *context, bool diverged, const struct gtid *lacks);
+	void (*on_ended)(void *context, const struct engine_end *end);
 	/* Has the server room for more to apply? After "no", engine_release(). */
 	bool (*has_room)(void *context);
 	/* The server has committed another's transaction. On the thread that did. */

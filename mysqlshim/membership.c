@@ -225,13 +225,28 @@ say_lacks(const struct membership *m, const struct gtid *gtid)
 }
 
 static void
-on_ended(void *context, bool diverged, const struct gtid *lacks)
+say_unknown(const struct membership *m, uint32_t count)
+{
+	char text[256];
+
+	snprintf(text, sizeof text,
+		 "%u transactions waited for their verdict when this membership ended without "
+		 "one. They were rolled back here, and come back at the next START where they "
+		 "were accepted.",
+		 count);
+	say(m, SHIM_LEVEL_WARNING, text);
+}
+
+static void
+on_ended(void *context, const struct engine_end *end)
 {
 	struct membership *m = context;
 
-	if (lacks)
-		say_lacks(m, lacks);
-	if (diverged)
+	if (end->unknown > 0)
+		say_unknown(m, end->unknown);
+	if (end->lacks)
+		say_lacks(m, end->lacks);
+	if (end->diverged)
 		say(m, SHIM_LEVEL_ERROR,
 		    "The transactions that this server committed are not those that the group "
 		    "ordered, so it was expelled. Do not let it join again as it is: its data "
