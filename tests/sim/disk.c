@@ -582,6 +582,7 @@ feed_records(struct sim *s, uint8_t node, const struct log_batch *batch, const u
 static void
 begin_coarsely(struct sim *s, struct sim_disk *d)
 {
+	must(d->kept_lsn <= d->dropped_lsn);
 	uint64_t dropped = d->dropped_lsn - d->kept_lsn;
 
 	if (dropped > 0 && random_chance(&s->random, 700000))
@@ -637,11 +638,16 @@ disk_recover(struct sim *s, uint8_t node)
 	size_t from = (size_t)d->segment * SIM_SEGMENT_BYTES + end;
 	image_clear(d, from);
 	d->position = end;
+	/* The disk lied of all that was kept. */
 	if (d->begin > end_of(d))
-		d->begin = end_of(d); /* the disk lied of all that was kept */
+		d->begin = end_of(d);
 	d->ordinal = verdict.next_ordinal;
 	d->append_lsn = verdict.end_lsn;
 	d->durable_lsn = verdict.end_lsn;
+	if (d->dropped_lsn > d->durable_lsn) {
+		d->dropped_lsn = d->durable_lsn;
+		d->kept_lsn = d->durable_lsn;
+	}
 	memcpy(d->epoch, node_epoch(s->node[node].node), sizeof d->epoch);
 	if (end == LOG_BLOCK_BYTES)
 		segment_prepare(d);
