@@ -233,7 +233,9 @@ check_image(struct sim *s, uint8_t node, const struct node_output *out)
 		if (!s->node[node].process.replaying && sound)
 			sim_fail(s, "node %u: the image that its log begins with is of no use",
 				 node);
-		s->node[node].delivered[out->group] = 0;
+		/* All begins anew, and first of all group 0: what it had dropped is there again. */
+		if (out->group == 0)
+			memset(s->node[node].delivered, 0, sizeof s->node[node].delivered);
 		return;
 	}
 	struct check_slot *c = slot_at(s, out->group, out->slot);
