@@ -348,7 +348,8 @@ disk_written(struct sim *s, uint8_t node)
 }
 
 /* One disk in some runs had said "durable" too early: its last batches are gone. What
- * they held was told to others, so only these others can say what it was. */
+ * they held was told to others, so only these others can say what it was. Not all since an orderly
+ * stop, as if that had been the last: see disk_put_back(). */
 static bool
 disk_lies(struct sim *s, uint8_t node)
 {
@@ -366,6 +367,7 @@ disk_lies(struct sim *s, uint8_t node)
 		/* Not where it began: what lies before it may have rotted. */
 		d->durable_lsn = last[-1].lsn + last[-1].bytes;
 		d->place_count--;
+		d->lied = true;
 	}
 	/* What is written there from now on is seen anew. */
 	if (d->checked_lsn > d->durable_lsn)
@@ -658,7 +660,8 @@ disk_recover(struct sim *s, uint8_t node)
 	if (verdict.end == LOG_TAIL_ROT || outdated)
 		return PAXOS_TAIL_MISSING;
 	bool unused = s->node[node].starts == 0 || (d->renewed && d->append_lsn == 0);
-	bool clean = verdict.end == LOG_TAIL_CLEAN || unused;
+	bool clean = (verdict.end == LOG_TAIL_CLEAN && !d->lied) || unused;
+	d->lied = false;
 	return clean ? PAXOS_TAIL_CLEAN : PAXOS_TAIL_CUT;
 }
 

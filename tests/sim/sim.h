@@ -231,7 +231,8 @@ struct sim_disk {
 	uint32_t stall_ppm; /* of writes that take stall_ns besides */
 	uint64_t stall_ns;
 	uint64_t slow_until_ns;
-	bool stopped;  /* in order */
+	bool stopped; /* in order */
+	bool lied;    /* its last batches are gone; a start is unclean, whatever it ends with now */
 	uint8_t *copy; /* of the image, as it was at some crash; copy_bytes 0: none */
 	size_t copy_bytes;
 	uint32_t copy_segment;
