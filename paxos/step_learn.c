@@ -114,6 +114,19 @@ next_source(struct paxos_replica *r)
 	r->known_from = next_there(r, r->config.self);
 }
 
+/* Up to where to ask once more: what has come meanwhile would come again, and find room on a link
+ * that each time has none for the large one which is missing before it. */
+static uint64_t
+first_gap_end(struct paxos_replica *r, uint64_t end)
+{
+	for (uint64_t slot = r->delivered + 1; slot < end; slot++) {
+		const struct paxos_slot *w = window_find(r, slot + 1);
+		if (w && w->decided)
+			return slot;
+	}
+	return end;
+}
+
 void
 learn_ask(struct paxos_replica *r)
 {
@@ -127,6 +140,8 @@ learn_ask(struct paxos_replica *r)
 		next_source(r);
 	must(r->known_from != r->config.self);
 	r->learn_asked = min_u64(r->known, r->delivered + PAXOS_READS_MAX);
+	if (again)
+		r->learn_asked = first_gap_end(r, r->learn_asked);
 	r->learn_ns = r->now_ns + r->config.retry_ns;
 	struct paxos_message m = {.kind = PAXOS_LEARN,
 				  .from = r->delivered + 1,

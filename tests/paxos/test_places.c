@@ -411,6 +411,29 @@ Test(paxos_places, who_lacks_slots_asks_each_in_turn_though_one_goes_on)
 	place_free(p);
 }
 
+/* A link that has room for small ones again and again, and never for the large one before them,
+ * would keep it for ever. */
+Test(paxos_places, who_lacks_one_slot_asks_once_more_for_that_alone)
+{
+	struct place *p = place(3, 0x0b, true);
+
+	start(p, PAXOS_TAIL_CLEAN);
+	step(p, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+				     .now_ns = 2 * MS,
+				     .message = {.kind = PAXOS_LEARN, .from = 100, .to = 100}});
+	cr_assert(p->last.kind == PAXOS_LEARN && p->last.from == 1 && p->last.to > 10);
+	for (uint64_t slot = 3; slot <= 8; slot++)
+		step(p, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+					     .now_ns = 3 * MS,
+					     .message = {.kind = PAXOS_LEARNED,
+							 .slot = slot,
+							 .value = {.handle = PAXOS_NO_VALUE}}});
+	p->last = (struct paxos_message){0};
+	step(p, (struct paxos_input){.kind = PAXOS_IN_TICK, .now_ns = 30 * MS});
+	cr_assert(p->last.kind == PAXOS_LEARN && p->last.from == 1 && p->last.to == 3);
+	place_free(p);
+}
+
 /* What it answers to this, from node 0. 0: nothing. */
 static uint8_t
 answer(struct place *p, uint64_t now_ns, struct paxos_message m)
