@@ -696,16 +696,15 @@ node_image_is_unconfirmed(const struct node *n)
 }
 
 /* What follows begins with nothing. A log that was trimmed behind that may begin in front of
- * a hole, and go on with a round: so it is the record that says it. */
+ * a hole, and go on with a round: so it is the record that says it. Whatever a replay has by then:
+ * one that begins behind the hole finds what was void whole, and another one later, which begins
+ * behind that, would lack what the first did not have to learn again. */
 static void
 lost(struct node *n)
 {
-	bool anew = node_image_is_lost(n) || node_image_is_unconfirmed(n);
-
 	n->images.met = true;
 	n->images.confirmed = true;
-	if (anew)
-		node_reset(n);
+	node_reset(n);
 }
 
 void
