@@ -789,6 +789,38 @@ Test(node_image, a_log_without_its_begin_is_learned_anew)
 	expect_equal();
 }
 
+/* Its log begins with half a round, and its process with nothing. Another one finds the file in
+ * front of that, and in it the round as a whole: were it to go on with that, it would have nothing
+ * to learn, and a later one that begins with the half again would lack what that did not log. */
+Test(node_image, what_a_replay_lost_is_lost_to_every_later_one)
+{
+	fill();
+	stop(2);
+	uint64_t whole = end[2].dropped, part = whole;
+	for (uint32_t i = 0; i < 4; i++) {
+		struct frame frame = {0};
+
+		cr_assert(frame_decode(&frame, end[2].log + part, LOG_BYTES - part));
+		part += frame.frame_bytes;
+	}
+	end[2].dropped = part;
+	live(2, PAXOS_TAIL_MISSING);
+	cr_assert_eq(end[2].node->group[0].applied_slot, 0);
+	stop(2);
+	end[2].dropped = whole;
+	live(2, PAXOS_TAIL_CUT);
+	cr_assert_eq(end[2].node->group[0].applied_slot, 0);
+	catch_up(2, 0);
+	run(SETTLED_NS);
+	expect_equal();
+	transactions(5);
+	stop(2);
+	end[2].dropped = part;
+	live(2, PAXOS_TAIL_CUT);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
 static void
 found_another(uint8_t uuid)
 {
