@@ -287,9 +287,5 @@ node_compare_expel(struct node *n, struct node_group *g, uint32_t slot)
 		node_compare_ask(n, g);
 		return;
 	}
-	node_group_submit_entry(n, g,
-				&(struct entry){.kind = ENTRY_EXPEL,
-						.expel = {.incarnation = incarnation,
-							  .session = UINT64_MAX,
-							  .reason = EXPEL_DIVERGED}});
+	node_group_expel(n, g, incarnation, UINT64_MAX, EXPEL_DIVERGED);
 }

@@ -705,6 +705,17 @@ node_group_submit_entry(struct node *n, struct node_group *g, const struct entry
 }
 
 void
+node_group_expel(struct node *n, struct node_group *g, uint64_t incarnation, uint64_t session,
+		 enum expel_reason reason)
+{
+	node_group_submit_entry(n, g,
+				&(struct entry){.kind = ENTRY_EXPEL,
+						.expel = {.incarnation = incarnation,
+							  .session = session,
+							  .reason = reason}});
+}
+
+void
 node_group_flush(struct node *n, struct node_group *g)
 {
 	for (uint32_t i = 0; i < NODE_BATCHES_MAX; i++) {
@@ -932,13 +943,7 @@ watch_member(struct node *n, struct node_group *g, uint32_t slot, const struct g
 	}
 	if (n->now_ns - g->absent_ns[slot] < n->config.expel_ns)
 		return;
-	struct entry expel = {
-		.kind = ENTRY_EXPEL,
-		.expel = {.incarnation = m->incarnation,
-			  .session = m->session,
-			  .reason = EXPEL_SILENT},
-	};
-	node_group_submit_entry(n, g, &expel);
+	node_group_expel(n, g, m->incarnation, m->session, EXPEL_SILENT);
 	g->absent_ns[slot] = n->now_ns;
 }
 
@@ -979,13 +984,7 @@ watch_lag(struct node *n, struct node_group *g)
 		g->lag_ns = n->now_ns;
 	if (n->now_ns - g->lag_ns < n->config.lag_ns)
 		return;
-	struct entry expel = {
-		.kind = ENTRY_EXPEL,
-		.expel = {.incarnation = last->incarnation,
-			  .session = last->session,
-			  .reason = EXPEL_LAG},
-	};
-	node_group_submit_entry(n, g, &expel);
+	node_group_expel(n, g, last->incarnation, last->session, EXPEL_LAG);
 	g->lag_ns = 0;
 }
 
@@ -999,13 +998,7 @@ watch_feed(struct node *n, struct node_group *g, const struct group_member *m)
 
 	if (session == NODE_NO_SESSION || !n->session[session].feed_lost)
 		return;
-	struct entry expel = {
-		.kind = ENTRY_EXPEL,
-		.expel = {.incarnation = m->incarnation,
-			  .session = n->session[session].session,
-			  .reason = EXPEL_LAG},
-	};
-	node_group_submit_entry(n, g, &expel);
+	node_group_expel(n, g, m->incarnation, n->session[session].session, EXPEL_LAG);
 }
 
 static void

@@ -791,6 +791,9 @@ bool node_group_leads_first(const struct node *n, const struct node_group *g);
 bool node_group_has_room(const struct node *n, const struct node_group *g, uint32_t bytes);
 bool node_group_submit(struct node *n, struct node_group *g, const uint8_t *entry, uint32_t bytes);
 bool node_group_submit_entry(struct node *n, struct node_group *g, const struct entry *entry);
+/* An incarnation of this session or an earlier one. */
+void node_group_expel(struct node *n, struct node_group *g, uint64_t incarnation, uint64_t session,
+		      enum expel_reason reason);
 void node_group_flush(struct node *n, struct node_group *g);
 bool node_group_apply(struct node *n, struct node_group *g, uint32_t budget_hashes);
 /* No more may be delivered now. */
