@@ -592,6 +592,18 @@ begin_coarsely(struct sim *s, struct sim_disk *d)
 	d->kept_lsn = d->dropped_lsn;
 }
 
+/* If the disk lied of all that was kept. */
+static void
+begin_where_it_ends(struct sim_disk *d)
+{
+	if (d->begin > end_of(d))
+		d->begin = end_of(d);
+	if (d->dropped_lsn > d->durable_lsn) {
+		d->dropped_lsn = d->durable_lsn;
+		d->kept_lsn = d->durable_lsn;
+	}
+}
+
 enum paxos_tail
 disk_recover(struct sim *s, uint8_t node)
 {
@@ -610,6 +622,8 @@ disk_recover(struct sim *s, uint8_t node)
 	d->full = false;
 	d->failed = false;
 	d->stopped = false;
+	bool lied = d->lied;
+	d->lied = false;
 	d->place_count = 0;
 	log_scan_begin(&scan);
 	for (uint32_t i = 0; i < segments; i++) {
@@ -640,16 +654,10 @@ disk_recover(struct sim *s, uint8_t node)
 	size_t from = (size_t)d->segment * SIM_SEGMENT_BYTES + end;
 	image_clear(d, from);
 	d->position = end;
-	/* The disk lied of all that was kept. */
-	if (d->begin > end_of(d))
-		d->begin = end_of(d);
 	d->ordinal = verdict.next_ordinal;
 	d->append_lsn = verdict.end_lsn;
 	d->durable_lsn = verdict.end_lsn;
-	if (d->dropped_lsn > d->durable_lsn) {
-		d->dropped_lsn = d->durable_lsn;
-		d->kept_lsn = d->durable_lsn;
-	}
+	begin_where_it_ends(d);
 	memcpy(d->epoch, node_epoch(s->node[node].node), sizeof d->epoch);
 	if (end == LOG_BLOCK_BYTES)
 		segment_prepare(d);
@@ -660,8 +668,7 @@ disk_recover(struct sim *s, uint8_t node)
 	if (verdict.end == LOG_TAIL_ROT || outdated)
 		return PAXOS_TAIL_MISSING;
 	bool unused = s->node[node].starts == 0 || (d->renewed && d->append_lsn == 0);
-	bool clean = (verdict.end == LOG_TAIL_CLEAN && !d->lied) || unused;
-	d->lied = false;
+	bool clean = (verdict.end == LOG_TAIL_CLEAN && !lied) || unused;
 	return clean ? PAXOS_TAIL_CLEAN : PAXOS_TAIL_CUT;
 }
 
