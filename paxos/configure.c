@@ -274,15 +274,19 @@ configure_remember(struct paxos_replica *r)
 		remember(r, &r->next);
 }
 
-/* Where the log has the change itself, this says nothing new. */
+/* Where the log has the change itself, this says nothing new. Nor does it of its own votes, if a
+ * later change is known: that may have been on disk, and was yet to be delivered, when this was
+ * written, and its caller says what follows from it (paxos_vote_from()). */
 void
 configure_record(struct paxos_replica *r, const struct paxos_message *m)
 {
 	struct paxos_configuration c = decoded(m->count);
 
 	must((m->count & CHANGE_IS) != 0 && c.voters >> r->config.replica_count == 0);
+	if (m->nonce < configuration_latest(r)->number)
+		return;
 	r->votes_from = m->accepted;
-	if (m->nonce <= configuration_latest(r)->number)
+	if (m->nonce == configuration_latest(r)->number)
 		return;
 	c.number = m->nonce;
 	c.slot = m->slot;

@@ -572,6 +572,34 @@ Test(paxos_places, a_new_disk_knows_after_a_restart_where_it_votes)
 	place_free(p);
 }
 
+/* It had the change to its own vote on disk, and was yet to deliver it, when what it wrote anew
+ * behind an image said that it knew of none. A replay delivers the change first. */
+Test(paxos_places, a_new_disk_is_not_mute_again_by_what_it_wrote_before_it_knew)
+{
+	struct place *p = new_disk(3, 0x0b, false, UINT64_MAX);
+	struct paxos_message record = {.kind = PAXOS_RECORD_CONFIGURATION,
+				       .nonce = 2,
+				       .slot = 19,
+				       .from = 22,
+				       .accepted = UINT64_MAX,
+				       .count = PAXOS_CHANGE_IS | 64 << 16 | 0x0b,
+				       .value = {.handle = PAXOS_NO_VALUE}};
+	struct paxos_message delivered = {.kind = PAXOS_RECORD_DELIVERED, .delivered = 30};
+
+	p->lsn = 300;
+	step(p, (struct paxos_input){.kind = PAXOS_IN_RECORD, .lsn = 100, .message = delivered});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_RECORD, .lsn = 200, .message = record});
+	paxos_vote_from(p->replica, 2);
+	record.nonce = 1;
+	record.slot = 5;
+	record.from = 16;
+	step(p, (struct paxos_input){.kind = PAXOS_IN_RECORD, .lsn = 300, .message = record});
+	start(p, PAXOS_TAIL_CLEAN);
+	accept(p, 2 * MS, 31, CONFIGURATION(2));
+	cr_assert_eq(p->last.kind, PAXOS_ACCEPTED);
+	place_free(p);
+}
+
 static void
 hear(struct place *p, uint8_t from, struct paxos_message m)
 {
