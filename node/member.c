@@ -3,6 +3,8 @@
 #include "base/must.h"
 #include "node/arena.h"
 
+#define ATTACH_DOUBLINGS_MAX 5 /* of retry_ns */
+
 /* No more than the group decides: behind its bound a submission is void, and nobody
  * says so. */
 static uint32_t
@@ -227,6 +229,7 @@ member_reconnect(struct member *m, uint8_t node)
 	if (m->opened)
 		member_say_open(m, m->session, m->epoch);
 	member_watch(m);
+	m->attach_doublings = 0;
 	m->retry_ns = m->now_ns + 4 * m->config.retry_ns;
 }
 
@@ -288,9 +291,13 @@ static void
 say_attach(struct member *m)
 {
 	/* A higher number than any before: what is still under way in an older
-	 * session is void behind this one. */
+	 * session is void behind this one. So where a decision takes long, by the way or a
+	 * slow disk, it is waited for longer each time. */
 	m->attach_session++;
 	m->stage = MEMBER_ATTACHING;
+	m->retry_ns = m->now_ns + (m->config.retry_ns << m->attach_doublings);
+	if (m->attach_doublings < ATTACH_DOUBLINGS_MAX)
+		m->attach_doublings++;
 	member_say(m, WIRE_CONTROL,
 		   &(struct protocol_message){.kind = PROTOCOL_ATTACH,
 					      .group = m->group,
@@ -417,12 +424,12 @@ on_joined(struct member *m, const struct protocol_message *message)
 	memcpy(m->joined_epoch, m->epoch, EPOCH_BYTES);
 	m->group = message->group;
 	m->attach_session = 0;
+	m->attach_doublings = 0;
 	m->feed_through = message->index - 1;
 	m->feed_previous = m->feed_through;
 	m->own_through = 0;
 	snapshot_table_reset(&m->snapshots, m->feed_through);
 	snapshot_table_joined(&m->snapshots, m->incarnation);
-	m->retry_ns = m->now_ns + m->config.retry_ns;
 	say_attach(m);
 }
 
@@ -433,6 +440,8 @@ on_attached(struct member *m, const struct protocol_message *message)
 	    message->session != m->attach_session)
 		return;
 	m->stage = MEMBER_ATTACHED;
+	m->attach_doublings = 0;
+	m->retry_ns = m->now_ns + m->config.retry_ns;
 	m->entry_bytes_max = (uint32_t)message->own;
 	m->chunk_bytes = message->flags;
 	m->payload_bytes_max = message->mark;

@@ -151,13 +151,14 @@ struct member {
 	bool opened;
 	uint32_t group;
 	uint64_t incarnation;
-	uint64_t attach_session; /* number of the last attachment asked for */
-	uint64_t own_through;    /* every own outcome up to it is known */
-	uint64_t feed_through;   /* every message of the feed up to it was told */
-	uint64_t feed_previous;  /* index of the last message of the feed */
-	uint64_t piece_index;    /* a payload of which a part was told; 0 none */
-	uint64_t piece_told;     /* bytes of it */
-	uint64_t requeueing;     /* sequence of an own one of which a part was told; 0 none */
+	uint64_t attach_session;   /* number of the last attachment asked for */
+	uint32_t attach_doublings; /* of retry_ns, until the next one is asked for */
+	uint64_t own_through;      /* every own outcome up to it is known */
+	uint64_t feed_through;     /* every message of the feed up to it was told */
+	uint64_t feed_previous;    /* index of the last message of the feed */
+	uint64_t piece_index;      /* a payload of which a part was told; 0 none */
+	uint64_t piece_told;       /* bytes of it */
+	uint64_t requeueing;       /* sequence of an own one of which a part was told; 0 none */
 	/* chunks that the node asked for and that found no room yet, oldest first */
 	struct member_fetch fetch[MEMBER_FETCHES_MAX];
 	uint32_t fetch_first;

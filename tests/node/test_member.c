@@ -421,6 +421,29 @@ Test(node_member, without_an_appliance_it_sleeps)
 	finish(p);
 }
 
+/* Its attachment takes longer to be decided than it waits before it asks again, and each time it
+ * asks, that of before is void: at one pace it would never be attached. */
+Test(node_member, an_attachment_that_takes_long_is_waited_for)
+{
+	struct pair *p = attaching(39);
+	uint64_t session = p->last.session, decided_ns = p->now_ns + 200 * MS;
+
+	for (uint32_t ms = 0; ms < 2000 && p->started == 0; ms++) {
+		p->now_ns += MS;
+		step(p, (struct member_input){.kind = MEMBER_IN_TICK});
+		node_flush(p);
+		some(p);
+		if (p->last.kind == PROTOCOL_ATTACH && p->last.session > session) {
+			session = p->last.session;
+			decided_ns = p->now_ns + 200 * MS;
+		}
+		if (p->now_ns >= decided_ns)
+			node_says(p, WIRE_CONTROL, attached(p, 42));
+	}
+	cr_assert_eq(p->started, 1);
+	finish(p);
+}
+
 /* While nobody leads, every node says so, and the next one too: going on at once would
  * make handshakes as fast as the network carries them. The node that it stays at tells
  * it as soon as it knows better. */
