@@ -1,5 +1,6 @@
 #include "mysqlshim/commit.h"
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -33,9 +34,11 @@ struct commit {
 	struct mailbox box;
 	struct mailbox_slot *slot;
 	_Atomic bool closed;
-	_Atomic uint32_t posting; /* clients between their look at `closed` and their post */
-	pthread_mutex_t mutex;    /* of what is below */
-	uint32_t chains;          /* a power of two */
+	_Atomic uint32_t posting;  /* clients between their look at `closed` and their post */
+	_Atomic uint32_t barriers; /* that were asked for; numbers that go round */
+	uint32_t passed;           /* the word that those clients sleep on: up to this one */
+	pthread_mutex_t mutex;     /* of what is below */
+	uint32_t chains;           /* a power of two */
 	uint32_t *chain;
 	uint32_t free;
 	struct accepted *accepted;
@@ -149,6 +152,7 @@ commit_open(const struct commit_engine *engine, const struct commit_server *serv
 	pthread_mutex_init(&c->mutex, NULL);
 	atomic_init(&c->closed, false);
 	atomic_init(&c->posting, 0);
+	atomic_init(&c->barriers, 0);
 	return c;
 }
 
@@ -242,6 +246,12 @@ static void
 wake(uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void
+wake_all(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 static uint32_t *
@@ -390,6 +400,56 @@ commit_failed(struct commit *c, uint64_t thread_id)
 		post_surely(c, &what);
 }
 
+/* Numbers are taken before they are posted: so a later one that is posted first is asked for
+ * behind both calls, and is as good. */
+static bool
+ask_for_barrier(struct commit *c, uint32_t *number)
+{
+	atomic_fetch_add(&c->posting, 1);
+	*number = atomic_fetch_add(&c->barriers, 1) + 1;
+	struct commit_post what = {.kind = COMMIT_POST_BARRIER, .sequence = *number};
+	post_surely(c, &what);
+	bool open = !atomic_load(&c->closed);
+	atomic_fetch_sub(&c->posting, 1);
+	return open;
+}
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+enum commit_barrier
+commit_barrier(struct commit *c, void *session, uint64_t timeout_ns)
+{
+	uint64_t begin_ns = clock_ns();
+	uint32_t number, passed;
+
+	if (!ask_for_barrier(c, &number))
+		return COMMIT_BARRIER_CLOSED;
+	while ((int32_t)((passed = read_word(&c->passed)) - number) < 0) {
+		if (atomic_load(&c->closed))
+			return COMMIT_BARRIER_CLOSED;
+		if (c->server.killed(session))
+			return COMMIT_BARRIER_KILLED;
+		if (clock_ns() - begin_ns >= timeout_ns)
+			return COMMIT_BARRIER_LATE;
+		sleep_on(&c->passed, passed);
+	}
+	return COMMIT_BARRIER_PASSED;
+}
+
+void
+commit_passed(struct commit *c, uint64_t sequence)
+{
+	__atomic_store_n(&c->passed, (uint32_t)sequence, __ATOMIC_RELEASE);
+	wake_all(&c->passed);
+}
+
 bool
 commit_next(struct commit *c, struct commit_post *post)
 {
@@ -441,6 +501,7 @@ void
 commit_close(struct commit *c)
 {
 	atomic_store(&c->closed, true);
+	wake_all(&c->passed);
 }
 
 void

@@ -11,6 +11,9 @@
  *     server commits
  *     commit_committed()      --post-->   COMMITTED   -> member_step
  *     commit_failed()         --post-->   FAILED      -> member_step
+ *     commit_barrier()        --post-->   BARRIER     -> member_step
+ *       sleeps, with others, on one word
+ *       wakes                 <--word--  commit_passed() <- MEMBER_OUT_BARRIER
  *
  * This is the seam: whoever owns the `struct member` fills in `commit_engine`,
  * and its thread calls next and decide. Nothing here knows MySQL, and nothing
@@ -29,8 +32,8 @@
  * Payloads   and write sets are one block. Up to COMMIT_COPIED_BYTES it is the
  *            client's, and copied at the post; a larger one is handed over with it.
  * Errors     outcomes.
- * Threads    run, committed and failed: any client thread. next, arm and decide:
- *            the one network thread. open and close: neither running.
+ * Threads    run, committed, failed and barrier: any client thread. next, arm, decide and
+ *            passed: the one network thread. open and close: neither running.
  */
 #ifndef MYSQLSHIM_COMMIT_H
 #define MYSQLSHIM_COMMIT_H
@@ -153,6 +156,7 @@ enum commit_post_kind {
 	COMMIT_POST_ABANDON = 1,   /* sequence */
 	COMMIT_POST_COMMITTED = 2, /* gtid: it is in gtid_executed now */
 	COMMIT_POST_FAILED = 3,    /* sequence: accepted, and the server rolled it back */
+	COMMIT_POST_BARRIER = 4,   /* sequence: of barriers; they may overtake each other */
 };
 
 struct commit_post {
@@ -178,6 +182,20 @@ enum commit_outcome commit_run(struct commit *commit, struct commit_transaction 
 void commit_committed(struct commit *commit, uint64_t thread_id, const struct gtid *gtid);
 void commit_failing(struct commit *commit, uint64_t thread_id);
 void commit_failed(struct commit *commit, uint64_t thread_id);
+
+enum commit_barrier {
+	COMMIT_BARRIER_PASSED = 1,
+	COMMIT_BARRIER_LATE = 2,   /* timeout_ns is over */
+	COMMIT_BARRIER_KILLED = 3, /* the session is */
+	COMMIT_BARRIER_CLOSED = 4, /* this server is no member, or not any more */
+};
+
+/* Client: sleeps until all is committed here that any client of the group had been told of
+ * when this was called. */
+enum commit_barrier commit_barrier(struct commit *commit, void *session, uint64_t timeout_ns);
+
+/* Network: wakes those who wait for this barrier, or an earlier one. */
+void commit_passed(struct commit *commit, uint64_t sequence);
 
 /* Network: the oldest post; false when there is none. */
 bool commit_next(struct commit *commit, struct commit_post *post);

@@ -62,6 +62,7 @@ struct engine {
 	uint32_t waiting_max;
 	uint64_t timer_ns;
 	uint64_t forget_ns; /* network thread: when next */
+	uint64_t barrier;   /* network thread: the last that was asked for */
 	uint32_t lent_count;
 	const void **lent;         /* blocks, in no order; the network thread's */
 	bool held;                 /* network thread: MEMBER_IN_HOLD was given */
@@ -204,6 +205,9 @@ emit(void *context, const struct member_output *o)
 								   .lacks = o->gtid,
 								   .unknown = tell_unknown(e)});
 		break;
+	case MEMBER_OUT_BARRIER:
+		commit_passed(e->commits, o->sequence);
+		break;
 	case MEMBER_OUT_LINK:
 		break; /* in-flight outcomes come by the next one; nobody here asks */
 	case MEMBER_OUT_TIMER:
@@ -265,6 +269,18 @@ submit(struct engine *e, struct commit_transaction *t)
 	step(e, (struct member_input){.kind = MEMBER_IN_SUBMIT, .submission = &s});
 }
 
+/* A later one may have overtaken it, and is for both. */
+static void
+ask_for_barrier(struct engine *e, uint32_t number)
+{
+	int32_t later = (int32_t)(number - (uint32_t)e->barrier);
+
+	if (later <= 0)
+		return;
+	e->barrier += (uint32_t)later;
+	step(e, (struct member_input){.kind = MEMBER_IN_BARRIER, .sequence = e->barrier});
+}
+
 static bool
 take_posts(struct engine *e)
 {
@@ -287,6 +303,9 @@ take_posts(struct engine *e)
 		case COMMIT_POST_FAILED:
 			step(e, (struct member_input){.kind = MEMBER_IN_LOCAL_FAILED,
 						      .sequence = post.sequence});
+			break;
+		case COMMIT_POST_BARRIER:
+			ask_for_barrier(e, (uint32_t)post.sequence);
 			break;
 		}
 	}

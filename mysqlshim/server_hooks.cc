@@ -328,14 +328,36 @@ before_rollback(Trans_param *param)
 	return 0;
 }
 
-/* Waiting for the others, before or after, comes with a later release: a session
+/* What any client of the group was told of before now is to be read. The server asks for the
+ * session's wait_timeout. */
+static int
+wait_for_others(Trans_param *param)
+{
+	enum commit_barrier barrier = COMMIT_BARRIER_CLOSED;
+	uint64_t timeout_ns = static_cast<uint64_t>(param->hold_timeout) * 1000000000u;
+
+	pthread_rwlock_rdlock(&entrance);
+	if (current)
+		barrier = commit_barrier(current, param->thd, timeout_ns);
+	pthread_rwlock_unlock(&entrance);
+	if (barrier == COMMIT_BARRIER_PASSED)
+		return 0;
+	return barrier == COMMIT_BARRIER_CLOSED ? ER_GRP_TRX_CONSISTENCY_NOT_ALLOWED
+						: ER_GRP_TRX_CONSISTENCY_BEFORE;
+}
+
+/* Waiting for the others behind a commit comes with a later release: a session
  * that asks for it must not believe it has it. */
 static int
 begin(Trans_param *param, int &out)
 {
 	out = 0;
-	if (param->group_replication_consistency >= GROUP_REPLICATION_CONSISTENCY_BEFORE &&
-	    shim_running(server_shim))
+	if (param->group_replication_consistency < GROUP_REPLICATION_CONSISTENCY_BEFORE ||
+	    !shim_running(server_shim))
+		return 0;
+	if (param->group_replication_consistency == GROUP_REPLICATION_CONSISTENCY_BEFORE)
+		out = wait_for_others(param);
+	else
 		out = ER_GRP_TRX_CONSISTENCY_NOT_ALLOWED;
 	return 0;
 }

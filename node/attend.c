@@ -621,6 +621,8 @@ attach(struct node *n, int session, const struct protocol_message *m)
 	s->incarnation = m->incarnation;
 	s->session = m->session;
 	s->floor = m->sequence;
+	s->barrier = 0;
+	s->barrier_number = 0;
 	if (!member || !group_member_alive(member)) {
 		/* Only a node that has delivered the entry that ended it may say so, and
 		 * what was decided before: one that has not heard of the incarnation
@@ -715,6 +717,9 @@ node_attend_message(struct node *n, int session, const struct frame *frame, cons
 		break;
 	case PROTOCOL_PROGRESS:
 		progress(n, session, &m);
+		break;
+	case PROTOCOL_BARRIER:
+		node_barrier_wanted(n, session, &m);
 		break;
 	case PROTOCOL_LEAVE:
 		leave(n, session, &m);

@@ -10,6 +10,7 @@
  * search.c        what a member that joins lacks
  * feed.c          feeding a member what others wrote, and what that is read from
  * feed_payload.c  feeding one payload that was spread, in pieces, from the log
+ * barrier.c       up to where a member has to be that misses nothing
  * compare.c       whether the nodes computed the same
  * force.c         survivors go over to another epoch
  * cut.c           where the order, or a member, needs what only the lost had
@@ -204,6 +205,16 @@ struct node_image {
 	struct history_link *part;
 };
 
+/* Up to where its members have to be that miss nothing; see barrier.c. */
+struct node_barrier {
+	uint64_t number;                  /* of the last survey, or the one under way */
+	bool asking;                      /* it is */
+	uint64_t highest[NODE_NODES_MAX]; /* of each node the slot that it said; 0: nothing yet */
+	uint64_t ask_ns;                  /* again */
+	uint64_t slot; /* it has its answer, when this one is applied; 0: none waits */
+	uint64_t fill; /* others wait for this slot; 0: nobody does */
+};
+
 /* How a group begins: it names its first voters, since those that the appliance began
  * with may be long gone. */
 struct node_founding {
@@ -270,6 +281,8 @@ struct node_group {
 	uint32_t narrow;          /* and those whose log makes another group's submissions wait */
 	struct node_image whole;  /* in use: others may have it */
 	struct node_image coming; /* being written, or taken from another node */
+
+	struct node_barrier barrier;
 
 	struct node_place *place;           /* ring of places, by slot */
 	struct node_result *result;         /* ring of results_max, by index */
@@ -403,7 +416,9 @@ struct node_session {
 	uint64_t mark_low;
 	uint64_t committed;
 	bool ready;
-	uint64_t missing; /* nothing that it lacks is below; 0: not known yet */
+	uint64_t barrier;        /* the last that it asked for, */
+	uint64_t barrier_number; /* and which survey answers it; 0: it was answered */
+	uint64_t missing;        /* nothing that it lacks is below; 0: not known yet */
 	/* the feed */
 	uint64_t feed_next;
 	uint64_t feed_previous;
@@ -960,6 +975,18 @@ struct node_awaited node_room_awaited(const struct node *n, const struct node_gr
 void node_room_message(struct node *n, uint8_t node, const struct frame *frame, const uint8_t *data,
 		       uint32_t bytes);
 uint64_t node_room(struct node *n);
+
+/* barrier.c */
+void node_barrier_wanted(struct node *n, int session, const struct protocol_message *m);
+void node_barrier_message(struct node *n, uint8_t node, const struct frame *frame,
+			  const uint8_t *data, uint32_t bytes);
+void node_barrier_fill(struct node *n, struct node_group *g);
+void node_barrier(struct node *n, struct node_group *g);
+static inline uint64_t
+node_barrier_timer_ns(const struct node_group *g)
+{
+	return g->barrier.asking ? g->barrier.ask_ns : UINT64_MAX;
+}
 
 /* compare.c */
 /* Asks the others what they have after the last entry. */

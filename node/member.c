@@ -433,6 +433,35 @@ on_joined(struct member *m, const struct protocol_message *message)
 	say_attach(m);
 }
 
+/* One at a time: who comes meanwhile waits for the next. */
+static void
+say_barrier(struct member *m)
+{
+	if (m->stage != MEMBER_ATTACHED || m->barrier_asked == 0 || m->barrier_index != 0)
+		return;
+	(void)member_say(m, WIRE_CONTROL,
+			 &(struct protocol_message){.kind = PROTOCOL_BARRIER,
+						    .group = m->group,
+						    .incarnation = m->incarnation,
+						    .sequence = m->barrier_asked});
+}
+
+static void
+barrier(struct member *m)
+{
+	if (m->barrier_index != 0 && m->snapshots.mark >= m->barrier_index) {
+		m->barrier_told = m->barrier_asked;
+		m->barrier_asked = 0;
+		m->barrier_index = 0;
+		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_BARRIER,
+						       .sequence = m->barrier_told});
+	}
+	if (m->barrier_asked == 0 && m->barrier_wanted > m->barrier_told) {
+		m->barrier_asked = m->barrier_wanted;
+		say_barrier(m);
+	}
+}
+
 static void
 on_attached(struct member *m, const struct protocol_message *message)
 {
@@ -454,10 +483,12 @@ on_attached(struct member *m, const struct protocol_message *message)
 						       .incarnation = m->incarnation});
 	}
 	member_emit(m, &(struct member_output){.kind = MEMBER_OUT_LINK, .connected = true});
-	if (m->stopping)
+	if (m->stopping) {
 		say_leave(m);
-	else
+	} else {
 		member_send_open(m);
+		say_barrier(m);
+	}
 	member_feed_held(m);
 }
 
@@ -554,6 +585,10 @@ on_message(struct member *m, const struct wire_event *event)
 		break;
 	case PROTOCOL_ENDED:
 		on_ended(m, &message);
+		break;
+	case PROTOCOL_BARRIER_AT:
+		if (message.incarnation == m->incarnation && message.sequence == m->barrier_asked)
+			m->barrier_index = message.index;
 		break;
 	case PROTOCOL_COUNTS:
 		if (message.incarnation == m->incarnation)
@@ -659,6 +694,7 @@ retry(struct member *m)
 	case MEMBER_ATTACHED:
 		member_spread_again(m);
 		member_send_open(m);
+		say_barrier(m);
 		break;
 	case MEMBER_IDLE:
 		break;
@@ -700,6 +736,7 @@ finish(struct member *m)
 		if (m->now_ns >= m->progress_ns)
 			report(m);
 		member_take_events(m);
+		barrier(m);
 	}
 	while (wire_next_packet(m->wire, &p, m->now_ns))
 		member_emit(m, &(struct member_output){.kind = MEMBER_OUT_SEND,
@@ -758,6 +795,10 @@ start(struct member *m, const struct member_start *s)
 	m->progress_ns = 0;
 	m->piece_index = 0;
 	m->piece_told = 0;
+	m->barrier_wanted = 0;
+	m->barrier_told = 0;
+	m->barrier_asked = 0;
+	m->barrier_index = 0;
 	member_open_forget(m);
 	memset(&m->stats, 0, sizeof m->stats);
 	snapshot_table_reset(&m->snapshots, 0);
@@ -829,6 +870,10 @@ member_step(struct member *m, const struct member_input *in, const struct member
 		member_local_failed(m, in->sequence);
 		member_requeue(m, m->feed_through + 1);
 		member_feed_held(m);
+		break;
+	case MEMBER_IN_BARRIER:
+		must(in->sequence > m->barrier_wanted);
+		m->barrier_wanted = in->sequence;
 		break;
 	case MEMBER_IN_TICK:
 		if (!awake)

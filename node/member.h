@@ -25,6 +25,10 @@
  *               and no VIEW comes in between. What has not seen its `last` piece when
  *               this START ends was not queued, and comes whole in the next. Every
  *               other QUEUE is one piece: offset 0, last.
+ * Barriers      MEMBER_OUT_BARRIER(sequence) says that all that any client was told, at any
+ *               server of the group, before MEMBER_IN_BARRIER(sequence) is committed at this one.
+ *               Sequences ascend; one answer is for all up to it. None comes while no majority
+ *               can be asked, nor when this START has ended.
  * Ownership     MEMBER_IN_SUBMIT copies the transaction; the caller's buffers are
  *               free when the step returns. What is `lent` is not: one block, of the
  *               hashes and the payload behind them, stays as it is until
@@ -133,6 +137,7 @@ enum member_input_kind {
 	MEMBER_IN_HOLD = 11,    /* the server has no room: remote transactions wait at the node;
 				 * those of a few datagrams under way are still told */
 	MEMBER_IN_RELEASE = 12, /* it has room again */
+	MEMBER_IN_BARRIER = 13, /* sequence: above any before in this START, in which it joined */
 };
 
 struct member_input {
@@ -194,6 +199,7 @@ enum member_output_kind {
 				  * for what it lacks, and no node has any more */
 	MEMBER_OUT_TIMER = 8,    /* at_ns */
 	MEMBER_OUT_LINK = 9,     /* connected: whether a session to the leader is attached */
+	MEMBER_OUT_BARRIER = 10, /* sequence */
 };
 
 struct member_view_row {

@@ -167,6 +167,12 @@ struct member {
 	uint32_t entry_bytes_max;
 	uint32_t chunk_bytes;
 	uint64_t payload_bytes_max;
+	/* Barriers: the last one that was asked for, and told; and the one that the node is asked
+	 * for, or that waits until all up to barrier_index is committed here. 0: none */
+	uint64_t barrier_wanted;
+	uint64_t barrier_told;
+	uint64_t barrier_asked;
+	uint64_t barrier_index; /* 0: the node has not answered */
 	const struct member_sink *sink;
 };
 

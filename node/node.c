@@ -617,6 +617,8 @@ message(struct node *n, const struct wire_event *event)
 		node_cut_message(n, s->node, &frame, event->data, event->bytes);
 	else if (of_node && frame.kind == PROTOCOL_ROOM)
 		node_room_message(n, s->node, &frame, event->data, event->bytes);
+	else if (of_node && (frame.kind == PROTOCOL_SURVEY || frame.kind == PROTOCOL_HIGHEST))
+		node_barrier_message(n, s->node, &frame, event->data, event->bytes);
 	else if (of_node && frame.kind >= PROTOCOL_OPEN)
 		node_move_message(n, event->session, &frame, event->data, event->bytes);
 	else if (of_node)
@@ -692,10 +694,12 @@ finish(struct node *n)
 			node_group_duties(n, g);
 		if (!n->hold_proposals)
 			node_group_flush(n, g);
+		node_barrier_fill(n, g);
 		if (g->submits_held || node_is_narrow(n) || g->scarce != 0)
 			node_attend_hold(n, g, node_attend_is_full(n, g));
 		if (node_group_apply(n, g, NODE_APPLY_HASHES))
 			timer_ns = n->now_ns;
+		node_barrier(n, g);
 		if (g->held && !node_group_holds(n, g))
 			g->replica_timer_ns = n->now_ns;
 		if (g->write_set.waiting && !g->write_set.reading &&
@@ -733,6 +737,7 @@ finish(struct node *n)
 			timer_ns = n->group[i].replica_timer_ns;
 		if (n->group[i].duty_ns < timer_ns && node_group_has_duty(n, &n->group[i]))
 			timer_ns = n->group[i].duty_ns;
+		timer_ns = sooner(timer_ns, node_barrier_timer_ns(&n->group[i]));
 	}
 	timer_ns = sooner(timer_ns, node_disks_say(n));
 	timer_ns = sooner(timer_ns, node_force_run(n));

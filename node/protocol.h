@@ -21,6 +21,8 @@
  *                                   <-      FETCH, HELD; see node/spread.h
  *     PROGRESS                      ->      logs it now and then
  *                                   <-      COUNTS
+ *     BARRIER(sequence)             ->      asks the voters, see node/barrier.c
+ *                                   <-      BARRIER_AT(sequence, index)
  *     LEAVE                         ->      logs it
  *                                   <-      ENDED
  *
@@ -32,7 +34,8 @@
  * ASK and PART move a state image, see node/image_move.c. Before all this they say DISK: how far
  * their logs go; see node/disks.c. FORCE names another epoch; see node/force.c. Behind that they
  * say LACK: which entry cannot be applied, or fed, since what it names is not here; see
- * node/cut.c. ROOM: what is left in their log, see node/room.c.
+ * node/cut.c. ROOM: what is left in their log, see node/room.c. SURVEY and HIGHEST: which slots
+ * they have accepted, see node/barrier.c.
  *
  * Ownership  `data` of a decoded message points into the bytes given.
  * Errors     protocol_decode() answers false for what is short, long, of another
@@ -50,7 +53,7 @@
 #include "base/frame.h"
 #include "certify/entry.h"
 
-#define PROTOCOL_VERSION 16
+#define PROTOCOL_VERSION 17
 
 enum protocol_kind {
 	PROTOCOL_OPEN = 64,
@@ -86,7 +89,11 @@ enum protocol_kind {
 	PROTOCOL_PART = 94,
 	PROTOCOL_LACK = 95,
 	PROTOCOL_ROOM = 96,
-	PROTOCOL_END = 97,
+	PROTOCOL_BARRIER = 97,
+	PROTOCOL_BARRIER_AT = 98,
+	PROTOCOL_SURVEY = 99,
+	PROTOCOL_HIGHEST = 100,
+	PROTOCOL_END = 101,
 };
 
 enum protocol_room {
@@ -119,15 +126,17 @@ struct protocol_message {
 			       * OFFER, CHUNK: bytes of a chunk; HELD, VOTERS, LACK: a bit per
 			       * node, and of VOTERS the event horizon above 8 bits;
 			       * LEAD: 1, all are to lead; ROOM: enum protocol_room */
-	uint64_t session;     /* ATTACH, ATTACHED */
+	uint64_t session;     /* ATTACH, ATTACHED; SURVEY, HIGHEST: the asker's process */
 	uint64_t sequence;    /* VERDICT; OFFER, FETCH, CHUNK, HELD: offer; ATTACH, PROGRESS: floor;
 			       * VIEW: the view's counter; PIECE: offset; DISK: durable LSN;
-			       * IMAGE, ASK, PART: which image of its node */
+			       * IMAGE, ASK, PART: which image of its node; BARRIER,
+			       * BARRIER_AT, SURVEY, HIGHEST: which one of who asks */
 	uint64_t index; /* of the entry; VOTERS: number of the configuration; JOINED: first missing;
 			 * ATTACH: feed from here; OFFER: bytes to be had, a member's: those that
 			 * any node asked for, 0: no log has a part of it; FETCH, CHUNK: offset;
 			 * GROUP: the leader's ballot; DISK: LSN at start, or (REFUSED) that it
-			 * had shown; IMAGE: slot; ASK, PART: which part */
+			 * had shown; IMAGE: slot; ASK, PART: which part;
+			 * SURVEY: the slot that it waits for, or 0; HIGHEST: slot */
 	uint64_t previous;        /* ENTRY, PIECE, THROUGH, VIEW: index of the message before it;
 				   * DISK: the last process that the log knew */
 	uint64_t own;             /* ENTRY, PIECE, THROUGH, VIEW: highest own outcome below it;

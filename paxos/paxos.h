@@ -353,6 +353,13 @@ paxos_is_majority(uint32_t voters, uint32_t replicas)
  * One function, so that a change of the voters changes what counts in one place. */
 bool paxos_quorum(const struct paxos_replica *replica, uint64_t slot, uint32_t replicas);
 
+/* No slot above it was ever accepted here, nor on this disk before; 0: it cannot say so, being in
+ * doubt or mute. Where a quorum of the voters of slot `delivered` + 1, and of those that are to
+ * be, said no more than `delivered` after some moment, all that anybody had delivered at that
+ * moment is delivered: whatever had a value above it has one that those voters accepted. What
+ * Raft calls a read index (Ongaro, section 6.4), without trust in who leads. */
+uint64_t paxos_highest(const struct paxos_replica *replica);
+
 /* A change to these voters; 0 when there is none, or one that does not exist. The
  * leader is named by who proposes it, the horizon 10..PAXOS_HORIZON_MAX. */
 uint32_t paxos_change(uint8_t replica_count, uint32_t voters, uint32_t horizon,

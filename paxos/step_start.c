@@ -276,13 +276,23 @@ recover_ask(struct paxos_replica *r)
 
 /* Delivered, or accepted, in the window of who has most. */
 static uint64_t
-last_slot(struct paxos_replica *r)
+last_slot(const struct paxos_replica *r)
 {
 	uint64_t slot = window_end(r) - 1;
 
-	while (slot > r->delivered && !window_find(r, slot))
+	while (slot > r->delivered && r->window[slot & WINDOW_MASK].slot != slot)
 		slot--;
 	return slot;
+}
+
+/* What it accepted and forgot, others have told it before it votes again: up to `known`, or
+ * `reported`. */
+uint64_t
+paxos_highest(const struct paxos_replica *r)
+{
+	if (!r->voting || is_mute(r))
+		return 0;
+	return max_u64(last_slot(r), max_u64(r->known, r->reported));
 }
 
 /* What we know, to a voter that cannot be sure of what it knew. One that is

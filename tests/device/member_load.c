@@ -440,6 +440,8 @@ emit(void *context, const struct member_output *o)
 		l->connected = o->connected;
 		l->links += o->connected;
 		break;
+	case MEMBER_OUT_BARRIER:
+		break; /* nobody asks for one */
 	case MEMBER_OUT_TIMER:
 		l->timer_ns = o->at_ns;
 		break;

@@ -21,7 +21,7 @@ static uint32_t open_count, open_max;
 static _Atomic int wakes, others, failings;
 static _Atomic bool killed_flag, end;
 static struct commit *commit;
-static uint64_t count[4]; /* of posts, by kind; the network thread's */
+static uint64_t count[5]; /* of posts, by kind; the network thread's */
 
 static bool
 contains(void *context, const struct gtid *gtid)
@@ -345,5 +345,74 @@ Test(mysqlshim_commit, a_burst_wakes_once, .init = setup)
 	cr_assert_eq(atomic_load(&wakes), 1);
 	cr_assert_eq(atomic_load(&others), 10);
 	commit_disarm(commit);
+	commit_free(commit);
+}
+
+struct asked {
+	pthread_t thread;
+	void *session;
+	uint64_t timeout_ns;
+	_Atomic uint32_t answer; /* enum commit_barrier; 0: it waits */
+};
+
+static void *
+barrier(void *argument)
+{
+	struct asked *a = argument;
+
+	atomic_store(&a->answer, commit_barrier(commit, a->session, a->timeout_ns));
+	return NULL;
+}
+
+static void
+ask(struct asked *a, void *session, uint64_t timeout_ns)
+{
+	*a = (struct asked){.session = session, .timeout_ns = timeout_ns};
+	pthread_create(&a->thread, NULL, barrier, a);
+}
+
+static uint32_t
+answer_of(struct asked *a)
+{
+	pthread_join(a->thread, NULL);
+	return atomic_load(&a->answer);
+}
+
+#define LONG_NS 30000000000u
+
+/* One answer is for all up to it, and for nobody behind. */
+Test(mysqlshim_commit, who_waits_for_a_barrier_is_woken_by_it, .init = setup, .timeout = 30)
+{
+	struct asked first, second, third;
+
+	ask(&first, NULL, LONG_NS);
+	cr_assert_eq(wait_for(COMMIT_POST_BARRIER).sequence, 1);
+	ask(&second, NULL, LONG_NS);
+	cr_assert_eq(wait_for(COMMIT_POST_BARRIER).sequence, 2);
+	ask(&third, NULL, LONG_NS);
+	cr_assert_eq(wait_for(COMMIT_POST_BARRIER).sequence, 3);
+	commit_passed(commit, 2);
+	cr_assert_eq(answer_of(&first), COMMIT_BARRIER_PASSED);
+	cr_assert_eq(answer_of(&second), COMMIT_BARRIER_PASSED);
+	cr_assert_eq(atomic_load(&third.answer), 0);
+	commit_passed(commit, 3);
+	cr_assert_eq(answer_of(&third), COMMIT_BARRIER_PASSED);
+	commit_free(commit);
+}
+
+Test(mysqlshim_commit, who_waits_for_a_barrier_does_not_wait_for_ever, .init = setup, .timeout = 30)
+{
+	struct asked late, killed, closed;
+
+	ask(&late, NULL, 100000000);
+	cr_assert_eq(answer_of(&late), COMMIT_BARRIER_LATE);
+	ask(&closed, NULL, LONG_NS);
+	ask(&killed, &killed, LONG_NS);
+	atomic_store(&killed_flag, true);
+	cr_assert_eq(answer_of(&killed), COMMIT_BARRIER_KILLED);
+	cr_assert_eq(atomic_load(&closed.answer), 0);
+	commit_quiesce(commit);
+	cr_assert_eq(answer_of(&closed), COMMIT_BARRIER_CLOSED);
+	cr_assert_eq(commit_barrier(commit, NULL, LONG_NS), COMMIT_BARRIER_CLOSED);
 	commit_free(commit);
 }

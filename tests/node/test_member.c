@@ -36,6 +36,7 @@ struct pair {
 	uint32_t submissions; /* that the node read */
 	uint64_t through;     /* index of the last thing told */
 	uint64_t lacks;       /* of what ended it, 0: nothing */
+	uint64_t barrier;     /* the last one that was told */
 	uint64_t timer_ns;
 };
 
@@ -81,6 +82,9 @@ emit(void *context, const struct member_output *out)
 		break;
 	case MEMBER_OUT_TIMER:
 		p->timer_ns = out->at_ns;
+		break;
+	case MEMBER_OUT_BARRIER:
+		p->barrier = out->sequence;
 		break;
 	default:
 		break;
@@ -390,6 +394,64 @@ Test(node_member, what_no_node_has_it_must_have)
 	run(p);
 	cr_assert_eq(p->queued, 1);
 	cr_assert_eq(p->lacks, 43);
+	finish(p);
+}
+
+static void
+ask_for_barrier(struct pair *p, uint64_t sequence)
+{
+	step(p, (struct member_input){.kind = MEMBER_IN_BARRIER, .sequence = sequence});
+	run(p);
+}
+
+/* It is told when all is committed here that the node named; who asks meanwhile comes next. */
+Test(node_member, a_barrier_is_told_when_all_below_it_is_committed)
+{
+	struct pair *p = attaching(39);
+	struct gtid other = {.source = {.uuid = {4}}, .gno = 41};
+
+	node_says(p, WIRE_CONTROL, attached(p, 42));
+	node_says(p, WIRE_FEED, entry(38, 41));
+	run(p);
+	ask_for_barrier(p, 5);
+	cr_assert_eq(p->last.kind, PROTOCOL_BARRIER);
+	cr_assert_eq(p->last.sequence, 5);
+	p->last.kind = 0;
+	ask_for_barrier(p, 6);
+	ask_for_barrier(p, 9);
+	cr_assert_eq(p->last.kind, 0, "one at a time");
+	node_says(
+		p, WIRE_CONTROL,
+		(struct protocol_message){.kind = PROTOCOL_BARRIER_AT, .sequence = 5, .index = 43});
+	node_says(p, WIRE_FEED,
+		  (struct protocol_message){.kind = PROTOCOL_THROUGH, .index = 43, .previous = 41});
+	run(p);
+	cr_assert_eq(p->barrier, 0, "one that is below is not committed");
+	step(p, (struct member_input){.kind = MEMBER_IN_COMMITTED, .gtid = &other});
+	cr_assert_eq(p->barrier, 5);
+	run(p);
+	cr_assert_eq(p->last.kind, PROTOCOL_BARRIER);
+	cr_assert_eq(p->last.sequence, 9);
+	finish(p);
+}
+
+/* The node that was asked is gone, or its answer. */
+Test(node_member, a_barrier_is_asked_for_again)
+{
+	struct pair *p = attaching(39);
+
+	node_says(p, WIRE_CONTROL, attached(p, 42));
+	run(p);
+	ask_for_barrier(p, 1);
+	for (uint32_t i = 0; i < 2; i++) {
+		p->last.kind = 0;
+		p->now_ns += 31 * MS;
+		step(p, (struct member_input){.kind = MEMBER_IN_TICK});
+		run(p);
+		cr_assert_eq(p->last.kind, PROTOCOL_BARRIER);
+		cr_assert_eq(p->last.sequence, 1);
+	}
+	cr_assert_eq(p->barrier, 0);
 	finish(p);
 }
 

@@ -19,7 +19,9 @@
  *     equal rows, and so nothing that was acknowledged is lost
  *  9. nothing is refused for a conflict that was none
  * 10. no process asks for its next tick at once for ever (run.c)
- * 11. of a payload that was spread and is accepted, a majority of the disks holds all when a
+ * 11. what anybody was told of before a client asked for a barrier, its server has committed
+ *     when it is told that it has
+ * 12. of a payload that was spread and is accepted, a majority of the disks holds all when a
  *     slot that names it is first delivered, and at rest (large.c)
  */
 #include <stdlib.h>
@@ -501,6 +503,35 @@ check_queue(struct sim *s, const struct sim_server *v, uint32_t number, uint64_t
 		if (!v->executed[missed])
 			sim_fail(s, "server %u: %llu is queued, and %llu before it was not told",
 				 v->number, (unsigned long long)index, (unsigned long long)i);
+	}
+}
+
+uint64_t
+check_told(const struct sim *s, uint8_t group)
+{
+	const struct check_group *c = &s->check[group + 1];
+	uint64_t index = c->index_count;
+
+	while (index > 0 && c->tx[index - 1] == 0)
+		index--;
+	return index > 0 ? index - 1 : 0;
+}
+
+/* Rule 11. */
+void
+check_barrier(struct sim *s, struct sim_server *v, uint64_t told)
+{
+	const struct check_group *c = &s->check[v->group + 1];
+
+	for (; v->barrier_clean < told; v->barrier_clean++) {
+		uint64_t index = v->barrier_clean + 1;
+		uint32_t number = c->tx[index];
+
+		if (number == 0 || s->tx[number - 1].lost || v->executed[number - 1])
+			continue;
+		sim_fail(s, "server %u: behind a barrier, and %llu, told before, is not committed",
+			 v->number, (unsigned long long)index);
+		return;
 	}
 }
 

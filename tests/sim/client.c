@@ -184,18 +184,10 @@ statement_done(struct sim *s, struct sim_server *v, uint32_t client)
 }
 
 static void
-begin(struct sim *s, struct sim_server *v, uint32_t client)
+begin_here(struct sim *s, struct sim_server *v, uint32_t client)
 {
 	struct sim_client *c = &v->client[client];
 
-	bool enough = s->healed && s->now_ns > s->healed_ns + 2 * SEC &&
-		      s->submitted >= s->options.submissions && check_lives(s, v->group + 1u);
-	if (enough)
-		return;
-	if (v->state != SERVER_ON) {
-		later(s, v, client, EVENT_CLIENT, 50 * MS);
-		return;
-	}
 	c->tx = tx_new(s, v);
 	c->at = 0;
 	c->killed = false;
@@ -205,6 +197,54 @@ begin(struct sim *s, struct sim_server *v, uint32_t client)
 		client_granted(s, v, client);
 	else
 		lock_next(s, v, client);
+}
+
+/* Consistency BEFORE. */
+static void
+ask_for_barrier(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	struct sim_client *c = &v->client[client];
+	struct member_input in = {.kind = MEMBER_IN_BARRIER, .sequence = ++v->barriers};
+
+	c->state = CLIENT_BARRIER;
+	c->generation++;
+	c->barrier = v->barriers;
+	c->told = check_told(s, v->group);
+	s->totals.barriers++;
+	sim_member_feed(s, v->number, &in);
+}
+
+static void
+begin(struct sim *s, struct sim_server *v, uint32_t client)
+{
+	bool enough = s->healed && s->now_ns > s->healed_ns + 2 * SEC &&
+		      s->submitted >= s->options.submissions && check_lives(s, v->group + 1u);
+	if (enough)
+		return;
+	if (v->state != SERVER_ON) {
+		later(s, v, client, EVENT_CLIENT, 50 * MS);
+		return;
+	}
+	if (random_chance(&s->random, s->swarm.barrier_ppm))
+		ask_for_barrier(s, v, client);
+	else
+		begin_here(s, v, client);
+}
+
+/* Told to all who asked up to this one. */
+void
+client_barrier(struct sim *s, struct sim_server *v, uint64_t barrier)
+{
+	for (uint32_t i = 0; i < v->client_count; i++) {
+		const struct sim_client *c = &v->client[i];
+
+		if (c->state != CLIENT_BARRIER || c->barrier > barrier)
+			continue;
+		sim_trace(s, "server %u: is behind barrier %llu, up to %llu", v->number,
+			  (unsigned long long)c->barrier, (unsigned long long)c->told);
+		check_barrier(s, v, c->told);
+		begin_here(s, v, i);
+	}
 }
 
 /* KILL while it waits for its verdict: an entry decides which of the two was first. */
@@ -398,6 +438,8 @@ client_unknown(struct sim *s, struct sim_server *v)
 	for (uint32_t i = 0; i < v->client_count; i++) {
 		struct sim_client *c = &v->client[i];
 
+		if (c->state == CLIENT_BARRIER)
+			think(s, v, i);
 		if (c->state != CLIENT_SUBMITTED && c->state != CLIENT_MAILBOX)
 			continue;
 		s->tx[c->tx].state = s->tx[c->tx].submitted ? TX_UNKNOWN : TX_NEVER;
@@ -420,6 +462,8 @@ client_abandon_all(struct sim *s, struct sim_server *v)
 	for (uint32_t i = 0; i < v->client_count && v->process.up; i++) {
 		if (v->client[i].state == CLIENT_SUBMITTED)
 			abandon(s, v, i);
+		if (v->client[i].state == CLIENT_BARRIER)
+			think(s, v, i);
 	}
 	if (v->process.up && v->state == SERVER_ABANDONING && server_open(v) == 0)
 		sim_push(s, 0, EVENT_STOP_GO_ON, sim_server_process(v->number), 0);

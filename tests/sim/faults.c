@@ -86,6 +86,27 @@ isolate(struct sim *s, uint8_t process, uint64_t until_ns)
 	}
 }
 
+/* One that led goes on to, as far as it and its servers know. */
+static void
+leave_behind(struct sim *s, uint8_t node, uint64_t until_ns)
+{
+	uint32_t with = (uint32_t)random_u64(&s->random);
+
+	sim_trace(s, "node %u is cut off from the others for %llu ms, with servers %x", node,
+		  (unsigned long long)((until_ns - s->now_ns) / MS),
+		  with & ((1u << s->server_count) - 1));
+	for (uint8_t other = 0; other < s->node_count; other++) {
+		cut(s, node, other, until_ns);
+		cut(s, other, node, until_ns);
+		for (uint8_t i = 0; i < s->server_count && other != node; i++) {
+			if (!(with >> i & 1))
+				continue;
+			cut(s, sim_server_process(i), other, until_ns);
+			cut(s, other, sim_server_process(i), until_ns);
+		}
+	}
+}
+
 static void
 log_fails(struct sim *s, uint8_t node)
 {
@@ -215,6 +236,9 @@ world_fault(struct sim *s, enum sim_fault fault)
 		break;
 	case FAULT_HALVES:
 		cut_halves(s, until_ns);
+		break;
+	case FAULT_LEFT_BEHIND:
+		leave_behind(s, (uint8_t)random_below(&s->random, s->node_count), until_ns);
 		break;
 	case FAULT_SLOW_DISK:
 		slow_disk(s, until_ns);

@@ -334,9 +334,10 @@ main(int argc, char **argv)
 	       (unsigned long long)t.added, (unsigned long long)t.forgotten,
 	       (unsigned long long)t.bound, (unsigned long long)t.slowed,
 	       (unsigned long long)t.full, (unsigned long long)t.lagging);
-	printf("sealed=%llu forged=%llu replayed=%llu rekeys=%llu\n", (unsigned long long)t.sealed,
-	       (unsigned long long)t.forged, (unsigned long long)t.replayed,
-	       (unsigned long long)t.rekeys);
+	printf("sealed=%llu forged=%llu replayed=%llu rekeys=%llu barriers=%llu\n",
+	       (unsigned long long)t.sealed, (unsigned long long)t.forged,
+	       (unsigned long long)t.replayed, (unsigned long long)t.rekeys,
+	       (unsigned long long)t.barriers);
 	printf("node_steps=%llu member_steps=%llu submissions_per_simulated_s=%.1f\n",
 	       (unsigned long long)t.node_steps, (unsigned long long)t.member_steps,
 	       (double)t.submissions / ((double)t.simulated_ns / 1e9));

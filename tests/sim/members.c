@@ -145,6 +145,9 @@ member_emits(void *context, const struct member_output *out)
 	case MEMBER_OUT_LINK:
 		v->connected = out->connected;
 		break;
+	case MEMBER_OUT_BARRIER:
+		client_barrier(s, v, out->sequence);
+		break;
 	}
 	v->process.dying = sim_output_kills(s, &v->process);
 }

@@ -195,6 +195,7 @@ server_start_group(struct sim *s, uint8_t server)
 		sim_push(s, 20 * MS, EVENT_START, process, 0);
 		return;
 	}
+	v->barrier_clean = 0;
 	sim_member_boot(s, server);
 	if (!v->process.up)
 		return;

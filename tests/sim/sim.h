@@ -351,6 +351,7 @@ enum sim_client_state {
 	CLIENT_SUBMITTED = 6,
 	CLIENT_COMMITTING = 7, /* accepted, in the group commit */
 	CLIENT_FAILING = 8,    /* accepted, and this server cannot commit it */
+	CLIENT_BARRIER = 9,    /* begins when all that was told before is committed here */
 };
 
 struct sim_client {
@@ -362,6 +363,8 @@ struct sim_client {
 	bool abandoned;
 	uint64_t wait_order;
 	uint64_t since_ns;
+	uint64_t barrier; /* that it waits for */
+	uint64_t told;    /* the highest index that anybody had been told when it asked */
 	struct snapshot_taken *taken;
 };
 
@@ -423,6 +426,8 @@ struct sim_server {
 	uint32_t client_count;
 	struct sim_client client[SIM_CLIENTS_MAX];
 	uint64_t wait_order;
+	uint64_t barriers;      /* that clients have asked for */
+	uint64_t barrier_clean; /* all told up to this index was found committed here */
 
 	uint32_t *binlog; /* transactions in the order of their commit here */
 	uint32_t binlog_count;
@@ -579,7 +584,8 @@ struct sim_totals {
 	uint64_t added, forgotten;
 	uint64_t forced, cut, lost, put_back, lacking; /* lost: acknowledged, and void */
 	uint64_t sealed, forged, replayed, rekeys;     /* the last three by nodes */
-	uint64_t node_steps;                           /* without those that read a log back */
+	uint64_t barriers;
+	uint64_t node_steps; /* without those that read a log back */
 	uint64_t member_steps;
 };
 
@@ -601,14 +607,15 @@ enum sim_fault {
 	FAULT_FORGED = 12,
 	FAULT_BENT = 13,
 	FAULT_VOTERS = 14,
-	FAULT_DEAF = 15,  /* hears nobody, or is heard by nobody */
-	FAULT_CLOCK = 16, /* jumps forward */
-	FAULT_LEAD = 17,  /* other ones are to lead */
-	FAULT_EXPEL = 18, /* by an administrator */
-	FAULT_DROP = 19,  /* so; a group */
-	FAULT_FORCE = 20, /* a majority is lost for good */
-	FAULT_NODES = 21, /* added, or forgotten */
-	FAULT_COUNT = 22,
+	FAULT_DEAF = 15,        /* hears nobody, or is heard by nobody */
+	FAULT_CLOCK = 16,       /* jumps forward */
+	FAULT_LEAD = 17,        /* other ones are to lead */
+	FAULT_EXPEL = 18,       /* by an administrator */
+	FAULT_DROP = 19,        /* so; a group */
+	FAULT_LEFT_BEHIND = 20, /* a node is cut off, and some servers reach none but it */
+	FAULT_FORCE = 21,       /* a majority is lost for good */
+	FAULT_NODES = 22,       /* added, or forgotten */
+	FAULT_COUNT = 23,
 };
 
 /* ---- swarm.c ---- */
@@ -625,11 +632,12 @@ struct sim_swarm {
 	bool impatient; /* silence of a leader is borne no longer than it is known to last */
 	uint32_t clock_ppm_max;
 	uint64_t think_ns;
-	uint32_t fail_ppm; /* of accepted transactions: their server cannot commit them */
-	bool short_memory; /* nodes remember little, servers stay away for longer than that */
-	uint8_t liar;      /* whose disk may forget what it had acknowledged; SIM_NODES_MAX none */
-	uint8_t rotten;    /* whose disk rots; the liar's, if there is one: it is one bad disk */
-	uint8_t restored;  /* whose disk is put back; the rotten one, in half of those runs */
+	uint32_t fail_ppm;    /* of accepted transactions: their server cannot commit them */
+	uint32_t barrier_ppm; /* of transactions: they begin behind a barrier */
+	bool short_memory;    /* nodes remember little, servers stay away for longer than that */
+	uint8_t liar;     /* whose disk may forget what it had acknowledged; SIM_NODES_MAX none */
+	uint8_t rotten;   /* whose disk rots; the liar's, if there is one: it is one bad disk */
+	uint8_t restored; /* whose disk is put back; the rotten one, in half of those runs */
 	uint32_t voters_first; /* of group 0 */
 	uint32_t named;        /* nodes that begin; the others are added while these run */
 	uint32_t horizon;
@@ -946,6 +954,7 @@ void client_verdict(struct sim *s, struct sim_server *v, const struct member_out
 void client_granted(struct sim *s, struct sim_server *v, uint32_t client);
 void client_killed(struct sim *s, struct sim_server *v, uint32_t client);
 void client_committed(struct sim *s, struct sim_server *v, uint32_t client);
+void client_barrier(struct sim *s, struct sim_server *v, uint64_t barrier);
 void client_unknown(struct sim *s, struct sim_server *v);
 void client_commit_lock_free(struct sim *s, struct sim_server *v);
 void client_abandon_all(struct sim *s, struct sim_server *v);
@@ -965,6 +974,8 @@ void check_accepted(struct sim *s, const struct sim_server *v, uint32_t tx, uint
 		    const struct gtid *gtid);
 void check_refused(struct sim *s, const struct sim_server *v, uint32_t tx,
 		   const struct member_output *out);
+uint64_t check_told(const struct sim *s, uint8_t group);
+void check_barrier(struct sim *s, struct sim_server *v, uint64_t told);
 void check_queue(struct sim *s, const struct sim_server *v, uint32_t tx, uint64_t index);
 bool check_lives(const struct sim *s, uint32_t group); /* it accepts, after all has healed */
 void check_gtid(struct sim *s, struct check_group *c, uint32_t tx);

@@ -133,6 +133,7 @@ draw_faults(struct sim *s)
 	w->clock_ppm_max = (uint32_t)one_of(s, (const uint64_t[4]){0, 500, 20000, 100000});
 	w->think_ns = random_between(&s->random, 30 * MS, 300 * MS);
 	w->fail_ppm = (uint32_t)one_of(s, (const uint64_t[4]){5000, 5000, 5000, 100000});
+	w->barrier_ppm = (uint32_t)one_of(s, (const uint64_t[4]){0, 20000, 100000, 500000});
 	w->short_memory = chance(s, 33);
 	/* Who is alone has nobody to ask. */
 	w->liar = SIM_NODES_MAX;

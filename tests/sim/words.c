@@ -39,6 +39,7 @@ word_fault(enum sim_fault fault)
 		[FAULT_LEAD] = "others to lead",
 		[FAULT_EXPEL] = "member expelled",
 		[FAULT_DROP] = "group given up",
+		[FAULT_LEFT_BEHIND] = "one left behind",
 		[FAULT_FORCE] = "majority lost",
 		[FAULT_NODES] = "node added or forgotten",
 	};
