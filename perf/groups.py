@@ -45,4 +45,4 @@ def both(chosen, what):
 def report(name, rounds):
     for what in rounds[0]:
         values = [each[what] for each in rounds]
-        print(f'{name:24} {what:18} {statistics.median(values):10.2f} [{min(values):.2f} {max(values):.2f}]')
+        print(f'{name:24} {what:22} {statistics.median(values):10.2f} [{min(values):.2f} {max(values):.2f}]')
