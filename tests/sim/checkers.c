@@ -23,6 +23,7 @@
  *     when it is told that it has
  * 12. of a payload that was spread and is accepted, a majority of the disks holds all when a
  *     slot that names it is first delivered, and at rest (large.c)
+ * 13. no member is expelled by a suspicion of a session that it had left (attached.c)
  */
 #include <stdlib.h>
 
@@ -181,6 +182,7 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 	if (!again)
 		check_majority(s, out, c);
 	large_delivered(s, out);
+	attached_delivered(s, out);
 	large_met(s, node, out);
 }
 

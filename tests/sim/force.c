@@ -425,6 +425,7 @@ fork_group(struct sim *s, uint32_t g)
 	uint64_t index = check_forked(s, g, slot, known);
 	voters_forked(s, g, slot, known);
 	large_forked(s, g, index);
+	attached_forked(s, g);
 	for (uint32_t i = 0; !known && i < s->group_count; i++) {
 		if (s->group_number[i] != g)
 			continue;
@@ -513,6 +514,7 @@ force_cut(struct sim *s, uint8_t node, const struct node_output *out)
 			 cut.group, (unsigned long long)cut.index);
 	check_cut(s, cut.group, cut.index);
 	large_forked(s, cut.group, cut.index - 1);
+	attached_forked(s, cut.group);
 	s->totals.cut++;
 	for (uint8_t i = 0; i < s->group_count; i++) {
 		if (s->group_number[i] != cut.group)

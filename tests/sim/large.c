@@ -319,7 +319,7 @@ large_record(struct sim *s, uint8_t node, const struct frame *frame, const uint8
 		p->number = transaction_of(s, frame->group, c.incarnation, c.offer) + 1;
 }
 
-/* A value that is delivered for the first time: rule 11. What its member had abandoned, or left
+/* A value that is delivered for the first time: rule 12. What its member had abandoned, or left
  * open when it left, may come late and is void: the disks hold it no longer. So it counts only
  * if it is accepted. */
 void

@@ -317,7 +317,7 @@ main(int argc, char **argv)
 	       "trims=%llu "
 	       "images=%llu clones=%llu forced=%llu cut=%llu lost=%llu put_back=%llu "
 	       "lacking=%llu added=%llu forgotten=%llu bound=%llu slowed=%llu full=%llu "
-	       "lagging=%llu\n",
+	       "lagging=%llu spared=%llu\n",
 	       (unsigned long long)t.submissions, (unsigned long long)t.accepted,
 	       (unsigned long long)t.conflicts, (unsigned long long)t.abandoned,
 	       (unsigned long long)t.stops, (unsigned long long)t.restarts,
@@ -333,7 +333,8 @@ main(int argc, char **argv)
 	       (unsigned long long)t.put_back, (unsigned long long)t.lacking,
 	       (unsigned long long)t.added, (unsigned long long)t.forgotten,
 	       (unsigned long long)t.bound, (unsigned long long)t.slowed,
-	       (unsigned long long)t.full, (unsigned long long)t.lagging);
+	       (unsigned long long)t.full, (unsigned long long)t.lagging,
+	       (unsigned long long)t.spared);
 	printf("sealed=%llu forged=%llu replayed=%llu rekeys=%llu barriers=%llu\n",
 	       (unsigned long long)t.sealed, (unsigned long long)t.forged,
 	       (unsigned long long)t.replayed, (unsigned long long)t.rekeys,

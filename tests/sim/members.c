@@ -137,6 +137,7 @@ member_emits(void *context, const struct member_output *out)
 	case MEMBER_OUT_EXPELLED:
 		if (out->gtid != NULL)
 			force_lacks(s, v, out);
+		attached_expelled(s, v);
 		server_ended(s, v, "expelled");
 		break;
 	case MEMBER_OUT_TIMER:

@@ -81,6 +81,7 @@ begin(struct sim *s, const struct sim_options *options)
 	bent_reset(s);
 	groups_reset(s);
 	force_reset(s);
+	attached_reset(s);
 	s->tx_count = 0;
 	s->submitted = 0;
 	random_seed(&s->random, options->seed);

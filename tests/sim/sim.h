@@ -19,6 +19,7 @@
  *     large.c     large transactions: what was lent, what comes in pieces, what the
  *                 disks hold of them
  *     groups.c    administrators who expel members and drop groups
+ *     attached.c  by which session a member hangs on a node, and who is expelled
  *     voters.c    who votes and leads, and administrators who want others
  *     comers.c    nodes that are added by their addresses, and forgotten
  *     force.c     a majority is lost for good, and the survivors are forced on
@@ -62,7 +63,8 @@
 #define SIM_GTID_PLACES    (2 * SIM_GTIDS_MAX) /* power of two */
 #define SIM_RETURNED_MAX   1024
 #define SIM_CHANGES_MAX    256
-#define SIM_GROUP_NUMBERS  16 /* no number is used twice */
+#define SIM_ATTACHED_MAX   256 /* incarnations of a group */
+#define SIM_GROUP_NUMBERS  16  /* no number is used twice */
 #define SIM_SEGMENT_BYTES  (2u << 20)
 #define SIM_SEGMENTS_MAX   48
 #define SIM_LOG_IMAGES     4 /* as dpdk/plan.c has it */
@@ -580,6 +582,7 @@ struct sim_totals {
 		turns, dropped, trims, images, clones;
 	uint64_t bound, slowed, full; /* runs whose logs have an end; nodes: of them one had little
 				       * room, or none */
+	uint64_t spared;              /* incarnations, suspected by a session that they had left */
 	uint64_t lagging;             /* members whom all waited for, and went on without */
 	uint64_t added, forgotten;
 	uint64_t forced, cut, lost, put_back, lacking; /* lost: acknowledged, and void */
@@ -709,6 +712,19 @@ struct sim_comers {
 	uint8_t life[SIM_NODES_MAX];   /* nodes that were forgotten behind a number */
 };
 
+/* By its latest session, as the order has it. */
+struct sim_incarnation {
+	uint64_t number;
+	uint64_t session;
+	bool spared; /* it was suspected by an earlier one */
+	bool ended;  /* by an entry */
+};
+
+struct sim_attached {
+	uint32_t count; /* what finds no place is not followed */
+	struct sim_incarnation incarnation[SIM_ATTACHED_MAX];
+};
+
 /* A node whose memory rotted, in the life in which it did. */
 struct sim_bent {
 	uint8_t node; /* SIM_NODES_MAX: none */
@@ -776,6 +792,7 @@ struct sim {
 	struct check_payload payload[SIM_PAYLOADS_MAX];
 	uint32_t payload_count;
 	struct sim_voters voters[SIM_GROUP_NUMBERS];
+	struct sim_attached attached[SIM_GROUP_NUMBERS];
 	struct sim_swarm swarm;
 	struct sim_bent bent;
 	struct sim_groups groups;
@@ -800,6 +817,12 @@ void voters_replaced(struct sim *s, uint8_t node); /* so, and nobody needs its v
 void voters_change(struct sim *s, uint8_t node);
 void voters_lead(struct sim *s, uint8_t node);
 void voters_final(struct sim *s);
+
+/* attached.c */
+void attached_reset(struct sim *s);
+void attached_forked(struct sim *s, uint32_t group);
+void attached_delivered(struct sim *s, const struct node_output *out);
+void attached_expelled(struct sim *s, const struct sim_server *v);
 
 /* groups.c */
 void groups_reset(struct sim *s);
