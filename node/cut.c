@@ -29,8 +29,10 @@
  * In effect   at a node as soon as its log says that it has delivered CUT: a replay meets that
  *             before what the group has done behind the cut. It is in an image of group 0, and
  *             where a state is cut, in the group's own.
- * Twice       The same entry is cut once; what comes later for it is void. The last
- *             NODE_CUTS_MAX are kept, for those who read an order from its begin.
+ * Twice       The same entry is cut once; what comes later for it is void. Behind another force an
+ *             index may be another entry's: a cut is that of its epoch, and a payload known by
+ *             its GTID. The last NODE_CUTS_MAX are kept, for those who read an order from its
+ *             begin.
  * Payload     One that was spread without its write set is lacked by members only: its entry is
  *             applied, and stays. Survivors say so of the first one that they lack, with its GTID,
  *             and CUT has that: a member that has committed it goes on, and one that has not is
@@ -44,14 +46,40 @@
 
 /* ---- what group 0 has decided ---- */
 
-static const struct node_cut *
-find(const struct node *n, uint32_t group, uint64_t index)
+static bool
+is_same(const struct node_cut *a, const struct node_cut *b)
+{
+	bool payload = a->gtid.gno != 0;
+
+	if (a->group != b->group || a->index != b->index || payload != (b->gtid.gno != 0))
+		return false;
+	return payload ? gtid_equal(&a->gtid, &b->gtid) : a->epoch == b->epoch;
+}
+
+static bool
+is_decided(const struct node *n, const struct node_cut *cut)
 {
 	const struct node_cuts *all = &n->directory.cuts;
 
 	for (uint32_t i = 0; i < all->count; i++)
-		if (all->cut[i].group == group && all->cut[i].index == index)
-			return &all->cut[i];
+		if (is_same(&all->cut[i], cut))
+			return true;
+	return false;
+}
+
+/* Of the order that this group is in: what an epoch cuts is of before it. */
+static const struct node_cut *
+find_cut(const struct node *n, const struct node_group *g, uint64_t index)
+{
+	const struct node_cuts *all = &n->directory.cuts;
+
+	for (uint32_t i = 0; i < all->count; i++) {
+		const struct node_cut *cut = &all->cut[i];
+
+		if (cut->group == g->number && cut->index == index && cut->gtid.gno == 0 &&
+		    cut->epoch > group_epoch(g->state))
+			return cut;
+	}
 	return NULL;
 }
 
@@ -90,7 +118,7 @@ node_cut_apply(struct node *n, struct reader *r)
 	struct node_cut cut = {.slot = n->group[0].applied_slot + 1};
 	struct node_group *g;
 
-	if (!read_one(&cut, r) || !reader_done(r) || find(n, cut.group, cut.index))
+	if (!read_one(&cut, r) || !reader_done(r) || is_decided(n, &cut))
 		return;
 	add(&n->directory.cuts, &cut);
 	g = node_group_by_number(n, cut.group);
@@ -151,10 +179,9 @@ bool
 node_cut_here(struct node *n, struct node_group *g)
 {
 	uint64_t index = group_applied(g->state) + 1;
-	const struct node_cut *cut = n->directory.cuts.count > 0 ? find(n, g->number, index) : NULL;
+	const struct node_cut *cut = find_cut(n, g, index);
 
-	if (!cut || cut->gtid.gno != 0 || cut->epoch <= group_epoch(g->state) ||
-	    !in_effect(n, cut) || g->write_set.reading)
+	if (!cut || !in_effect(n, cut) || g->write_set.reading)
 		return false;
 	group_cut(g->state, cut->epoch);
 	forget_payload(n, g);
@@ -169,11 +196,11 @@ node_cut_here(struct node *n, struct node_group *g)
 }
 
 bool
-node_cut_gone(const struct node *n, const struct node_group *g, uint64_t index)
+node_cut_gone(const struct node *n, const struct node_group *g, uint64_t index,
+	      const struct gtid *gtid)
 {
-	const struct node_cut *cut = n->directory.cuts.count > 0 ? find(n, g->number, index) : NULL;
-
-	return cut && cut->gtid.gno != 0;
+	return gtid->gno != 0 &&
+	       is_decided(n, &(struct node_cut){.group = g->number, .index = index, .gtid = *gtid});
 }
 
 /* ---- what survivors say ---- */
@@ -229,19 +256,19 @@ propose(struct node *n, const struct node_cut *cut)
 static void
 heard(struct node *n, struct node_group *g, uint8_t node, const struct node_lack *said)
 {
+	struct node_cut cut = {
+		.group = g->number, .index = said->index, .epoch = n->epoch, .gtid = said->gtid};
+
 	g->lack[node] = said->index;
 	g->lack_ns[node] = n->now_ns;
-	if (!node_group_leads(n, &n->group[0]) || find(n, g->number, said->index))
+	if (!node_group_leads(n, &n->group[0]) || is_decided(n, &cut))
 		return;
 	for (uint8_t i = 0; i < NODE_NODES_MAX; i++)
 		if ((said->survivors >> i & 1) &&
 		    (g->lack[i] != said->index ||
 		     n->now_ns - g->lack_ns[i] > n->config.session_dead_ns))
 			return;
-	propose(n, &(struct node_cut){.group = g->number,
-				      .index = said->index,
-				      .epoch = n->epoch,
-				      .gtid = said->gtid});
+	propose(n, &cut);
 }
 
 void

@@ -262,7 +262,7 @@ feed_lost(struct node *n, struct node_group *g, int session, const struct node_r
 static enum history_answer
 feed_entry(struct node *n, struct node_group *g, int session, const struct node_result *r)
 {
-	if (r->spread.bytes > 0 && node_cut_gone(n, g, n->session[session].feed_next))
+	if (r->spread.bytes > 0 && node_cut_gone(n, g, n->session[session].feed_next, &r->gtid))
 		return feed_lost(n, g, session, r);
 	if (r->spread.bytes > 0)
 		return node_feed_payload(n, g, session, r);

@@ -954,8 +954,9 @@ void node_force_wait(struct node *n, const struct node_input *in);
 void node_cut_apply(struct node *n, struct reader *r);
 /* The entry that is being applied asks for its write set: true, it was cut. */
 bool node_cut_here(struct node *n, struct node_group *g);
-/* No node has the payload of this entry, nor ever will. */
-bool node_cut_gone(const struct node *n, const struct node_group *g, uint64_t index);
+/* No node has the payload of this entry, which has that GTID, nor ever will. */
+bool node_cut_gone(const struct node *n, const struct node_group *g, uint64_t index,
+		   const struct gtid *gtid);
 void node_cut_message(struct node *n, uint8_t node, const struct frame *frame, const uint8_t *data,
 		      uint32_t bytes);
 /* At the end of a step. */

@@ -471,7 +471,7 @@ node_payload_want(struct node *n, struct node_group *g, uint64_t number)
 		return true;
 	must(place->index != 0);
 	p = node_payload_find(n, g, place->incarnation, place->offer);
-	if (place->gone || node_cut_gone(n, g, place->index)) {
+	if (place->gone || node_cut_gone(n, g, place->index, &place->gtid)) {
 		if (p)
 			p->gone = true;
 		return true;

@@ -209,22 +209,29 @@ spread(struct bench *b, uint64_t offer, uint64_t row, uint32_t count)
 	return s;
 }
 
+static struct entry
+submission(uint64_t sequence, uint64_t mark, const struct entry_spread *s,
+	   uint8_t reference[ENTRY_SPREAD_BYTES])
+{
+	entry_spread_encode(s, reference);
+	return (struct entry){.kind = ENTRY_SUBMIT,
+			      .submit = {.incarnation = 2,
+					 .session = 1,
+					 .sequence = sequence,
+					 .floor = 1,
+					 .flags = SUBMIT_SPREAD,
+					 .gtid_spec = GTID_AUTOMATIC,
+					 .snapshot = {.mark = mark},
+					 .payload_bytes = ENTRY_SPREAD_BYTES,
+					 .payload = reference}};
+}
+
 static void
 submit_spread(struct bench *b, uint64_t sequence, uint64_t mark, const struct entry_spread *s)
 {
 	uint8_t reference[ENTRY_SPREAD_BYTES];
 
-	entry_spread_encode(s, reference);
-	order(b, (struct entry){.kind = ENTRY_SUBMIT,
-				.submit = {.incarnation = 2,
-					   .session = 1,
-					   .sequence = sequence,
-					   .floor = 1,
-					   .flags = SUBMIT_SPREAD,
-					   .gtid_spec = GTID_AUTOMATIC,
-					   .snapshot = {.mark = mark},
-					   .payload_bytes = sizeof reference,
-					   .payload = reference}});
+	order(b, submission(sequence, mark, s, reference));
 }
 
 /* A small one that writes one row. */
@@ -417,29 +424,36 @@ Test(node_write_set, an_unreadable_chunk_is_fetched_anew)
 #define EPOCH 7 /* the first one that node 0 is the lowest of */
 
 /* What is here of the write set: nothing. */
+static const struct entry_spread nowhere = {.bytes = HASHES * ENTRY_HASH_BYTES + 500,
+					    .chunk_bytes = CHUNK,
+					    .holders = 2,
+					    .hash_count = HASHES,
+					    .offer = 1};
+
 static void
 submit_lacking(struct bench *b, uint64_t sequence)
 {
-	submit_spread(b, sequence, 3,
-		      &(struct entry_spread){.bytes = HASHES * ENTRY_HASH_BYTES + 500,
-					     .chunk_bytes = CHUNK,
-					     .holders = 2,
-					     .hash_count = HASHES,
-					     .offer = 1});
+	submit_spread(b, sequence, 3, &nowhere);
 }
 
 /* The next process, in the epoch that the log says now. */
 static struct bench *
-forced(struct bench *b)
+forced_into(struct bench *b, uint32_t number)
 {
-	struct node_forced f = {.number = EPOCH, .voters = 1, .epoch = {3}};
+	struct node_forced f = {.number = number, .voters = 1, .epoch = {(uint8_t)number}};
 
 	give(b, (struct node_input){.kind = NODE_IN_FORCE, .force = f, .here_only = true});
 	give(b, (struct node_input){.kind = NODE_IN_DURABLE, .lsn = b->bytes});
 	cr_assert(b->node->ended);
 	struct bench *next = replayed(b);
-	cr_assert_eq(next->node->epoch, EPOCH);
+	cr_assert_eq(next->node->epoch, number);
 	return next;
+}
+
+static struct bench *
+forced(struct bench *b)
+{
+	return forced_into(b, EPOCH);
 }
 
 static void
@@ -601,8 +615,9 @@ Test(node_write_set, a_payload_that_only_the_lost_had_is_named)
 	cr_assert_eq(verdict(next, 1), GROUP_ACCEPTED);
 	cr_assert_eq(verdict(next, 2), GROUP_ACCEPTED, "what follows it stays too");
 	cr_assert_eq(next->group->cut_index, 0);
-	cr_assert(node_cut_gone(next->node, next->group, 4));
-	cr_assert_not(node_cut_gone(next->node, next->group, 5));
+	const struct gtid *gone = &node_payload_place(next->node, next->group, 1)->gtid;
+	cr_assert(node_cut_gone(next->node, next->group, 4, gone));
+	cr_assert_not(node_cut_gone(next->node, next->group, 5, gone));
 	cr_assert_eq(next->node->payloads_used, 0, "nor is it looked for");
 	cr_assert_eq(next->group->payload_through, 1);
 	cr_assert(node_group_status(next->node, 1, &status));
@@ -643,6 +658,80 @@ Test(node_write_set, what_is_here_is_not_cut)
 	cr_assert_eq(next->node->directory.cuts.count, 0);
 	cr_assert_eq(group_index_hashes(next->group->state), HASHES);
 	bench_free(next);
+	bench_free(b);
+}
+
+static void
+decided(struct bench *b, const struct node_cut *cut)
+{
+	uint8_t one[64];
+	struct writer w = writer_over(one, sizeof one);
+
+	writer_u32(&w, cut->group);
+	writer_u64(&w, cut->index);
+	writer_u32(&w, cut->epoch);
+	protocol_write_gtid(&w, &cut->gtid);
+	struct reader r = reader_over(one, w.bytes);
+	node_cut_apply(b->node, &r);
+}
+
+/* Index 4 was of an accepted one whose payload only the lost had, as those that were left then have
+ * said. Another force came, of those who had not known that entry. What is decided there now was
+ * given up, though it was here, and the next process could not come to its verdict. */
+Test(node_write_set, what_was_given_up_of_an_order_that_is_void_is_another_one)
+{
+	struct bench *b = grouped();
+	struct entry_spread s = spread(b, 1, 100, HASHES);
+
+	decided(b, &(struct node_cut){
+			   .group = 1, .index = 4, .epoch = EPOCH, .gtid = {{.uuid = {3}}, 1}});
+	submit_spread(b, 1, 3, &s);
+	settle(b);
+	cr_assert_eq(verdict(b, 1), GROUP_ACCEPTED);
+	const struct node_payload_place *place = node_payload_place(b->node, b->group, 1);
+	cr_assert(place);
+	cr_assert_neq(place->link.lsn, 0);
+	bench_free(b);
+}
+
+/* So for the order: what one epoch has cut at an index says nothing of an entry that another force
+ * finds there. */
+Test(node_write_set, each_epoch_cuts_what_it_lacks)
+{
+	struct bench *b = grouped();
+	struct bench *one = forced(b);
+
+	begin(one, 2);
+	settle(one);
+	uint64_t incarnation = group_applied(one->group->state) + 1;
+	struct node_cut cut = {.group = 1, .index = incarnation + 2, .epoch = EPOCH};
+	order(one, (struct entry){.kind = ENTRY_JOIN,
+				  .join = {.nonce = {2},
+					   .server_uuid = {2},
+					   .last_incarnation = 2,
+					   .host = "",
+					   .epoch = EPOCH}});
+	order(one, (struct entry){.kind = ENTRY_ATTACH,
+				  .attach = {.incarnation = incarnation, .session = 1}});
+	decided(one, &cut);
+	decided(one, &cut);
+	cr_assert_eq(one->node->directory.cuts.count, 1, "once");
+	uint8_t reference[ENTRY_SPREAD_BYTES];
+	struct entry lacking = submission(1, incarnation + 1, &nowhere, reference);
+	lacking.submit.incarnation = incarnation;
+	order(one, lacking);
+	settle(one);
+	cr_assert_eq(group_applied(one->group->state), incarnation + 1);
+
+	struct bench *two = forced_into(one, 2 * EPOCH);
+	decided(two, &cut);
+	begin(two, 3);
+	settle(two);
+	cr_assert_eq(two->node->directory.cuts.count, 2);
+	cr_assert_eq(two->group->cut_index, cut.index);
+	cr_assert_eq(group_epoch(two->group->state), 2 * EPOCH);
+	bench_free(two);
+	bench_free(one);
 	bench_free(b);
 }
 
