@@ -16,11 +16,12 @@ attached_reset(struct sim *s)
 	memset(s->attached, 0, sizeof s->attached);
 }
 
-/* Of this order, which a force or a cut has made void behind some index: it ends all that lived,
- * and numbers may come again. */
+/* From here on nothing is known: what survivors had accepted comes behind the fork, and is about
+ * incarnations that the fork has ended, or whose numbers come again. */
 void
 attached_forked(struct sim *s, uint32_t group)
 {
+	s->attached[group].forked = true;
 	s->attached[group].count = 0;
 }
 
@@ -41,7 +42,7 @@ attaches(struct sim *s, uint32_t group, const struct entry_attach *e)
 	struct sim_attached *a = &s->attached[group];
 	struct sim_incarnation *i = find(s, group, e->incarnation);
 
-	if (i == NULL && a->count == SIM_ATTACHED_MAX)
+	if (a->forked || (i == NULL && a->count == SIM_ATTACHED_MAX))
 		return;
 	if (i == NULL) {
 		i = &a->incarnation[a->count++];

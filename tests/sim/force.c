@@ -514,7 +514,6 @@ force_cut(struct sim *s, uint8_t node, const struct node_output *out)
 			 cut.group, (unsigned long long)cut.index);
 	check_cut(s, cut.group, cut.index);
 	large_forked(s, cut.group, cut.index - 1);
-	attached_forked(s, cut.group);
 	s->totals.cut++;
 	for (uint8_t i = 0; i < s->group_count; i++) {
 		if (s->group_number[i] != cut.group)

@@ -721,6 +721,7 @@ struct sim_incarnation {
 };
 
 struct sim_attached {
+	bool forked;    /* by a force: nothing is known any more */
 	uint32_t count; /* what finds no place is not followed */
 	struct sim_incarnation incarnation[SIM_ATTACHED_MAX];
 };
