@@ -716,6 +716,16 @@ node_image_lose(struct node *n)
 	part_end(n, 0, &w);
 }
 
+/* Whatever a replay has, it begins with the next round. */
+void
+node_image_await(struct node *n)
+{
+	n->images.met = true;
+	n->images.confirmed = false;
+	node_reset(n);
+	n->group[0].load = LOAD_WANTED;
+}
+
 /* A round that begins the log, and the one before it was not whole, or never used: all anew. */
 static void
 load_round(struct node *n)
@@ -723,12 +733,8 @@ load_round(struct node *n)
 	bool whole = n->images.met && n->images.confirmed && !any_loads(n);
 
 	n->taking.active = false;
-	if (n->lsn_first == 0 || whole)
-		return;
-	n->images.met = true;
-	n->images.confirmed = false;
-	node_reset(n);
-	n->group[0].load = LOAD_WANTED;
+	if (n->lsn_first > 0 && !whole)
+		node_image_await(n);
 }
 
 /* False: it is not what belongs there. */

@@ -848,6 +848,8 @@ bool node_image_is_lost(const struct node *n);
 /* Whole, and the log does not say that it was found right. */
 bool node_image_is_unconfirmed(const struct node *n);
 void node_image_lose(struct node *n);
+/* A replay that is amid what is void: what counts begins with the next round of images. */
+void node_image_await(struct node *n);
 uint32_t node_image_parts_max(const struct node_config *config);
 bool node_image(struct node *n);
 bool node_image_holds(const struct node *n, const struct node_group *g);

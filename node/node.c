@@ -333,7 +333,8 @@ read_done(struct node *n, const struct node_input *in)
  * one before. So the process that finds a hole begins as if the log had ended there, in
  * doubt (PAXOS_TAIL_MISSING), and learns the rest from the others. Its first record,
  * HOLE, says so to later replays: up to it, nothing counts. One that a hole swallowed
- * says nothing: then all behind the new hole is void, too.
+ * says nothing: then all behind the new hole is void, too. A log that was trimmed up to a round
+ * behind HOLE may begin amid what is void, and that is as if it began with HOLE.
  *
  * The doubt stands in each group's START behind HOLE. Until it does, `holed` of the group
  * keeps it; a group without any START, because it was created in what is void, has it too.
@@ -369,6 +370,8 @@ hole_record(struct node *n, const struct frame *frame, const uint8_t *data)
 		n->hole_lsn = frame->lsn;
 	else if (first != n->hole_lsn)
 		return; /* of an older hole, and void itself */
+	if (first < n->lsn_first)
+		node_image_await(n);
 	hole_known(n, frame->lsn);
 }
 

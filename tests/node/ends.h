@@ -29,6 +29,7 @@ struct end {
 	uint64_t bytes;
 	uint64_t told;
 	uint64_t dropped; /* the log has nothing below */
+	uint64_t rotten;  /* nor the record that begins here; 0: it has all */
 	uint64_t timer_ns;
 	uint64_t process;
 	struct node_output read[READS];
@@ -190,6 +191,8 @@ live(uint8_t number, enum paxos_tail tail)
 		give(number, (struct node_input){.kind = NODE_IN_TRIMMED, .lsn = e->dropped});
 	for (uint64_t lsn = e->dropped; lsn < e->bytes; lsn += frame.frame_bytes) {
 		cr_assert(frame_decode(&frame, e->log + lsn, e->bytes - lsn));
+		if (e->rotten != 0 && lsn == e->rotten)
+			continue;
 		give(number, (struct node_input){.kind = NODE_IN_RECORD,
 						 .data = e->log + lsn,
 						 .bytes = frame.frame_bytes,

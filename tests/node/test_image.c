@@ -821,6 +821,44 @@ Test(node_image, what_a_replay_lost_is_lost_to_every_later_one)
 	expect_equal();
 }
 
+/* Behind a hole all is void, up to HOLE, and a round that came behind that is what the log is kept
+ * for. But files go as a whole: it begins amid what is void, where an earlier process had said that
+ * it begins with nothing. That is void, too. */
+Test(node_image, what_a_hole_has_made_void_begins_no_log)
+{
+	struct frame frame = {0};
+
+	fill();
+	stop(2);
+	uint64_t whole = end[2].dropped, was = end[2].bytes, part = whole, last = whole;
+	for (uint64_t lsn = whole; lsn < was; lsn += frame.frame_bytes) {
+		cr_assert(frame_decode(&frame, end[2].log + lsn, LOG_BYTES - lsn));
+		part = lsn < whole + 500 ? lsn : part;
+		last = lsn;
+	}
+	end[2].dropped = part;
+	live(2, PAXOS_TAIL_MISSING);
+	cr_assert_eq(end[2].node->group[0].applied_slot, 0);
+	stop(2);
+	end[2].dropped = whole;
+	end[2].rotten = last;
+	live(2, PAXOS_TAIL_MISSING);
+	cr_assert_gt(end[2].node->group[0].applied_slot, 0, "as far as the hole");
+	uint64_t hole = end[2].bytes;
+	run(SETTLED_NS);
+	fill();
+	cr_assert_gt(end[2].dropped, hole);
+	stop(2);
+	end[2].rotten = 0;
+	end[2].dropped = was;
+	live(2, PAXOS_TAIL_CUT);
+	run(SETTLED_NS);
+	expect_equal();
+	transactions(5);
+	run(SETTLED_NS);
+	expect_equal();
+}
+
 static void
 found_another(uint8_t uuid)
 {
