@@ -97,6 +97,7 @@ ask_for(struct sim *s, uint32_t epoch, uint32_t survivors)
 
 	must(number <= PAXOS_EPOCHS_MAX);
 	f->asked = (struct node_forced){.number = number, .voters = survivors};
+	f->from = epoch;
 	for (uint32_t i = 0; i < EPOCH_BYTES; i++)
 		f->asked.epoch[i] = (uint8_t)random_u64(&s->random);
 	f->over = 0;
@@ -182,7 +183,7 @@ ask(struct sim *s)
 	}
 	if (refuse != 0 && (f->asked.voters & ~refuse & ~forgotten) == 0) {
 		take_away(s, forgotten);
-		ask_for(s, f->number, f->asked.voters & ~forgotten);
+		ask_for(s, f->from, f->asked.voters & ~forgotten);
 		return;
 	}
 	bool dawdles = !s->healed || refuse != 0;

@@ -691,7 +691,8 @@ struct sim_force {
 	uint32_t alone;  /* nodes that could decide something alone */
 	/* What was asked for last. number 0: all have gone over. */
 	struct node_forced asked;
-	bool begun; /* somebody was asked */
+	uint32_t from; /* the epoch that they are in: that of a force before, if one was given up */
+	bool begun;    /* somebody was asked */
 	uint64_t ask_ns;
 	uint32_t over;    /* of the survivors, who have it on disk */
 	uint32_t tempted; /* these are to go on alone, now; 0: not now */
