@@ -7,7 +7,7 @@
  *
  *  1. a slot has one value, at every node and in every life
  *  2. when a slot is first delivered, a majority of the disks holds an acceptance of
- *     that value in one ballot
+ *     that value in one ballot; of a new voter only when it has all below its first slot
  *  3. a disk that holds a promise holds no later acceptance in a lower ballot
  *  4. a node delivers slots in order, without a gap, in each of its lives
  *  5. the state after an index is the same everywhere (digest)
@@ -56,6 +56,7 @@ check_reset(struct sim *s)
 		c->accepted_late = 0;
 		c->forks = 0;
 		memset(c->promised, 0, sizeof c->promised);
+		memset(c->reached, 0, sizeof c->reached);
 	}
 }
 
@@ -141,6 +142,7 @@ check_majority(struct sim *s, const struct node_output *out, const struct check_
 					    c->vote[other][k].value == c->value)
 						holders |= 1u << other;
 			}
+			holders = voters_caught_up(s, out->group, out->slot, holders);
 			if (voters_majority(s, out->group, out->slot, holders))
 				return;
 		}
@@ -150,6 +152,16 @@ check_majority(struct sim *s, const struct node_output *out, const struct check_
 		return;
 	sim_fail(s, "group %u slot %llu is delivered, and no majority of disks has accepted it",
 		 out->group, (unsigned long long)out->slot);
+}
+
+/* It has all up to there. */
+static void
+reaches(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	uint64_t *reached = &s->check[out->group].reached[node];
+
+	if (*reached < out->slot)
+		*reached = out->slot;
 }
 
 void
@@ -165,6 +177,7 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 		sim_fail(s, "node %u group %u delivers slot %llu after %llu", node, out->group,
 			 (unsigned long long)out->slot, (unsigned long long)*last);
 	*last = out->slot;
+	reaches(s, node, out);
 	if (c->delivered) {
 		if (c->value != value)
 			sim_fail(s, "node %u delivers another value in group %u slot %llu", node,
@@ -256,6 +269,7 @@ check_image(struct sim *s, uint8_t node, const struct node_output *out)
 	}
 	if (*last < out->slot)
 		*last = out->slot;
+	reaches(s, node, out);
 	s->bent.replaced |= s->bent.node == node;
 	if (out->index != 0 && !is_forked(&s->check[out->group], out->index))
 		check_result(s, node, out);

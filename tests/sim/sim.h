@@ -554,6 +554,7 @@ struct check_group {
 	uint32_t gtids;      /* in it */
 	uint64_t ballot_max; /* seen in an acceptance on disk */
 	uint64_t promised[SIM_NODES_MAX];
+	uint64_t reached[SIM_NODES_MAX]; /* all up to there was delivered, in some life of it */
 	uint32_t accepted;
 	uint32_t accepted_late;         /* of what was submitted after everything had healed */
 	uint64_t forked[SIM_FORKS_MAX]; /* indexes behind which a fork has changed the state */
@@ -809,6 +810,7 @@ void voters_reset(struct sim *s);
 void voters_founded(struct sim *s, uint32_t group, const uint8_t *body);
 void voters_delivered(struct sim *s, const struct node_output *out);
 bool voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
+uint32_t voters_caught_up(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
 bool voters_all_lead(const struct sim *s, uint32_t group, uint64_t slot);
 bool voters_mute(const struct sim *s, uint8_t node, uint32_t group, uint64_t slot);
 bool voters_name(const struct sim *s, uint8_t node);

@@ -122,6 +122,22 @@ voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nod
 	return is_majority(change_at(s, group, slot), nodes);
 }
 
+/* Of these nodes those whose votes on this slot count: one that the last change made a voter is
+ * a learner until it has all below the first slot of that. Who votes since a force had to have
+ * nothing. */
+uint32_t
+voters_caught_up(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes)
+{
+	const struct sim_change *c = change_at(s, group, slot);
+
+	if (c == s->voters[group].change || s->voters[group].forks > 0)
+		return nodes;
+	for (uint8_t i = 0; i < s->node_count; i++)
+		if (!((c - 1)->voters >> i & 1) && s->check[group].reached[i] + 1 < c->first)
+			nodes &= ~(1u << i);
+	return nodes;
+}
+
 /* The survivors vote from here on, whatever was to come. */
 void
 voters_forked(struct sim *s, uint32_t group, uint64_t slot, bool known)
@@ -212,8 +228,10 @@ voters_renewed(struct sim *s, uint8_t node)
 
 	sim_trace(s, "disk %u: is a new one", node);
 	disk_format(s, &n->disk, node);
-	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++)
+	for (uint32_t g = 0; g < SIM_GROUP_NUMBERS; g++) {
 		s->check[g].promised[node] = 0;
+		s->check[g].reached[node] = 0;
+	}
 	large_renewed(s, node);
 	n->disk.renewed = true;
 	n->config.votes_from = voters_number(s) + 1;
