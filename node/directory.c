@@ -624,10 +624,13 @@ node_directory_copy(struct node *n, struct node_group *g)
 	/* What all lead ends by the loss of one, not by that of a link. */
 	if (now->all_lead && g->all_lead)
 		lead = PAXOS_ALL_LEAD;
-	if ((c->number <= g->voters_number && now->all_lead == (lead == PAXOS_ALL_LEAD)) ||
-	    n->log_failed || !paxos_can_change(g->replica) || !pool_take(n->pool, &value.handle))
-		return;
+	/* Who came into an epoch behind its force knows no voters of group 0 until it has the
+	 * change that names it; this group's, which copied that, may be here before. */
 	value.change = paxos_change(NODE_NODES_MAX, c->voters, c->horizon, lead);
+	if ((c->number <= g->voters_number && now->all_lead == (lead == PAXOS_ALL_LEAD)) ||
+	    value.change == 0 || n->log_failed || !paxos_can_change(g->replica) ||
+	    !pool_take(n->pool, &value.handle))
+		return;
 	bytes_put_u64((uint8_t *)pool_at(n->pool, value.handle) + NODE_HEAD_BYTES, c->number);
 	propose_change(n, g, value);
 }

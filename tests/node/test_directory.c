@@ -4,6 +4,7 @@
 
 #include "node/internal.h"
 #include "node/member_state.h"
+#include "paxos/replica.h"
 #include "tests/node/scene.h"
 
 static void
@@ -276,5 +277,25 @@ Test(node_directory, keys_beyond_the_last_place_are_void)
 	cr_assert(!node_listed_key(s->node, NODE_KEYS_MAX, &key));
 	cr_assert_eq(key.key[0], NODE_KEYS_MAX - 1);
 	cr_assert(s->linked[0]);
+	scene_free(s);
+}
+
+/* It came into the epoch behind a force: until it has the change of group 0 that names it, it knows
+ * no voters there. What it leads may have copied that change before. It proposed a change that was
+ * none, and everybody who delivered that trapped. */
+Test(node_directory, who_knows_no_voters_copies_none)
+{
+	struct scene *s = scene();
+	struct node_group *g = node_group_by_number(s->node, 1);
+	struct paxos_replica *first = s->node->group[0].replica;
+
+	cr_assert(paxos_is_idle(g->replica) && node_group_leads(s->node, g));
+	first->now.voters = 0;
+	first->now.number++;
+	node_directory_copy(s->node, g);
+	cr_assert(paxos_is_idle(g->replica));
+	first->now.voters = 1;
+	scene_run(s, 100 * MS);
+	cr_assert_eq(g->voters_number, first->now.number);
 	scene_free(s);
 }
