@@ -13,9 +13,8 @@
 
 #define US               1000u
 #define MS               1000000u
-#define VALUE_BYTES      (64u * 1024) /* of one consensus value: a batch, or one transaction */
-#define VALUE_HEAD_BYTES 256u         /* what a pool keeps in front of one, rounded up */
-#define VALUES_SPARE     64u
+#define VALUE_BYTES      (64u * 1024)      /* of one consensus value: a batch, or one transaction */
+#define VALUE_HEAD_BYTES 256u              /* what a pool keeps in front of one, rounded up */
 #define CHUNK_BYTES      (40u * 1024)      /* of a payload above VALUE_BYTES; three to a window */
 #define LOG_PAYLOADS_MIN 4                 /* of the longest kind that the log holds */
 #define LOG_IMAGES       4                 /* so much of the log comes between two state images */
@@ -246,7 +245,7 @@ plan_limits(struct plan *plan, struct hw_error *error)
 	n->expel_ns = EXPEL_NS;
 	n->lag_ns = EXPEL_NS;
 	n->gc_ns = GC_NS;
-	uint64_t wanted = 2ull * (c->groups_max + 1) * c->event_horizon + VALUES_SPARE;
+	uint64_t wanted = node_values_min(c->groups_max, c->event_horizon);
 	uint64_t values = c->pool_bytes / (VALUE_BYTES + VALUE_HEAD_BYTES);
 	if (values < wanted)
 		return hw_error_set(

@@ -41,9 +41,17 @@ wire_config_of(const struct node_config *c)
 uint32_t
 node_horizon_max(const struct node_config *config)
 {
-	uint32_t fit = config->values_max / (2 * (config->groups_max + 1));
+	uint32_t fit = PAXOS_HORIZON_MAX;
 
-	return fit < PAXOS_HORIZON_MAX ? fit : PAXOS_HORIZON_MAX;
+	while (fit > 0 && node_values_min(config->groups_max, fit) > config->values_max)
+		fit--;
+	return fit;
+}
+
+uint32_t
+node_values_min(uint32_t groups_max, uint32_t horizon)
+{
+	return (2 * (groups_max + 1) + 1) * horizon + 1;
 }
 
 uint32_t

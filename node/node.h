@@ -120,7 +120,7 @@ struct node_config {
 	 * its head half a stream. */
 	uint64_t payload_bytes_max;
 	uint32_t chunk_bytes;
-	uint32_t values_max; /* in the pool, >= groups_max * horizon * 2 */
+	uint32_t values_max; /* in the pool, >= node_values_min() */
 	uint32_t horizon;    /* of group 0 at first; node_horizon_max() of a change */
 	uint32_t datagram_bytes_max;
 	uint32_t stream_bytes; /* send buffer and credit window of a stream */
@@ -287,6 +287,11 @@ size_t node_size(const struct node_config *config);
 
 /* The largest event horizon for which there are values enough. */
 uint32_t node_horizon_max(const struct node_config *config);
+
+/* What the pool must have, or a node can stand still with all of it in use: two for each slot of
+ * every group (what is in flight, and what others report of it), as many as one group may have
+ * been told and not apply while it waits for a write set, and one that comes in. */
+uint32_t node_values_min(uint32_t groups_max, uint32_t horizon);
 
 /* How many slots `crypto` needs: no more than sessions there can be. */
 uint32_t node_crypto_slots(const struct node_config *config);

@@ -153,7 +153,7 @@ Test(dpdk_plan, keeps_the_bounds_of_a_node)
 	/* Nothing that the log holds is out of reach: an entry takes 47 bytes or more. */
 	uint64_t reach = 47ull * n.history_row * n.history_links * n.history_blocks;
 	cr_assert_geq(reach, config.log_bytes_max);
-	cr_assert_geq(n.values_max, n.groups_max * n.horizon * 2);
+	cr_assert_geq(n.values_max, node_values_min(n.groups_max, n.horizon));
 	cr_assert_lt(n.value_bytes_max + 256, n.stream_bytes / 2);
 	cr_assert_eq(n.datagram_bytes_max, 1472);
 	cr_assert_gt(node_size(&n), 0);

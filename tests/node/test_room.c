@@ -75,3 +75,20 @@ Test(node_room, a_payload_that_is_nowhere_waits)
 	cr_assert_eq(s->verdict[0], MEMBER_ACCEPTED);
 	scene_free(s);
 }
+
+/* A simulated node had all of its pool in use: what two groups had in flight, what others had
+ * reported of it, and two slots that waited for a write set. Nothing more came in, for ever. */
+Test(node_room, a_pool_holds_more_than_what_is_in_flight_and_reported)
+{
+	struct node_config config = {.groups_max = 3};
+
+	config.values_max = 2 * (config.groups_max + 1) * 40;
+	cr_assert_lt(node_horizon_max(&config), 40);
+	config.values_max = node_values_min(config.groups_max, 40);
+	cr_assert_eq(config.values_max, 9 * 40 + 1);
+	cr_assert_eq(node_horizon_max(&config), 40);
+	config.values_max = 0;
+	cr_assert_eq(node_horizon_max(&config), 0);
+	config.values_max = 1u << 30;
+	cr_assert_eq(node_horizon_max(&config), PAXOS_HORIZON_MAX);
+}

@@ -50,7 +50,7 @@ sim_node_setup(struct sim *s, uint8_t node)
 	c->chunk_bytes = s->swarm.chunk_bytes;
 	c->horizon = s->swarm.horizon;
 	c->voters = s->swarm.voters_first;
-	c->values_max = (s->group_count + 1) * s->swarm.horizon * 2 + s->swarm.values_spare;
+	c->values_max = node_values_min(s->group_count, s->swarm.horizon) + s->swarm.values_spare;
 	c->datagram_bytes_max = SIM_DATAGRAM_BYTES;
 	c->stream_bytes = s->swarm.stream_bytes;
 	c->takeover_ns = s->swarm.pace * 60 * MS;
