@@ -139,7 +139,8 @@ learn_ask(struct paxos_replica *r)
 	if (again)
 		next_source(r);
 	must(r->known_from != r->config.self);
-	r->learn_asked = min_u64(r->known, r->delivered + PAXOS_READS_MAX);
+	r->learn_asked =
+		min_u64(min_u64(r->known, r->delivered + PAXOS_READS_MAX), window_end(r) - 1);
 	if (again)
 		r->learn_asked = first_gap_end(r, r->learn_asked);
 	r->learn_ns = r->now_ns + r->config.retry_ns;

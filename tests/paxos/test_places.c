@@ -434,6 +434,28 @@ Test(paxos_places, who_lacks_one_slot_asks_once_more_for_that_alone)
 	place_free(p);
 }
 
+/* What is read back comes in any order, and what lies beyond its window it cannot take: it would
+ * ask again for that, a retry later, and the next one behind who has it. */
+Test(paxos_places, who_lacks_slots_asks_for_no_more_than_its_window_takes)
+{
+	struct place *p = place(3, 0x0b, false);
+	struct paxos_image image = {
+		.slot = 20,
+		.now = {.number = 1, .slot = 5, .first = 16, .voters = 0x0b, .horizon = 10}};
+
+	start(p, PAXOS_TAIL_CLEAN);
+	take_image(p, &image);
+	step(p, (struct paxos_input){.kind = PAXOS_IN_MESSAGE,
+				     .now_ns = 3 * MS,
+				     .from = 1,
+				     .message = {.kind = PAXOS_LEARN,
+						 .from = 101,
+						 .to = 101,
+						 .value = {.handle = PAXOS_NO_VALUE}}});
+	cr_assert(p->last.kind == PAXOS_LEARN && p->last.from == 21 && p->last.to == 31);
+	place_free(p);
+}
+
 /* What it answers to this, from node 0. 0: nothing. */
 static uint8_t
 answer(struct place *p, uint64_t now_ns, struct paxos_message m)
