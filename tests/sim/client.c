@@ -120,9 +120,9 @@ executed_here(void *context, const struct gtid *gtid)
 
 /* What the member takes from where it lies. */
 static bool
-is_lent(uint32_t tx)
+is_lent(const struct sim *s, uint32_t tx)
 {
-	return payload_padding(tx) > 10000 || tx % 8 == 0;
+	return payload_padding(s, tx) > 10000 || tx % 8 == 0;
 }
 
 static bool
@@ -148,8 +148,8 @@ commit(struct sim *s, struct sim_server *v, uint32_t client)
 		return;
 	}
 	struct snapshot_table *table = v->state == SERVER_ON ? member_snapshots(v->member) : NULL;
-	bool taken = table && (is_lent(c->tx) ? snapshot_take_ahead(table, &executed, c->taken)
-					      : snapshot_take(table, &executed, c->taken));
+	bool taken = table && (is_lent(s, c->tx) ? snapshot_take_ahead(table, &executed, c->taken)
+						 : snapshot_take(table, &executed, c->taken));
 	if (!taken) {
 		s->tx[c->tx].state = TX_NEVER;
 		rolled_back(s, v, client);
@@ -315,7 +315,7 @@ client_submit(struct sim *s, uint8_t server, uint32_t slot)
 	if ((c->generation & 0xffffffu) != slot >> 8 || c->state != CLIENT_MAILBOX)
 		return;
 	struct sim_tx *tx = &s->tx[c->tx];
-	bool lent = is_lent(c->tx);
+	bool lent = is_lent(s, c->tx);
 	uint32_t hash_count = payload_write_set(s, c->tx, block);
 	uint8_t *payload = (uint8_t *)(block + hash_count);
 	struct member_submission submission = {

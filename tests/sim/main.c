@@ -2,7 +2,8 @@
  * tests/sim/main.c - synod-sim: seeds, one after the other.
  *
  *     synod-sim --seed S --runs N [--nodes 1|3|5|7] [--seconds T] [--submissions K]
- *               [--rate R] [--jobs J] [--keep-going] [--force] [--added] [--trace]
+ *               [--rate R] [--jobs J] [--keep-going] [--force] [--added] [--bound] [--storm]
+ *               [--trace]
  *
  * Ends with one line of totals, and 1 when a seed failed; before it, one line for
  * that seed which replays it.
@@ -51,15 +52,15 @@ replay_line(const struct plan *plan)
 		snprintf(nodes, sizeof nodes, " --nodes %u", plan->options.nodes);
 	if (plan->options.rate)
 		snprintf(rate, sizeof rate, " --rate %u", plan->options.rate);
-	int n = snprintf(replay, sizeof replay,
-			 "failed: synod-sim --seed %llu --runs 1%s%s%s%s%s --seconds %llu "
-			 "--submissions %u   commit %s\n",
-			 (unsigned long long)plan->options.seed, nodes, rate,
-			 plan->options.force ? " --force" : "",
-			 plan->options.added ? " --added" : "",
-			 plan->options.bound ? " --bound" : "",
-			 (unsigned long long)(plan->options.duration_ns / SEC),
-			 plan->options.submissions, SIM_COMMIT);
+	int n = snprintf(
+		replay, sizeof replay,
+		"failed: synod-sim --seed %llu --runs 1%s%s%s%s%s%s --seconds %llu "
+		"--submissions %u   commit %s\n",
+		(unsigned long long)plan->options.seed, nodes, rate,
+		plan->options.force ? " --force" : "", plan->options.added ? " --added" : "",
+		plan->options.bound ? " --bound" : "", plan->options.storm ? " --storm" : "",
+		(unsigned long long)(plan->options.duration_ns / SEC), plan->options.submissions,
+		SIM_COMMIT);
 	replay_bytes = n > 0 ? (size_t)n : 0;
 }
 
@@ -226,6 +227,7 @@ usage(FILE *to)
 	      "  --force          a majority is lost for good in every seed that has one\n"
 	      "  --added          nodes are added in every seed of three or more\n"
 	      "  --bound          logs have an end in every seed\n"
+	      "  --storm          what is rare comes together: many more faults, at small sizes\n"
 	      "  --trace          tell the story\n"
 	      "  --verbose        a line for each seed\n"
 	      "Ends with 1 when a seed failed, or when nothing was decided, no leader was\n"
@@ -248,6 +250,7 @@ plan_read(int argc, char **argv)
 		{"force", no_argument, NULL, 'o'},
 		{"added", no_argument, NULL, 'a'},
 		{"bound", no_argument, NULL, 'e'},
+		{"storm", no_argument, NULL, 'm'},
 		{"trace", no_argument, NULL, 'v'},
 		{"verbose", no_argument, NULL, 'b'},
 		{"help", no_argument, NULL, 'h'},
@@ -280,6 +283,8 @@ plan_read(int argc, char **argv)
 			plan.options.added = true;
 		else if (c == 'e')
 			plan.options.bound = true;
+		else if (c == 'm')
+			plan.options.storm = true;
 		else if (c == 'v')
 			plan.options.trace = true;
 		else if (c == 'b')

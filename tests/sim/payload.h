@@ -2,7 +2,7 @@
  * tests/sim/payload.h - a transaction's bytes as its servers write them.
  *
  * Number, rows, before and after images, and padding that follows from the number: a
- * byte that was lost or mixed up on the way shows. One in a hundred is too large for
+ * byte that was lost or mixed up on the way shows. One in a hundred, as a rule, is too large for
  * a value of the consensus and is spread; and every second of these has a write set that
  * is too large for one, too.
  */
@@ -16,12 +16,13 @@
 #define PAYLOAD_SET_MAX   2400 /* hashes */
 
 static inline uint32_t
-payload_padding(uint32_t number)
+payload_padding(const struct sim *s, uint32_t number)
 {
 	uint64_t h = hash_fold(PAYLOAD_MAGIC, number);
+	uint32_t large = s->swarm.large_one_in;
 
-	if (h % 100 == 1)
-		return 12000 + (uint32_t)(h / 100 % 100000);
+	if (h % large == 1)
+		return 12000 + (uint32_t)(h / large % s->swarm.large_bytes);
 	if (h % 16 != 0)
 		return (uint32_t)(h / 16 % 200);
 	return (uint32_t)(h / 16 % 8000);
@@ -47,11 +48,12 @@ payload_pad(uint8_t *at, uint32_t bytes, uint32_t number)
 
 /* Hashes beside those of its rows: of rows that nobody else writes. */
 static inline uint32_t
-payload_hashes(uint32_t number)
+payload_hashes(const struct sim *s, uint32_t number)
 {
 	uint64_t h = hash_fold(PAYLOAD_MAGIC, number);
+	uint32_t large = 2 * s->swarm.large_one_in;
 
-	return h % 200 == 1 ? 1600 + (uint32_t)(h / 200 % 700) : 0;
+	return h % large == 1 ? 1600 + (uint32_t)(h / large % 700) : 0;
 }
 
 /* Those of its rows stand among the others: in the first chunk, the last, or between. */
@@ -59,7 +61,7 @@ static inline uint32_t
 payload_write_set(const struct sim *s, uint32_t number, uint64_t *out)
 {
 	const struct sim_tx *tx = &s->tx[number];
-	uint32_t more = tx->row_count > 0 ? payload_hashes(number) : 0;
+	uint32_t more = tx->row_count > 0 ? payload_hashes(s, number) : 0;
 	uint32_t at = more > 0 ? number % (more + 1) : 0;
 
 	for (uint32_t i = 0; i < more; i++)
@@ -84,7 +86,7 @@ payload_write(const struct sim *s, uint32_t number, uint8_t *out)
 		writer_u64(&w, tx->before[i]);
 		writer_u64(&w, tx->after[i]);
 	}
-	uint32_t padding = payload_padding(number);
+	uint32_t padding = payload_padding(s, number);
 	uint8_t *at = writer_take(&w, padding);
 	must(at != NULL);
 	payload_pad(at, padding, number);

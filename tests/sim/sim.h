@@ -574,6 +574,7 @@ struct sim_options {
 	bool force; /* every seed has forces */
 	bool added; /* nodes are added in every seed that has some to add */
 	bool bound; /* logs have an end in every seed */
+	bool storm; /* rare things come together */
 };
 
 struct sim_totals {
@@ -653,6 +654,9 @@ struct sim_swarm {
 	uint32_t submission_bytes;
 	uint32_t history_row;
 	uint32_t index_hashes_max;
+	uint32_t large_one_in; /* transactions is spread, and of so many bytes less 12,000 */
+	uint32_t large_bytes;
+	uint8_t hangs; /* whose disk hangs again and again; SIM_NODES_MAX: nobody's is drawn */
 	uint64_t gc_ns;
 	uint64_t image_bytes; /* between two state images; 0: none */
 	uint64_t log_bytes;   /* that a log takes on its disk; 0: without end */

@@ -161,23 +161,22 @@ draw_sizes(struct sim *s)
 	w->history_row = w->short_memory ? 4 : 16 << 2 * below(s, 2);
 	/* Some have no room for the larger write sets, some for a few of them. */
 	w->index_hashes_max = (uint32_t)one_of(s, (const uint64_t[4]){64, 256, 16384, 16384});
+	w->large_one_in = 100;
+	w->large_bytes = 100000;
+	w->hangs = SIM_NODES_MAX;
 	/* Half of the runs trim their logs. */
 	w->image_bytes = one_of(s, (const uint64_t[4]){0, 0, 40000, 200000});
 	w->gc_ns = one_of(s, (const uint64_t[4]){20 * MS, 100 * MS, 100 * MS, SEC});
 	w->progress_ns = one_of(s, (const uint64_t[4]){5 * MS, 20 * MS, 20 * MS, 100 * MS});
 }
 
-/* Room for images of every group, and for the longest payloads: as dpdk/plan.c has it. A log that
- * is put back as it was would begin where others are long. */
+/* Room for images of every group, and for the longest payloads: as dpdk/plan.c has it. */
 static void
-draw_end(struct sim *s)
+give_end(struct sim *s)
 {
 	struct sim_swarm *w = &s->swarm;
 	uint64_t images = 16ull * s->group_count * w->index_hashes_max;
-	bool wanted = chance(s, 50) || s->options.bound;
 
-	if (!wanted || (w->image_bytes == 0 && !s->options.bound) || w->restored < SIM_NODES_MAX)
-		return;
 	w->log_bytes = SIM_LOG_IMAGES * (images > SIM_PAYLOAD_BYTES ? images : SIM_PAYLOAD_BYTES);
 	while (w->log_bytes < SIM_LOG_BYTES_MIN)
 		w->log_bytes *= 2;
@@ -186,6 +185,226 @@ draw_end(struct sim *s)
 	w->lag_ns = one_of(s, (const uint64_t[4]){0, 50 * MS, 300 * MS, SEC});
 	if (w->lag_ns > 0)
 		w->lag_ns += w->gc_ns; /* so often members' reports are logged */
+}
+
+/* A log that is put back as it was would begin where others are long. */
+static void
+draw_end(struct sim *s)
+{
+	const struct sim_swarm *w = &s->swarm;
+	bool wanted = chance(s, 50) || s->options.bound;
+
+	if (wanted && (w->image_bytes > 0 || s->options.bound) && w->restored == SIM_NODES_MAX)
+		give_end(s);
+}
+
+/*
+ * ---- storms ----
+ *
+ * Faults of the product that a million of uniform seeds would have met a few times each were
+ * coincidences of several rare things. In a storm each of these is in a run with the same, high,
+ * chance, drawn from the seed.
+ */
+
+static void
+storm_of_nodes(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+	uint32_t all = (1u << s->node_count) - 1;
+
+	w->fault_weight[FAULT_VOTERS] = 8;
+	if (s->node_count < 3)
+		return;
+	w->fault_weight[FAULT_NODES] = 8;
+	if (w->voters_first == all)
+		w->voters_first = s->node_count == 3 ? 3 : 7;
+	w->named = w->voters_first | below(s, all + 1);
+	if (w->named == all)
+		w->named = w->voters_first;
+}
+
+/* Many nodes, and few of them vote. */
+static void
+storm_of_spares(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	if (s->node_count < 3)
+		return;
+	if (s->options.nodes == 0)
+		s->node_count = chance(s, 50) ? 5 : 7;
+	w->named = (1u << s->node_count) - 1;
+	w->fault_weight[FAULT_NODES] = 0;
+	for (bool fit = false; !fit;) {
+		w->voters_first = 1 | below(s, w->named + 1);
+		fit = __builtin_popcount(w->voters_first) >= 2 &&
+		      __builtin_popcount(w->voters_first) <= 4;
+	}
+	w->fault_weight[FAULT_VOTERS] = 8;
+}
+
+static void
+storm_of_leaders(struct sim *s)
+{
+	s->swarm.fault_weight[FAULT_LEAD] = 8;
+}
+
+static void
+storm_of_images(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	w->image_bytes = 10000 + below(s, 40000);
+	w->log_bytes = 0;
+	w->lag_ns = 0;
+	w->gc_ns = 20 * MS;
+	w->progress_ns = 5 * MS;
+}
+
+static void
+storm_of_bad_disks(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	if (s->node_count == 1)
+		return;
+	w->rotten = (uint8_t)below(s, s->node_count);
+	w->liar = chance(s, 70) ? w->rotten : SIM_NODES_MAX;
+	w->restored = chance(s, 50) ? w->rotten : SIM_NODES_MAX;
+	w->fault_weight[FAULT_FORCE] = 0;
+	w->fault_weight[FAULT_NODE_CRASH] = 8;
+}
+
+static void
+storm_of_forces(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	if (s->node_count == 1)
+		return;
+	w->liar = SIM_NODES_MAX;
+	w->rotten = SIM_NODES_MAX;
+	w->restored = SIM_NODES_MAX;
+	w->fault_weight[FAULT_FORCE] = 4;
+	w->fault_weight[FAULT_DROP] = 0;
+}
+
+/* The smallest sizes. */
+static void
+storm_in_a_glass(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	w->horizon = 10;
+	w->inflight_max = 2u << below(s, 3);
+	w->values_spare = below(s, 3);
+	w->value_bytes_max = 10000;
+	w->stream_bytes = 32768;
+	w->chunk_bytes = chance(s, 50) ? 1000 : 6000;
+	w->submission_bytes = 2 * w->value_bytes_max;
+	if (chance(s, 50))
+		w->index_hashes_max = 64;
+}
+
+static void
+storm_of_crashes(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	w->crash_ppm = 300 + below(s, 1500);
+	w->down_ns = random_between(&s->random, 10 * MS, 100 * MS);
+	w->fault_mean_ns = random_between(&s->random, 20 * MS, 90 * MS);
+	w->fault_weight[FAULT_NODE_CRASH] = 8;
+	w->fault_weight[FAULT_NODE_BUDGET] = 8;
+}
+
+static void
+storm_of_outages(struct sim *s)
+{
+	s->swarm.fault_weight[FAULT_CLEAN_STOP] = 8;
+	s->swarm.fault_weight[FAULT_POWER] = 8;
+}
+
+static void
+storm_on_a_disk(struct sim *s)
+{
+	s->swarm.hangs = (uint8_t)below(s, s->node_count);
+	s->swarm.fault_weight[FAULT_SLOW_DISK] = 4;
+}
+
+static void
+storm_of_members(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	w->fault_weight[FAULT_SERVER_CRASH] = 8;
+	w->fault_weight[FAULT_SERVER_STOPS] = 8;
+	w->fault_weight[FAULT_EXPEL] = 8;
+	if (w->fault_weight[FAULT_FORCE] == 0)
+		w->fault_weight[FAULT_DROP] = 2;
+	w->short_memory = chance(s, 50);
+	w->history_row = w->short_memory ? 4 : 16 << 2 * below(s, 2);
+	w->fail_ppm = 100000;
+}
+
+static void
+storm_of_links(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	w->fault_weight[FAULT_DEAF] = 8;
+	w->fault_weight[FAULT_CUT_ONE_WAY] = 8;
+	w->fault_weight[FAULT_HALVES] = 8;
+	w->fault_weight[FAULT_LEFT_BEHIND] = 8;
+	w->pace = 1;
+	w->impatient = chance(s, 70);
+}
+
+static void
+storm_of_losses(struct sim *s)
+{
+	for (uint8_t a = 0; a < SIM_PROCESSES_MAX; a++)
+		for (uint8_t b = 0; b < SIM_PROCESSES_MAX; b++)
+			if (chance(s, 30))
+				s->net.drop_ppm[a][b] = 50000 + below(s, 300000);
+	s->net.late_ppm = 30000;
+	s->net.duplicate_ppm = 50000;
+}
+
+static void
+storm_of_large_ones(struct sim *s)
+{
+	s->swarm.large_one_in = 3 + below(s, 8);
+	s->swarm.large_bytes = 30000;
+}
+
+static void
+storm_in_full_logs(struct sim *s)
+{
+	s->swarm.restored = SIM_NODES_MAX;
+	give_end(s);
+}
+
+/* The later ones have the last word where two of them meet. */
+static void
+draw_storm(struct sim *s)
+{
+	static void (*const storm[])(struct sim *) = {
+		storm_of_spares,    storm_of_nodes,      storm_of_leaders,   storm_of_images,
+		storm_of_bad_disks, storm_of_forces,     storm_in_a_glass,   storm_of_crashes,
+		storm_of_outages,   storm_on_a_disk,     storm_of_members,   storm_of_links,
+		storm_of_losses,    storm_of_large_ones, storm_in_full_logs,
+	};
+	uint32_t percent = (uint32_t)one_of(s, (const uint64_t[4]){20, 35, 50, 70});
+	uint32_t which = 0;
+
+	for (uint32_t i = 0; i < sizeof storm / sizeof *storm; i++) {
+		if (!chance(s, percent))
+			continue;
+		storm[i](s);
+		which |= 1u << i;
+	}
+	sim_trace(s, "a storm, %x", which);
 }
 
 void
@@ -199,6 +418,8 @@ swarm_draw(struct sim *s)
 	s->swarm.impatient = chance(s, 50);
 	draw_comers(s);
 	draw_end(s);
+	if (s->options.storm)
+		draw_storm(s);
 }
 
 /* Most are alike. The others make a node that is always ahead, always behind, or now and
@@ -218,6 +439,10 @@ swarm_disk(struct sim *s, struct sim_disk *d)
 	if (kind >= 90) {
 		d->stall_ppm = 1000 + below(s, 20000);
 		d->stall_ns = random_between(&s->random, 20 * MS, 500 * MS);
+	}
+	if (s->swarm.hangs < SIM_NODES_MAX && d == &s->node[s->swarm.hangs].disk) {
+		d->stall_ppm = 10000 + below(s, 100000);
+		d->stall_ns = random_between(&s->random, 20 * MS, 900 * MS);
 	}
 }
 
