@@ -24,6 +24,7 @@
  * 12. of a payload that was spread and is accepted, a majority of the disks holds all when a
  *     slot that names it is first delivered, and at rest (large.c)
  * 13. no member is expelled by a suspicion of a session that it had left (attached.c)
+ * 14. no node takes a change of the voters that is void (voters.c)
  */
 #include <stdlib.h>
 
@@ -182,6 +183,7 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 		if (c->value != value)
 			sim_fail(s, "node %u delivers another value in group %u slot %llu", node,
 				 out->group, (unsigned long long)out->slot);
+		voters_known(s, node, out);
 		large_met(s, node, out);
 		return;
 	}
@@ -192,6 +194,7 @@ check_delivered(struct sim *s, uint8_t node, const struct node_output *out)
 	sim_trace(s, "group %u: slot %llu is decided, %u bytes; node %u knows it first", out->group,
 		  (unsigned long long)out->slot, out->bytes, node);
 	voters_delivered(s, out);
+	voters_known(s, node, out);
 	if (!again)
 		check_majority(s, out, c);
 	large_delivered(s, out);

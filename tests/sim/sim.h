@@ -813,6 +813,7 @@ struct sim {
 void voters_reset(struct sim *s);
 void voters_founded(struct sim *s, uint32_t group, const uint8_t *body);
 void voters_delivered(struct sim *s, const struct node_output *out);
+void voters_known(struct sim *s, uint8_t node, const struct node_output *out);
 bool voters_majority(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
 uint32_t voters_caught_up(const struct sim *s, uint32_t group, uint64_t slot, uint32_t nodes);
 bool voters_all_lead(const struct sim *s, uint32_t group, uint64_t slot);

@@ -70,6 +70,24 @@ voters_delivered(struct sim *s, const struct node_output *out)
 	s->totals.changes++;
 }
 
+/* Rule 14. Of several that it delivers in one step it shows the last one at once: that is judged
+ * when it comes. What a force makes no slot says. */
+void
+voters_known(struct sim *s, uint8_t node, const struct node_output *out)
+{
+	const struct sim_voters *v = &s->voters[out->group];
+	const struct node_group *g = node_group_by_number(s->node[node].node, out->group);
+	const struct paxos_configuration *c = paxos_configuration(g->replica);
+
+	if ((out->change & PAXOS_CHANGE_IS) == 0 || v->forks > 0 || c->slot != out->slot)
+		return;
+	for (uint32_t i = v->count; i > 1; i--)
+		if (v->change[i - 1].first == c->first && v->change[i - 1].voters == c->voters)
+			return;
+	sim_fail(s, "node %u group %u: takes a change in slot %llu that is void", node, out->group,
+		 (unsigned long long)out->slot);
+}
+
 /* Of the changes before `end`. */
 static const struct sim_change *
 change_before(const struct sim_voters *v, uint32_t end, uint64_t slot)
