@@ -165,13 +165,14 @@ bent_group(const struct sim *s)
 	return node_group_by_number(s->node[s->bent.node].node, GROUP);
 }
 
-/* Linked with it, and up to it at some time since: what both apply from then on each tells the
- * other. Who has just been added has no link with all, and replays what they said long ago. */
+/* Linked with it, and each has applied since what the other had by then: what comes behind that
+ * each tells the other. Who catches up applies what others said long ago, while there was no link,
+ * or not to it. */
 static uint32_t
 company(struct sim *s, const struct node_group *bent)
 {
 	uint8_t self = s->bent.node;
-	uint32_t set = 0;
+	uint32_t were = s->bent.beside_now, set = 0;
 
 	for (uint8_t i = 0; i < s->node_count; i++) {
 		const struct node *n = s->node[i].node;
@@ -184,11 +185,21 @@ company(struct sim *s, const struct node_group *bent)
 			continue;
 		}
 		const struct node_group *g = node_group_by_number(n, GROUP);
-		if (g && g->state && group_applied(g->state) >= group_applied(bent->state))
-			*life = p->life;
-		set |= (uint32_t)(*life == p->life) << i;
+		if (!g || !g->state)
+			continue;
+		uint64_t low = group_applied(g->state), high = group_applied(bent->state);
+		if (low > high) {
+			uint64_t other = low;
+			low = high;
+			high = other;
+		}
+		if (*life != p->life)
+			s->bent.beside_index[i] = high;
+		*life = p->life;
+		set |= (uint32_t)(low >= s->bent.beside_index[i]) << i;
 	}
-	return set;
+	s->bent.beside_now = set;
+	return set & were; /* what it compared on the way to that does not count */
 }
 
 /* Of two that differ nobody can say who is right: each notes it. More of those who vote and those

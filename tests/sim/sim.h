@@ -737,9 +737,12 @@ struct sim_bent {
 	uint8_t node; /* SIM_NODES_MAX: none */
 	uint64_t life;
 	bool replaced; /* by the state of another node */
-	/* since all has healed: in which life each other was up to it, 0: it is not; and the
-	 * comparisons that it had made when one was, and when enough to outvote it were */
+	/* since all has healed: in which life each other was linked with it, 0: it is not, and what
+	 * either had applied by then; and the comparisons that it had made when one was up to
+	 * that, and when enough to outvote it were */
 	uint64_t beside[SIM_NODES_MAX];
+	uint64_t beside_index[SIM_NODES_MAX];
+	uint32_t beside_now; /* who is up to that */
 	uint32_t beside_from;
 	uint32_t outvoted_from;
 	/* a server that committed something else, 0: none; where it hung then */
