@@ -627,9 +627,11 @@ node_directory_copy(struct node *n, struct node_group *g)
 	/* Who came into an epoch behind its force knows no voters of group 0 until it has the
 	 * change that names it; this group's, which copied that, may be here before. */
 	value.change = paxos_change(NODE_NODES_MAX, c->voters, c->horizon, lead);
-	if ((c->number <= g->voters_number && now->all_lead == (lead == PAXOS_ALL_LEAD)) ||
-	    value.change == 0 || n->log_failed || !paxos_can_change(g->replica) ||
-	    !pool_take(n->pool, &value.handle))
+	bool copied = c->number == g->voters_number && now->all_lead == (lead == PAXOS_ALL_LEAD);
+
+	/* Nor does one that lacks what others of this group have copied already. */
+	if (copied || c->number < g->voters_number || value.change == 0 || n->log_failed ||
+	    !paxos_can_change(g->replica) || !pool_take(n->pool, &value.handle))
 		return;
 	bytes_put_u64((uint8_t *)pool_at(n->pool, value.handle) + NODE_HEAD_BYTES, c->number);
 	propose_change(n, g, value);

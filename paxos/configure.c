@@ -221,6 +221,10 @@ configure_propose(struct paxos_replica *r, struct paxos_value *value)
 void
 configure_delivered(struct paxos_replica *r, const struct paxos_slot *w)
 {
+	/* In the last slot before another is in force, too: its proposer need not have delivered
+	 * that one, which it would undo. */
+	bool early = r->next.first != 0 && w->slot < r->next.first;
+
 	must(w->slot == r->delivered);
 	if (r->next.first != 0 && r->delivered + 1 >= r->next.first) {
 		r->now = r->next;
@@ -229,7 +233,7 @@ configure_delivered(struct paxos_replica *r, const struct paxos_slot *w)
 	}
 	if (!paxos_is_change(&w->value))
 		return;
-	if (r->next.first != 0 || !is_sound(r, w->value.change)) {
+	if (early || !is_sound(r, w->value.change)) {
 		r->stats.changes_void++;
 		return;
 	}

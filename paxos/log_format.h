@@ -101,7 +101,7 @@
 
 #include "base/frame.h"
 
-#define LOG_VERSION            8           /* of this format, or of any record in it */
+#define LOG_VERSION            9           /* of this format, or of any record in it */
 #define LOG_SEGMENT_MAGIC      0x534e5953u /* "SYNS" */
 #define LOG_BATCH_MAGIC        0x424e5953u /* "SYNB" */
 #define LOG_BLOCK_BYTES        4096

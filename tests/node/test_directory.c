@@ -299,3 +299,21 @@ Test(node_directory, who_knows_no_voters_copies_none)
 	cr_assert_eq(g->voters_number, first->now.number);
 	scene_free(s);
 }
+
+/* What others of this group have copied it does not know yet. It would end that where it has
+ * another reason to propose a change, the kind. */
+Test(node_directory, who_lacks_what_was_copied_copies_nothing)
+{
+	struct scene *s = scene();
+	struct node_group *g = node_group_by_number(s->node, 1);
+
+	cr_assert(paxos_is_idle(g->replica) && node_group_leads(s->node, g));
+	g->voters_number++;
+	g->all_lead = true;
+	scene_run(s, 1000 * MS);
+	cr_assert(!paxos_configuration(g->replica)->all_lead);
+	g->voters_number--;
+	scene_run(s, 1000 * MS);
+	cr_assert(paxos_configuration(g->replica)->all_lead);
+	scene_free(s);
+}

@@ -423,7 +423,7 @@ note_change(struct cluster *c, uint32_t epoch, uint64_t slot, uint64_t id)
 {
 	struct epoch *e = &c->epoch[epoch];
 	const struct voters *last = &e->change[e->change_count - 1];
-	if (!(id & CLUSTER_CHANGE) || slot + 1 < last->first || (id >> 25 & 0x3f) != epoch)
+	if (!(id & CLUSTER_CHANGE) || slot < last->first || (id >> 25 & 0x3f) != epoch)
 		return; /* none, or void */
 	must(e->change_count < CLUSTER_CHANGES_MAX);
 	e->change[e->change_count] = (struct voters){.first = slot + last->horizon,

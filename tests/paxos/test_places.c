@@ -708,3 +708,36 @@ Test(paxos_places, who_forgot_is_not_content_with_a_voter_that_is_mute)
 	cr_assert(!paxos_is_voting(p->replica));
 	place_free(p);
 }
+
+static void
+learn(struct place *p, uint64_t slot, uint32_t change)
+{
+	step(p, (struct paxos_input){
+			.kind = PAXOS_IN_MESSAGE,
+			.now_ns = 2 * MS,
+			.message = {.kind = PAXOS_LEARNED,
+				    .slot = slot,
+				    .value = {.handle = PAXOS_NO_VALUE, .change = change}}});
+	step(p, (struct paxos_input){.kind = PAXOS_IN_DURABLE, .now_ns = 2 * MS, .lsn = p->lsn});
+	cr_assert_eq(paxos_delivered(p->replica), slot);
+}
+
+/* Seed 12046 of the storms: who proposes in the last slot before a change is in force need not have
+ * delivered that, and takes for granted what it replaced. From the next slot on it has. */
+Test(paxos_places, a_change_in_the_last_slot_before_another_is_in_force_is_void)
+{
+	struct place *p = place(2, 0x0f, false);
+	uint64_t first = 1 + paxos_configuration(p->replica)->horizon;
+
+	start(p, PAXOS_TAIL_CLEAN);
+	learn(p, 1, paxos_change(PAXOS_VOTERS_MAX, 0x0d, 64, PAXOS_ONE_LEADS));
+	for (uint64_t slot = 2; slot < first - 1; slot++)
+		learn(p, slot, 0);
+	learn(p, first - 1, paxos_change(PAXOS_VOTERS_MAX, 0x0f, 64, PAXOS_ALL_LEAD));
+	cr_assert_eq(paxos_configuration(p->replica)->voters, 0x0d);
+	cr_assert_eq(paxos_voters(p->replica), 0x0d, "it is in force");
+	cr_assert_eq(paxos_stats(p->replica)->changes_void, 1);
+	learn(p, first, paxos_change(PAXOS_VOTERS_MAX, 0x07, 64, PAXOS_ONE_LEADS));
+	cr_assert_eq(paxos_configuration(p->replica)->voters, 0x07);
+	place_free(p);
+}

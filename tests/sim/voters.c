@@ -46,8 +46,7 @@ voters_delivered(struct sim *s, const struct node_output *out)
 
 	must(v->count > 0);
 	uint32_t epoch = (out->change & ~PAXOS_CHANGE_IS) >> PAXOS_CHANGE_EPOCH;
-	if ((out->change & PAXOS_CHANGE_IS) == 0 || out->slot + 1 < last->first ||
-	    epoch != v->epoch)
+	if ((out->change & PAXOS_CHANGE_IS) == 0 || out->slot < last->first || epoch != v->epoch)
 		return;
 	must(v->count < SIM_CHANGES_MAX);
 	uint64_t number = last->number;
