@@ -110,6 +110,17 @@ is_somewhere(const struct sim *s, uint8_t number, enum peer_state state)
 	return false;
 }
 
+/* Is that number another's, by what this node has of the log? */
+bool
+comers_another(const struct sim *s, uint8_t node, uint8_t number)
+{
+	const struct node_peer_entry *e = &s->node[node].node->directory.peer[number];
+	uint8_t now[UUID_BYTES];
+
+	comers_identity(s, number, now);
+	return e->state == PEER_LISTED && memcmp(e->uuid, now, UUID_BYTES) != 0;
+}
+
 /* Whose numbers are nobody's any more or another's, by what this node has of the log. It is
  * somebody itself, whatever it knows. */
 uint32_t

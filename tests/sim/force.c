@@ -106,6 +106,19 @@ ask_for(struct sim *s, uint32_t epoch, uint32_t survivors)
 	sim_trace(s, "nodes %s are to go on alone, in epoch %u", word_set(survivors).text, number);
 }
 
+/* Who is not the one that stands in the log at its number, as anybody has it that runs: an earlier
+ * force has made void that it was added. It votes for nobody who has that log, and is not named. */
+static uint32_t
+strangers(const struct sim *s)
+{
+	uint32_t set = 0;
+
+	for (uint8_t i = 0; i < s->node_count; i++)
+		if (s->node[i].process.up && !force_lost(s, i))
+			set |= comers_forgotten(s, i) | (uint32_t)comers_another(s, i, i) << i;
+	return set;
+}
+
 /* Mostly those that are left are no majority. */
 static void
 begin_with(struct sim *s, uint32_t survivors)
@@ -115,7 +128,7 @@ begin_with(struct sim *s, uint32_t survivors)
 	uint32_t voters = s->voters[0].change[s->voters[0].count - 1].voters;
 	bool any = random_chance(&s->random, 100000);
 
-	survivors &= here;
+	survivors &= here & ~strangers(s);
 	if (f->asked.number != 0 || f->fork_count == SIM_FORKS_MAX || survivors == 0 ||
 	    f->number > NUMBER_MAX)
 		return;

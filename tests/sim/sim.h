@@ -852,6 +852,7 @@ void comers_ask(struct sim *s, uint8_t node);
 void comers_go_on(struct sim *s);
 bool comers_away(const struct sim *s, uint8_t node); /* it is not to be started */
 uint32_t comers_forgotten(const struct sim *s, uint8_t node);
+bool comers_another(const struct sim *s, uint8_t node, uint8_t number);
 void comers_identity(const struct sim *s, uint8_t node, uint8_t uuid[UUID_BYTES]);
 bool comers_lists(const struct sim *s, uint8_t node, uint8_t other);
 bool comers_tell(struct sim *s, uint8_t node, uint32_t who);
