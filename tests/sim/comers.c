@@ -281,7 +281,8 @@ comers_tell(struct sim *s, uint8_t node, uint32_t who)
 	return true;
 }
 
-/* Everything is well: what an administrator waits for is asked for until it is there. */
+/* Everything is well: what an administrator waits for is asked for until it is there; of any node,
+ * since one that does not know who leads has nobody to tell. */
 static void
 insist(struct sim *s, uint8_t number)
 {
@@ -292,8 +293,7 @@ insist(struct sim *s, uint8_t number)
 		return;
 	/* A force may have brought back who was there before. */
 	bool another = !knows(s, at, number) && node_peer_status(s->node[at].node, number, &p);
-	if (another || !knows(s, at, number) || comers_away(s, number))
-		ask(s, at, number, another ? NODE_ORDER_FORGET : NODE_ORDER_ADD);
+	ask(s, at, number, another ? NODE_ORDER_FORGET : NODE_ORDER_ADD);
 	if (s->now_ns > s->healed_ns + PATIENCE_NS && random_chance(&s->random, WRITE_PPM))
 		(void)comers_tell(s, at, all_here(s));
 }
