@@ -82,7 +82,8 @@ large_kept(const struct sim *s, uint32_t number)
 	return 0;
 }
 
-/* The transaction in this slot whose payload no survivor has; UINT32_MAX: none. */
+/* The first transaction in this slot whose payload no survivor has, and whose index nobody was
+ * told yet; UINT32_MAX: none. */
 uint32_t
 large_in(const struct sim *s, uint32_t group, uint64_t slot)
 {
@@ -90,7 +91,7 @@ large_in(const struct sim *s, uint32_t group, uint64_t slot)
 		const struct check_payload *p = &s->payload[i];
 
 		if (p->group == group && p->ordered && p->slot == slot && p->number != 0 &&
-		    (holders(s, p) & s->force.voters) == 0)
+		    s->tx[p->number - 1].index == 0 && (holders(s, p) & s->force.voters) == 0)
 			return p->number - 1;
 	}
 	return UINT32_MAX;
