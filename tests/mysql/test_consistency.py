@@ -86,6 +86,7 @@ def main():
             cluster.kill_node(leader)
             amid = read_behind(writer, readers, range(ROUNDS, 2 * ROUNDS))
             cluster.start_node(leader)
+        cluster.wait_equal()
         load.check()
         writer.run('INSERT INTO d.t VALUES (100000)')
         without_a_majority(cluster)
