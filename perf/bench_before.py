@@ -1,5 +1,5 @@
-"""A read of one row at a server that writes nothing, as every client sees it: with consistency EVENTUAL and BEFORE, in an
-idle group and in one whose other servers commit; with Synod over three nodes, and with the server's own Group
+"""A read of one row, as its client sees it: with consistency EVENTUAL and BEFORE, in an idle group and in one where
+clients of all servers, the reader's too, commit; with Synod over three nodes, and with the server's own Group
 Replication, by turns.
 
 bench_before.py SYNODD SYNODCTL PLUGIN [--rounds N] [--seconds N] [--clients N]
@@ -14,10 +14,6 @@ import groups
 from client import Client, Load
 
 LEVELS = 'EVENTUAL', 'BEFORE'
-
-
-def percentile(values, share):
-    return values[min(len(values) - 1, int(share * len(values)))]
 
 
 def read(server, level, seconds):
@@ -36,8 +32,8 @@ def levels(cluster, what, options):
     values = {}
     for level in LEVELS:
         took = read(cluster.servers[-1], level, options.seconds / len(LEVELS))
-        values[f'{what} {level} p50 ms'] = percentile(took, 0.5)
-        values[f'{what} {level} p99 ms'] = percentile(took, 0.99)
+        values[f'{what} {level} p50 ms'] = groups.percentile(took, 0.5)
+        values[f'{what} {level} p99 ms'] = groups.percentile(took, 0.99)
     return values
 
 
@@ -54,18 +50,7 @@ def one_round(cluster, options):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--seconds', type=int, default=8)
-    options = groups.options(parser)
-    with groups.both(options, f'rounds of {options.seconds} s') as (ours, stock):
-        clusters = {'synod': ours, 'stock GR': stock}
-        rounds = {name: [] for name in clusters}
-        for number in range(options.rounds):
-            names = list(clusters) if number % 2 == 0 else list(clusters)[::-1]
-            for name in names:
-                rounds[name].append(one_round(clusters[name], options))
-                print(f'# round {number + 1} {name}: ' + '  '.join(f'{what} {value:.2f}' for what, value in
-                                                                   rounds[name][-1].items()), flush=True)
-    for name, values in rounds.items():
-        groups.report(name, values)
+    groups.by_turns(groups.options(parser), one_round)
 
 
 main()

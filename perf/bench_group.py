@@ -13,10 +13,6 @@ import groups
 from client import Load
 
 
-def percentile(values, share):
-    return values[min(len(values) - 1, int(share * len(values)))]
-
-
 def one_round(cluster, options):
     with Load(cluster, clients=options.clients, hot_share=0) as load:
         time.sleep(options.seconds)
@@ -24,26 +20,15 @@ def one_round(cluster, options):
     assert latencies, 'nothing was committed'
     cluster.wait_equal()
     load.check()
-    return {'commits/s': len(latencies) / options.seconds, 'p50 ms': 1e3 * percentile(latencies, 0.5),
-            'p95 ms': 1e3 * percentile(latencies, 0.95), 'p99 ms': 1e3 * percentile(latencies, 0.99),
+    return {'commits/s': len(latencies) / options.seconds, 'p50 ms': 1e3 * groups.percentile(latencies, 0.5),
+            'p95 ms': 1e3 * groups.percentile(latencies, 0.95), 'p99 ms': 1e3 * groups.percentile(latencies, 0.99),
             'max ms': 1e3 * latencies[-1]}
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--seconds', type=int, default=8)
-    options = groups.options(parser)
-    with groups.both(options, f'rounds of {options.seconds} s') as (ours, stock):
-        clusters = {'synod': ours, 'stock GR': stock}
-        rounds = {name: [] for name in clusters}
-        for number in range(options.rounds):
-            names = list(clusters) if number % 2 == 0 else list(clusters)[::-1]
-            for name in names:
-                rounds[name].append(one_round(clusters[name], options))
-                print(f'# round {number + 1} {name}: ' + '  '.join(f'{what} {value:.2f}' for what, value in
-                                                                   rounds[name][-1].items()), flush=True)
-    for name, values in rounds.items():
-        groups.report(name, values)
+    groups.by_turns(groups.options(parser), one_round)
 
 
 main()

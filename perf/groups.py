@@ -4,6 +4,7 @@
     with groups.both(options, 'what is done') as (ours, stock):
         ...
     groups.report(name, rounds)                        # rounds: one dictionary of figures each
+    groups.by_turns(options, one_round)                # all of this, where rounds are alike
 """
 import contextlib
 import os
@@ -40,6 +41,26 @@ def both(chosen, what):
             create_tables(cluster.servers[0])
             cluster.wait_equal()
         yield ours, stock
+
+
+def percentile(values, share):
+    """Of values that ascend."""
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+def by_turns(chosen, one_round):
+    """`one_round(cluster, chosen)` of each group, the order changing from round to round; reports what they answer."""
+    with both(chosen, f'rounds of {chosen.seconds} s') as (ours, stock):
+        clusters = {'synod': ours, 'stock GR': stock}
+        rounds = {name: [] for name in clusters}
+        for number in range(chosen.rounds):
+            names = list(clusters) if number % 2 == 0 else list(clusters)[::-1]
+            for name in names:
+                rounds[name].append(one_round(clusters[name], chosen))
+                print(f'# round {number + 1} {name}: ' + '  '.join(f'{what} {value:.2f}' for what, value in
+                                                                   rounds[name][-1].items()), flush=True)
+    for name, values in rounds.items():
+        report(name, values)
 
 
 def report(name, rounds):
