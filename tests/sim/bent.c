@@ -58,6 +58,8 @@ bent_diverged(struct sim *s, uint8_t node, const struct node_output *out)
 	s->totals.bent++;
 }
 
+/* By the group, too: a node that stood still while a group was dropped has sessions of it yet, and
+ * the server may have the same incarnation in the one that was founded anew. */
 static struct sim_server *
 server_of(struct sim *s, const struct node_session *e)
 {
@@ -65,6 +67,7 @@ server_of(struct sim *s, const struct node_session *e)
 		struct sim_server *v = &s->server[i];
 
 		if (v->process.up && v->incarnation == e->incarnation &&
+		    s->group_number[v->group] == e->group &&
 		    memcmp(v->config.server_uuid, e->server_uuid, UUID_BYTES) == 0)
 			return v;
 	}
