@@ -313,6 +313,8 @@ loaded(struct node *n, const struct node_read *read, const uint8_t *body, uint32
 
 	must(l->active && l->reading && l->group == read->group);
 	l->reading = false;
+	if (n->log_failed)
+		return; /* what it brings would have to be logged: a group's founding, its start */
 	if (!body || bytes <= PART_OVERHEAD || !node_image_is_others(body) ||
 	    !node_image_take(n, g, body + PART_OVERHEAD, bytes - PART_OVERHEAD)) {
 		load_failed(n, g);

@@ -131,29 +131,33 @@ give(uint8_t number, struct node_input in)
 	node_step(e->node, &in, &sink);
 }
 
-/* What is below `dropped` is gone for good. */
+/* The newest one. What is below `dropped` is gone for good. */
 static inline void
-answer_reads(uint8_t number)
+answer_read(uint8_t number)
 {
 	static uint8_t spoilt[FRAME_BYTES_MAX];
 	struct end *e = &end[number];
+	struct node_output read = e->read[--e->read_count];
+	struct node_input in = {.kind = NODE_IN_READ_DONE,
+				.lsn = read.lsn,
+				.data = e->log + read.lsn - read.bytes,
+				.bytes = read.bytes};
 
-	while (e->read_count > 0) {
-		struct node_output read = e->read[--e->read_count];
-		struct node_input in = {.kind = NODE_IN_READ_DONE,
-					.lsn = read.lsn,
-					.data = e->log + read.lsn - read.bytes,
-					.bytes = read.bytes};
-
-		if (read.lsn <= e->dropped)
-			in.bytes = 0;
-		if (read.lsn == spoil_lsn) {
-			memcpy(spoilt, in.data, in.bytes);
-			spoilt[FRAME_HEADER_BYTES + 2] ^= 0x40;
-			in.data = spoilt;
-		}
-		give(number, in);
+	if (read.lsn <= e->dropped)
+		in.bytes = 0;
+	if (read.lsn == spoil_lsn) {
+		memcpy(spoilt, in.data, in.bytes);
+		spoilt[FRAME_HEADER_BYTES + 2] ^= 0x40;
+		in.data = spoilt;
 	}
+	give(number, in);
+}
+
+static inline void
+answer_reads(uint8_t number)
+{
+	while (end[number].read_count > 0)
+		answer_read(number);
 }
 
 /* Where a log of whole segments begins: some record before what was dropped. */

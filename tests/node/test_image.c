@@ -926,6 +926,46 @@ expect_directory(uint8_t number)
 	cr_assert_eq(n->directory.key_count, 1);
 }
 
+/* Its few values are in no memory of the others then. */
+static void
+drop_group_0(void)
+{
+	fill();
+	for (uint8_t i = 0; i < 2; i++) {
+		cr_assert_gt(end[i].dropped, IMAGE_BYTES);
+		stop(i);
+		live(i, PAXOS_TAIL_CUT);
+	}
+}
+
+/* What an image brings begins with a record. The node has nothing more to say, and goes on. */
+Test(node_image, a_log_fails_while_an_image_is_loaded)
+{
+	struct end *e = &end[2];
+
+	stop(2);
+	found_another(0x22);
+	drop_group_0();
+	live(2, PAXOS_TAIL_CUT);
+	for (uint32_t i = 0; i < 20000 && !e->node->loading.reading; i++)
+		run(LATENCY_NS);
+	const struct node_loading *l = &e->node->loading;
+	cr_assert(l->reading && l->group == 0);
+	while (l->next + 1 < e->node->group[0].coming.count)
+		answer_read(2);
+	cr_assert(l->reading && !node_group_by_number(e->node, 2), "its last part is on the way");
+	give(2, (struct node_input){.kind = NODE_IN_LOG_FAILED});
+	e->failed = true;
+	run(SETTLED_NS);
+	stop(2);
+	e->failed = false;
+	live(2, PAXOS_TAIL_CUT);
+	catch_up(2, 0);
+	run(SETTLED_NS);
+	cr_assert(node_group_by_number(e->node, 2));
+	expect_equal();
+}
+
 /* One that takes the image of group 0 knew group 2, and neither its end, group 3 nor the key. */
 Test(node_image, group_0_has_what_its_entries_said)
 {
@@ -942,12 +982,7 @@ Test(node_image, group_0_has_what_its_entries_said)
 	give(0, (struct node_input){.kind = NODE_IN_ORDER, .order = &list});
 	run(SETTLED_NS);
 	expect_directory(0);
-	fill();
-	for (uint8_t i = 0; i < 2; i++) {
-		cr_assert_gt(end[i].dropped, IMAGE_BYTES);
-		stop(i); /* group 0's few values are in no memory then */
-		live(i, PAXOS_TAIL_CUT);
-	}
+	drop_group_0();
 	live(2, PAXOS_TAIL_CUT);
 	catch_up(2, 0);
 	run(SETTLED_NS);
