@@ -101,13 +101,16 @@ attached_delivered(struct sim *s, const struct node_output *out)
 	}
 }
 
-/* A member is told that it is expelled. */
+/* A member is told that it is expelled. One that starts hears it of an incarnation whose number it
+ * has yet to be told. */
 void
 attached_expelled(struct sim *s, const struct sim_server *v)
 {
 	uint32_t group = s->group_number[v->group];
 	const struct sim_incarnation *i = find(s, group, v->incarnation);
 
+	if (v->state == SERVER_STARTING)
+		return;
 	if (i != NULL && i->spared && !i->ended)
 		sim_fail(s, "server %u is expelled, by a suspicion of a session that it had left",
 			 v->number);
