@@ -247,6 +247,24 @@ client_barrier(struct sim *s, struct sim_server *v, uint64_t barrier)
 	}
 }
 
+/* What was told above this index is void, and who waits for a barrier need not see what comes there
+ * instead: it asked before. */
+void
+client_forked(struct sim *s, uint8_t group, uint64_t index)
+{
+	for (uint8_t k = 0; k < s->server_count; k++) {
+		struct sim_server *v = &s->server[k];
+
+		if (v->group != group)
+			continue;
+		if (v->barrier_clean > index)
+			v->barrier_clean = index;
+		for (uint32_t i = 0; i < v->client_count; i++)
+			if (v->client[i].state == CLIENT_BARRIER && v->client[i].told > index)
+				v->client[i].told = index;
+	}
+}
+
 /* KILL while it waits for its verdict: an entry decides which of the two was first. */
 static void
 abandon(struct sim *s, struct sim_server *v, uint32_t client)

@@ -383,6 +383,7 @@ void_transactions(struct sim *s, uint8_t group, uint64_t index)
 {
 	struct check_group *c = &s->check[group + 1];
 
+	client_forked(s, group, index);
 	for (uint32_t i = 0; i < s->tx_count; i++) {
 		struct sim_tx *tx = &s->tx[i];
 

@@ -991,6 +991,7 @@ void client_granted(struct sim *s, struct sim_server *v, uint32_t client);
 void client_killed(struct sim *s, struct sim_server *v, uint32_t client);
 void client_committed(struct sim *s, struct sim_server *v, uint32_t client);
 void client_barrier(struct sim *s, struct sim_server *v, uint64_t barrier);
+void client_forked(struct sim *s, uint8_t group, uint64_t index);
 void client_unknown(struct sim *s, struct sim_server *v);
 void client_commit_lock_free(struct sim *s, struct sim_server *v);
 void client_abandon_all(struct sim *s, struct sim_server *v);
