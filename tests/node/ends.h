@@ -137,6 +137,8 @@ answer_read(uint8_t number)
 {
 	static uint8_t spoilt[FRAME_BYTES_MAX];
 	struct end *e = &end[number];
+
+	cr_assert_gt(e->read_count, 0);
 	struct node_output read = e->read[--e->read_count];
 	struct node_input in = {.kind = NODE_IN_READ_DONE,
 				.lsn = read.lsn,
