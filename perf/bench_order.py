@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Order latency and throughput: three synodd over af_packet on one bridge, and a member.
 
-bench_order.py BUILD [--seal] [--smallest]      as root; the logs lie below the working directory
+bench_order.py BUILD [--seal] [--rounds N] [--smallest]    as root; the logs lie below the working directory
 
 A member (tests/device/member_load) submits transactions of 4 rows and 200 bytes, 1, 8 and 64
 outstanding, and waits for its verdicts; nothing conflicts, nobody applies. In memory (durability =
@@ -18,6 +18,7 @@ holds the spinning between them.
 With --seal each point is measured twice in a round, in clear and sealed, which of them first taking
 turns; for each point follows what sealing adds, round by round. Without it links are in clear.
 """
+import argparse
 import os
 import statistics
 import subprocess
@@ -135,10 +136,17 @@ def added(clear, sealed):
 
 
 def main():
-    build = os.path.abspath(sys.argv[1])
-    smallest = '--smallest' in sys.argv
-    rounds, run_s, count = (1, 0.5, 200) if smallest else (5, 3, 5000)
-    seals = ['none', 'on'] if '--seal' in sys.argv else ['none']
+    parser = argparse.ArgumentParser(description='Order latency over three nodes, as root; the logs '
+                                     'lie below the working directory.')
+    parser.add_argument('build', type=os.path.abspath, help='a release build')
+    parser.add_argument('--seal', action='store_true', help='each point in clear and sealed, by turns')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--smallest', action='store_true', help='one short round: does it work?')
+    options = parser.parse_args()
+    build, rounds, run_s, count = options.build, options.rounds, 3, 5000
+    if options.smallest:
+        rounds, run_s, count = 1, 0.5, 200
+    seals = list(SEALS) if options.seal else ['none']
     points = [(durability, n) for durability in ('memory', 'disk') for n in OUTSTANDING]
     rows = {(*point, seal): [] for point in points for seal in seals}
     rows.update(echo=[], write=[])
