@@ -35,7 +35,8 @@ def both(chosen, what):
     print(f'commit {commit}   {platform.release()}   {os.cpu_count()} cores   load {os.getloadavg()[0]:.1f}   '
           f'{chosen.clients} clients on each of 3 servers, {chosen.rounds} {what}')
     programs = Programs(*map(os.path.abspath, chosen.programs))
-    with Cluster('ours', programs) as ours, Cluster('stock', programs, stock=True) as stock:
+    # The log is large, so that a server which was away for a while still finds there what it lacks.
+    with Cluster('ours', programs, log_bytes_max='2 GiB') as ours, Cluster('stock', programs, stock=True) as stock:
         for cluster in (ours, stock):
             cluster.start_group()
             create_tables(cluster.servers[0])
