@@ -492,20 +492,20 @@ join(struct membership *m, char *text, size_t capacity)
 	return not_joined(m, error, refusal, text, capacity);
 }
 
-/* As many transactions as find a core to run on while as many wait for the disk.
- * More workers than four times that are taken as a wish for more, for a disk that is
- * slow; more than there are workers the coordinator would spin for. */
+/* As many transactions as find a core to run on while as many wait for the disk, and
+ * the same again, so that a worker has its next one when it has committed: without it
+ * the applier falls behind clients of its own server. The coordinator spins for what
+ * no worker is free for, so that is no more than one for each. More workers than four
+ * times as many are taken as a wish for more, for a disk that is slow. */
 static uint32_t
 ahead_max(unsigned long workers)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned long wanted = cores > 0 ? 2 * (unsigned long)cores : 2;
+	unsigned long wanted = cores > 0 ? 4 * (unsigned long)cores : 4;
 
 	if (wanted < workers / 4)
 		wanted = workers / 4;
-	if (wanted > workers)
-		wanted = workers;
-	return wanted < 2 && workers > 0 ? 2 : (uint32_t)wanted;
+	return (uint32_t)(wanted < 2 * workers ? wanted : 2 * workers);
 }
 
 static int
