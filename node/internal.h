@@ -601,6 +601,7 @@ struct node {
 	uint32_t payloads_used;
 	uint64_t payloads_due_bytes; /* of those: still to come */
 	uint32_t payload_turn;       /* whose turn it is to ask */
+	uint64_t chunk_rest_ns;      /* while small ones come none is asked for before that */
 	uint64_t feed_ns;  /* when a session that rests wants to be fed; UINT64_MAX: none does */
 	uint64_t small_ns; /* when a transaction that was not spread was accepted last */
 	struct node_serving serving[NODE_NODES_MAX];

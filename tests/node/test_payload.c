@@ -180,6 +180,70 @@ Test(node_payload, one_that_is_fetched_gives_way_to_an_open_one)
 	bench_free(b);
 }
 
+/* The first one, from the other node. */
+static void
+chunk_comes(struct bench *b, const struct node_payload *p)
+{
+	uint8_t bytes[FRAME_BYTES_MAX], data[CHUNK] = {0};
+	struct writer w = writer_over(bytes, sizeof bytes);
+	struct frame frame;
+
+	cr_assert_gt(protocol_encode(&(struct protocol_message){.kind = PROTOCOL_CHUNK,
+								.group = 1,
+								.incarnation = p->incarnation,
+								.sequence = p->offer,
+								.mark = p->total,
+								.flags = CHUNK,
+								.data = data,
+								.bytes = CHUNK},
+				     config.epoch, &w),
+		     0);
+	cr_assert(frame_decode(&frame, bytes, w.bytes));
+	node_move_message(b->node, 0, &frame, bytes, (uint32_t)w.bytes);
+	cr_assert_eq(p->held, CHUNK);
+}
+
+/* Small transactions come, and a payload chunk by chunk from another node: each chunk waits as
+ * long as the one before took, and what the next entry needs does not. */
+static uint64_t
+asked_again_ns(bool small, uint64_t index)
+{
+	struct node_config two = config;
+	two.node_count = 2;
+	struct bench *b = bench_of(&two);
+	start(b);
+	apply_through(b, 200);
+	struct node *n = b->node;
+	struct node_payload *p = new_payload(b, 1, index);
+	uint64_t came_ns = 1000000000;
+
+	p->source = 1;
+	p->available = p->total;
+	n->link_up = 2;
+	n->now_ns = n->small_ns = came_ns - 3000000; /* so one is asked for, not all */
+	node_move(n);
+	cr_assert_eq(p->asked, CHUNK);
+	n->now_ns = came_ns;
+	n->small_ns = small ? came_ns : 0;
+	chunk_comes(b, p);
+	node_move(n);
+	while (p->asked == CHUNK) {
+		cr_assert_gt(node_move_timer_ns(n), n->now_ns);
+		n->now_ns = node_move_timer_ns(n);
+		node_move(n);
+	}
+	uint64_t waited_ns = n->now_ns - came_ns;
+	bench_free(b);
+	return waited_ns;
+}
+
+Test(node_payload, a_chunk_rests_as_long_as_the_last_one_took_while_small_ones_come)
+{
+	cr_assert_eq(asked_again_ns(true, 0), 3000000);
+	cr_assert_eq(asked_again_ns(false, 0), 0);
+	cr_assert_eq(asked_again_ns(true, 201), 0, "what the next entry needs");
+}
+
 Test(node_payload, a_whole_one_gives_way_to_nobody)
 {
 	struct bench *b = bench_new();
