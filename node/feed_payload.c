@@ -120,13 +120,8 @@ gives_way(struct node *n, int session)
 		return false;
 	if (!wire_is_idle(n->wire, session, WIRE_FEED))
 		return true;
-	if (s->piece_rest_ns == 0) {
-		uint64_t took_ns = n->now_ns - s->piece_sent_ns;
-
-		if (took_ns > n->config.retry_ns)
-			took_ns = n->config.retry_ns;
-		s->piece_rest_ns = n->now_ns + took_ns;
-	}
+	if (s->piece_rest_ns == 0)
+		s->piece_rest_ns = node_rest_ns(n, s->piece_sent_ns);
 	if (n->now_ns >= s->piece_rest_ns)
 		return false;
 	if (n->feed_ns > s->piece_rest_ns)

@@ -702,6 +702,15 @@ node_yields(const struct node *n)
 	return n->now_ns < n->small_ns + n->config.retry_ns;
 }
 
+/* What has been on its way since then has come: when as long again has passed. */
+static inline uint64_t
+node_rest_ns(const struct node *n, uint64_t since_ns)
+{
+	uint64_t took_ns = n->now_ns - since_ns;
+
+	return n->now_ns + (took_ns < n->config.retry_ns ? took_ns : n->config.retry_ns);
+}
+
 /* Its state is void for now, and another one is on its way there. */
 static inline bool
 node_group_loads(const struct node_group *g)

@@ -66,16 +66,6 @@ from_source(struct node_payload *p, uint8_t source, uint64_t available)
 		p->available = p->total;
 }
 
-/* The next one is asked for when as long again has passed (ask_some()). */
-static void
-rest(struct node *n, uint64_t asked_ns)
-{
-	uint64_t took_ns = n->now_ns - asked_ns;
-
-	n->chunk_rest_ns =
-		n->now_ns + (took_ns < n->config.retry_ns ? took_ns : n->config.retry_ns);
-}
-
 static void
 chunk(struct node *n, struct node_group *g, const struct protocol_message *m)
 {
@@ -87,7 +77,7 @@ chunk(struct node *n, struct node_group *g, const struct protocol_message *m)
 		n->dropped_chunks++;
 		return;
 	}
-	rest(n, p->asked_ns);
+	n->chunk_rest_ns = node_rest_ns(n, p->asked_ns);
 	p->asked_ns = n->now_ns;
 	p->tried = 0;
 	node_payload_chunk(n, p,
@@ -613,6 +603,12 @@ any_needed(struct node *n)
 	return false;
 }
 
+static bool
+rests(const struct node *n)
+{
+	return node_yields(n) && n->now_ns < n->chunk_rest_ns;
+}
+
 /* The payloads take turns, chunk by chunk: a short one does not wait for a long one. While
  * small transactions come they have half of the time: disk and cores are theirs, too. But
  * what an entry waits for comes first, and asks of others do not count against it. A node
@@ -625,7 +621,7 @@ ask_some(struct node *n)
 	uint32_t open = asks_open(n, needed);
 	uint32_t idle = 0;
 
-	if (!needed && node_yields(n) && n->now_ns < n->chunk_rest_ns)
+	if (!needed && rests(n))
 		return;
 	while (open < window_chunks(n) && idle < n->payload_count) {
 		struct node_payload *p = &n->payload[n->payload_turn];
@@ -660,10 +656,7 @@ node_move(struct node *n)
 uint64_t
 node_move_timer_ns(const struct node *n)
 {
-	uint64_t retry_ns = n->now_ns + n->config.retry_ns;
-
 	if (n->payloads_used == 0 || n->log_failed)
 		return UINT64_MAX;
-	return n->now_ns < n->chunk_rest_ns && n->chunk_rest_ns < retry_ns ? n->chunk_rest_ns
-									   : retry_ns;
+	return rests(n) ? n->chunk_rest_ns : n->now_ns + n->config.retry_ns;
 }

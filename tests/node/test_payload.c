@@ -203,10 +203,10 @@ chunk_comes(struct bench *b, const struct node_payload *p)
 	cr_assert_eq(p->held, CHUNK);
 }
 
-/* Small transactions come, and a payload chunk by chunk from another node: each chunk waits as
- * long as the one before took, and what the next entry needs does not. */
+/* Small transactions come or not, and a payload chunk by chunk from another node: how long after
+ * the first chunk, which took so long, the next one is asked for. */
 static uint64_t
-asked_again_ns(bool small, uint64_t index)
+asked_again_ns(bool small, uint64_t index, uint64_t took_ns)
 {
 	struct node_config two = config;
 	two.node_count = 2;
@@ -220,7 +220,7 @@ asked_again_ns(bool small, uint64_t index)
 	p->source = 1;
 	p->available = p->total;
 	n->link_up = 2;
-	n->now_ns = n->small_ns = came_ns - 3000000; /* so one is asked for, not all */
+	n->now_ns = n->small_ns = came_ns - took_ns; /* so one is asked for, not all */
 	node_move(n);
 	cr_assert_eq(p->asked, CHUNK);
 	n->now_ns = came_ns;
@@ -230,8 +230,11 @@ asked_again_ns(bool small, uint64_t index)
 	while (p->asked == CHUNK) {
 		cr_assert_gt(node_move_timer_ns(n), n->now_ns);
 		n->now_ns = node_move_timer_ns(n);
+		n->small_ns = small ? n->now_ns : 0;
 		node_move(n);
 	}
+	if (!small) /* and nobody is woken for a rest that is none */
+		cr_assert_eq(node_move_timer_ns(n), n->now_ns + config.retry_ns);
 	uint64_t waited_ns = n->now_ns - came_ns;
 	bench_free(b);
 	return waited_ns;
@@ -239,9 +242,10 @@ asked_again_ns(bool small, uint64_t index)
 
 Test(node_payload, a_chunk_rests_as_long_as_the_last_one_took_while_small_ones_come)
 {
-	cr_assert_eq(asked_again_ns(true, 0), 3000000);
-	cr_assert_eq(asked_again_ns(false, 0), 0);
-	cr_assert_eq(asked_again_ns(true, 201), 0, "what the next entry needs");
+	cr_assert_eq(asked_again_ns(true, 0, 3000000), 3000000);
+	cr_assert_eq(asked_again_ns(true, 0, 20000000), config.retry_ns);
+	cr_assert_eq(asked_again_ns(false, 0, 3000000), 0);
+	cr_assert_eq(asked_again_ns(true, 201, 3000000), 0, "what the next entry needs");
 }
 
 Test(node_payload, a_whole_one_gives_way_to_nobody)
